@@ -1,0 +1,18 @@
+//! The domain: plain data and rules.
+//!
+//! Owns the nouns (name, template, container, mount, reason) and what follows from them alone.
+//! Does no I/O, awaits nothing and reads no clock: time is an argument.
+//! Called by every other room; calls none.
+
+pub mod backoff;
+pub mod container;
+pub mod hardening;
+pub mod matching;
+pub mod mount;
+pub mod name;
+pub mod owner;
+pub mod port;
+pub mod reason;
+pub mod session;
+pub mod size;
+pub mod template;

@@ -1,0 +1,2 @@
+//! stub
+pub const MAX_LINE: usize = 64 * 1024;

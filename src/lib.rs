@@ -1,0 +1,30 @@
+//! The map of the house. One binary, three faces over one core: `podbay serve` (the supervisor), `podbay` (the
+//! dashboard) and the CLI verbs.
+//!
+//! | room | what it is for | may call |
+//! |---|---|---|
+//! | [`bay`] | the domain: plain data and rules, no I/O | nobody |
+//! | [`engine`] | how a container runs: the trait, Docker | bay |
+//! | [`workspace`] | what a worker finds: directories, mounts, agent home, secrets | bay, config |
+//! | [`terminal`] | screens: emulator, filter, key encoding | bay |
+//! | [`config`] | the file's shape, defaults, errors with line and key, paths of the state | bay |
+//! | [`supervisor`] | the one owner of state: pure machine, executor, store, sessions | all above |
+//! | [`api`] | the wire: types, server, client | types and client: bay; server: supervisor |
+//! | [`cli`] | one file a verb | bay, config, terminal, api client |
+//! | [`tui`] | the dashboard: model, update, view | bay, config, terminal, api client |
+//!
+//! Architecture invariants, each held by a test in `tests/it/house.rs`:
+//! - `tui` and `cli` never name `engine` or `supervisor` (but for `cli/serve.rs`, which starts the latter).
+//! - `bollard` is named only under `engine/docker`, `ratatui` only under `tui`.
+//! - `supervisor/machine` and `tui/update` read no clock and await nothing.
+//! - Text from outside reaches a terminal only as [`terminal::safe::Safe`] or as a cell of the emulator.
+
+pub mod api;
+pub mod bay;
+pub mod cli;
+pub mod config;
+pub mod engine;
+pub mod supervisor;
+pub mod terminal;
+pub mod tui;
+pub mod workspace;
