@@ -113,8 +113,9 @@ impl serde::de::Error for ReadError {
 /// serde's words for what it wants, in a user's.
 fn plain(expected: &str) -> String {
     let text = match expected {
-        "u8" => "a whole number from 0 to 255",
-        "u16" => "a whole number from 0 to 65535",
+        // The only bytes are percentages, the only short words are ports.
+        "u8" => "a percentage from 1 to 100",
+        "u16" => "a port from 1 to 65535",
         "u32" => "a whole number from 0 to 4294967295",
         "u64" => "a whole number, 0 or more",
         "f64" => "a number",

@@ -55,7 +55,9 @@ impl Config {
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
         let user = Node::parse(text).map_err(|error| {
             let what = match error.text.as_str() {
-                "recursion limit" => "tables or arrays are nested too deeply".to_owned(),
+                "recursion limit" | "cannot recurse further; max recursion depth met" => {
+                    "tables or arrays are nested too deeply".to_owned()
+                }
                 other => format!("not valid TOML: {other}"),
             };
             ConfigError::at(file, text, error.at, &what)
