@@ -14,7 +14,7 @@ use crate::engine::{EngineError, SharedEngine};
 use crate::supervisor::crash;
 use crate::supervisor::event::{StepError, StepNotes};
 use crate::supervisor::goal::{CreateNetwork, Make, What};
-use crate::workspace::spec::{Given, parent_spec, worker_spec};
+use crate::workspace::spec::{ParentArgs, WorkerArgs, parent_spec, worker_spec};
 use crate::workspace::{Ground as Place, Prepared, WorkspaceError, prepare, prepare_parent};
 
 use super::Ground;
@@ -79,7 +79,9 @@ async fn parent(
         let place = Place { paths: &ground.paths, env: &ground.env, engine_socket: socket };
         let mut prepared = prepare_parent(&place, &ground.config.parent)?;
         let notes = std::mem::take(&mut prepared.notes);
-        Ok((parent_spec(&ground.config.bay, &ground.config.parent, prepared, labels), notes))
+        let config = &ground.config;
+        let args = ParentArgs { bay: &config.bay, parent: &config.parent, worker: &config.worker, prepared, labels };
+        Ok((parent_spec(args), notes))
     })
     .await
 }
@@ -104,8 +106,9 @@ async fn worker(
         let place = Place { paths: &ground.paths, env: &ground.env, engine_socket: socket };
         let mut prepared: Prepared = prepare(&place, &name, &made)?;
         let notes = std::mem::take(&mut prepared.notes);
-        let given = Given { bay: &ground.config.bay, name: &name, prepared, network, labels };
-        Ok((worker_spec(given, &made), notes))
+        let bay = &ground.config.bay;
+        let args = WorkerArgs { bay, name: &name, template: &made, prepared, network, labels };
+        Ok((worker_spec(args), notes))
     })
     .await
 }
