@@ -73,6 +73,11 @@ pub enum GoalKind {
         /// It ran before.
         start: bool,
     },
+    /// A retired one, whose successor is there, does not exist any more.
+    Cleared {
+        /// The retired one.
+        old: ContainerId,
+    },
     /// It does not run.
     Stopped,
     /// It does not exist.
@@ -129,6 +134,7 @@ impl Goal {
             GoalKind::Restarted { .. } => "restarting",
             GoalKind::Recreated { .. } => "being made anew",
             GoalKind::Restored { .. } => "getting its old container back",
+            GoalKind::Cleared { .. } => "having its old container removed",
             GoalKind::Stopped => "stopping",
             GoalKind::Gone => "being removed",
         }

@@ -66,6 +66,10 @@ pub fn next(goal: &GoalKind, sight: &Sight<'_>) -> Next {
         GoalKind::Restarted { before } => restarted(*before, sight),
         GoalKind::Recreated { make, old, start } => recreated(make, old, *start, sight),
         GoalKind::Restored { old, failed, start } => restored(old, failed, *start, sight),
+        GoalKind::Cleared { old } => match sight.retired {
+            Some(container) if container.id == *old => Next::Take(Step::Remove(old.clone())),
+            _ => Next::Done,
+        },
         GoalKind::Stopped => match sight.current {
             Some(container) if container.status.is_running() => Next::Take(Step::Stop(container.id.clone())),
             _ => Next::Done,
@@ -147,6 +151,10 @@ fn restarted(before: Option<jiff::Timestamp>, sight: &Sight<'_>) -> Next {
 /// The old one is renamed, the new one made and started, and only then the old one removed.
 fn recreated(make: &Make, old: &ContainerId, start: bool, sight: &Sight<'_>) -> Next {
     let retired = sight.retired.filter(|container| container.id == *old);
+    if retired.is_some_and(|container| container.status.is_running()) {
+        // Somebody started it again meanwhile.
+        return Next::Take(Step::Stop(old.clone()));
+    }
     match sight.current {
         Some(container) if container.id == *old => {
             // Both would write to the same workspace: the old one ends first.
@@ -173,7 +181,11 @@ fn recreated(make: &Make, old: &ContainerId, start: bool, sight: &Sight<'_>) -> 
 fn restored(old: &ContainerId, failed: &Nonce, start: bool, sight: &Sight<'_>) -> Next {
     match sight.current {
         Some(container) if container.id == *old => {
-            if start { running(container, sight) } else { Next::Done }
+            if start {
+                running(container, sight)
+            } else {
+                Next::Done
+            }
         }
         Some(container) if sight.current_nonce == Some(failed) => Next::Take(Step::Remove(container.id.clone())),
         Some(_) => Next::Fail("another container has its name"),

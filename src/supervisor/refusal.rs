@@ -38,7 +38,11 @@ pub fn not_found(error: &MatchError) -> ErrorDetail {
 /// No template is called so.
 #[must_use]
 pub fn no_template(name: &str) -> ErrorDetail {
-    detail("invalid", format!("the configuration has no template {name:?}"), Some("`podbay config show` lists the templates"))
+    detail(
+        "invalid",
+        format!("the configuration has no template {name:?}"),
+        Some("`podbay config show` lists the templates"),
+    )
 }
 
 /// A worker has the name already.
@@ -60,7 +64,11 @@ pub fn name_foreign(name: &Name) -> ErrorDetail {
 /// A worker can't be started against a parent that is down.
 #[must_use]
 pub fn parent_down() -> ErrorDetail {
-    detail("refused", "the parent does not run, and this worker lives in its network", Some("`podbay restart parent` brings both back"))
+    detail(
+        "refused",
+        "the parent does not run, and this worker lives in its network",
+        Some("`podbay restart parent` brings both back"),
+    )
 }
 
 /// A goal that can't be reached.
@@ -77,11 +85,15 @@ pub fn of_step(what: &str, error: &StepError) -> ErrorDetail {
         StepError::Workspace(_) => detail("invalid", error.to_string(), None),
         StepError::Engine(error) => match error {
             EngineError::Away { .. } => away(&error.to_string()),
-            EngineError::Deadline { .. } => detail("engine-away", text, Some("it may have happened all the same; `podbay ls` shows what is")),
+            EngineError::Deadline { .. } => {
+                detail("engine-away", text, Some("it may have happened all the same; `podbay ls` shows what is"))
+            }
             EngineError::NotFound { .. } => detail("not-found", text, None),
             EngineError::NameTaken(_) => detail("name-taken", error.to_string(), None),
             EngineError::NoImage(_) => detail("invalid", error.to_string(), None),
-            EngineError::PortTaken { .. } => detail("port-taken", error.to_string(), Some("free the port, or publish another")),
+            EngineError::PortTaken { .. } => {
+                detail("port-taken", error.to_string(), Some("free the port, or publish another"))
+            }
             EngineError::Conflict { .. } => detail("busy", text, None),
             EngineError::Refused { .. } => detail("refused", text, None),
             EngineError::Failed { .. } => detail("internal", text, None),

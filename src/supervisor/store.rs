@@ -107,9 +107,8 @@ impl Store {
     }
 
     fn set_aside(&self, path: &Path, why: &str) -> String {
-        let aside = (0..1000)
-            .map(|n| self.dir.join(format!("state.json.bad-{n}")))
-            .find(|candidate| !candidate.exists());
+        let aside =
+            (0..1000).map(|n| self.dir.join(format!("state.json.bad-{n}"))).find(|candidate| !candidate.exists());
         match aside.and_then(|aside| fs::rename(path, &aside).ok().map(|()| aside)) {
             Some(aside) => format!("{} could not be read ({why}); it is now {}", path.display(), aside.display()),
             None => format!("{} could not be read ({why}), nor moved away", path.display()),

@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 
 use super::{ApiError, App};
 use crate::api::types::{
-    ContainerDetail, ContainerRow, Done, DownRequest, SendRequest, SessionRequest, SessionRow, SpawnReply, SpawnRequest,
-    StatsRow, Verb, Why,
+    ContainerDetail, ContainerRow, Done, DownRequest, SendRequest, SessionRequest, SessionRow, SpawnReply,
+    SpawnRequest, StatsRow, Verb, Why,
 };
 use crate::bay::container::{ContainerId, Role};
 use crate::bay::matching::{self, MatchError};

@@ -32,7 +32,9 @@ fn engine(status: &Status) -> Finding {
         LinkState::Up => {
             finding("engine", Verdict::Ok, format!("{} {} answers at {}", engine.kind, engine.version, engine.endpoint))
         }
-        LinkState::Connecting => finding("engine", Verdict::Skipped, format!("{} has not answered yet", engine.endpoint)),
+        LinkState::Connecting => {
+            finding("engine", Verdict::Skipped, format!("{} has not answered yet", engine.endpoint))
+        }
         LinkState::Away => Finding {
             hint: Some("start it, or name another in [engine] host, DOCKER_HOST or a docker context".to_owned()),
             ..finding("engine", Verdict::Fail, engine.reason.clone().unwrap_or_default())
@@ -63,7 +65,8 @@ async fn ports(app: &App, status: &Status) -> Vec<Finding> {
     let wanted = config.parent.ports.iter().flat_map(|rule| rule.mappings().to_vec());
     let taken: Vec<Finding> = wanted
         .filter_map(|mapping| {
-            let by_container = published.iter().find(|(other, _)| other.host == mapping.host).map(|(_, name)| name.clone());
+            let by_container =
+                published.iter().find(|(other, _)| other.host == mapping.host).map(|(_, name)| name.clone());
             let holder = match by_container {
                 Some(name) => format!("container {name}"),
                 None if std::net::TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, mapping.host)).is_err() => {
@@ -83,7 +86,9 @@ async fn image(app: &App) -> Finding {
     };
     let config = app.handle.config.borrow().clone();
     match engine.ensure_image(&config.worker.image).await {
-        Ok(()) => finding("image", Verdict::Ok, format!("the workers' image {:?} is there", config.worker.image.to_string())),
+        Ok(()) => {
+            finding("image", Verdict::Ok, format!("the workers' image {:?} is there", config.worker.image.to_string()))
+        }
         Err(error) => finding("image", Verdict::Fail, error.to_string()),
     }
 }
@@ -91,7 +96,8 @@ async fn image(app: &App) -> Finding {
 fn sharing(rows: &[ContainerRow]) -> Finding {
     let workers = rows.iter().filter(|row| row.role == Role::Worker && row.network == "shared");
     let running: Vec<&ContainerRow> = workers.filter(|row| row.started_at.is_some()).collect();
-    let cut_off: Vec<&str> = running.iter().filter(|row| row.state == Is::CutOff).map(|row| row.name.as_str()).collect();
+    let cut_off: Vec<&str> =
+        running.iter().filter(|row| row.state == Is::CutOff).map(|row| row.name.as_str()).collect();
     if !cut_off.is_empty() {
         return Finding {
             hint: Some("`podbay restart parent` repairs them".to_owned()),

@@ -24,7 +24,11 @@ const EXIT: Duration = Duration::from_secs(2);
 
 type ToClient = SplitSink<WebSocket, Message>;
 
-pub async fn exec(State(app): State<App>, Path(id): Path<String>, upgrade: WebSocketUpgrade) -> Result<Response, ApiError> {
+pub async fn exec(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, ApiError> {
     let (_, id, engine) = app.container(&id)?;
     Ok(upgrade.on_upgrade(move |socket| run(socket, engine, id)))
 }
@@ -44,7 +48,11 @@ async fn run(socket: WebSocket, engine: SharedEngine, id: ContainerId) {
     drop(to_client.close().await);
 }
 
-async fn begin(engine: &SharedEngine, id: &ContainerId, from_client: &mut SplitStream<WebSocket>) -> Result<Exec, String> {
+async fn begin(
+    engine: &SharedEngine,
+    id: &ContainerId,
+    from_client: &mut SplitStream<WebSocket>,
+) -> Result<Exec, String> {
     let first = tokio::time::timeout(REQUEST, from_client.next()).await;
     let Ok(Some(Ok(Message::Text(request)))) = first else { return Err("no request came".to_owned()) };
     let request: ExecRequest = serde_json::from_str(&request).map_err(|error| format!("not a request: {error}"))?;

@@ -33,11 +33,16 @@ pub async fn main(
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
     let row = app.row(&id)?;
-    let session = app
-        .handle
-        .sessions
-        .main_of(&row.name)
-        .ok_or_else(|| ApiError::new("refused", format!("{} has no terminal that is open: {}", row.name, row.reason.unwrap_or_else(|| "it has no tty".to_owned()))))?;
+    let session = app.handle.sessions.main_of(&row.name).ok_or_else(|| {
+        ApiError::new(
+            "refused",
+            format!(
+                "{} has no terminal that is open: {}",
+                row.name,
+                row.reason.unwrap_or_else(|| "it has no tty".to_owned())
+            ),
+        )
+    })?;
     attach(&app, session, &size, upgrade).await
 }
 

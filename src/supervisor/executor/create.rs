@@ -48,8 +48,10 @@ pub(super) async fn create(
         What::Parent => parent(ground, engine, make).await?,
         What::Worker { template, overrides, .. } => {
             let name: Name = target.parse().map_err(|_| wrong(format!("{target:?} is not a name")))?;
-            let template =
-                ground.config.template(template).ok_or_else(|| wrong(format!("the configuration has no template {template}")))?;
+            let template = ground
+                .config
+                .template(template)
+                .ok_or_else(|| wrong(format!("the configuration has no template {template}")))?;
             let made = overrides.over(template);
             let network = match network {
                 CreateNetwork::Join(parent) => NetworkSpec::Join(parent.clone()),
@@ -146,7 +148,11 @@ fn socket_of(engine: &SharedEngine) -> Option<PathBuf> {
 }
 
 /// A host port for each container port: one that no container of the engine publishes and nobody here listens on.
-async fn free_ports(engine: &SharedEngine, template: &Template, choice: &PortChoice) -> Result<Vec<PortMapping>, StepError> {
+async fn free_ports(
+    engine: &SharedEngine,
+    template: &Template,
+    choice: &PortChoice,
+) -> Result<Vec<PortMapping>, StepError> {
     if template.ports.is_empty() {
         return Ok(Vec::new());
     }
@@ -173,4 +179,3 @@ fn choose_ports(template: &Template, used: &BTreeSet<u16>) -> Option<Vec<PortMap
     }
     Some(mappings)
 }
-

@@ -123,7 +123,9 @@ fn namespaces_of(seen: &[Observed]) -> Namespaces {
         Status::Running { pid, .. } if pid != 0 => Some((container.id.clone(), pid)),
         _ => None,
     });
-    running.filter_map(|(id, pid)| Some((id, namespace_of(pid)?))).collect::<std::collections::BTreeMap<ContainerId, u64>>()
+    running
+        .filter_map(|(id, pid)| Some((id, namespace_of(pid)?)))
+        .collect::<std::collections::BTreeMap<ContainerId, u64>>()
 }
 
 fn namespace_of(pid: u32) -> Option<u64> {

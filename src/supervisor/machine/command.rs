@@ -29,7 +29,13 @@ impl Machine {
             }
             Command::Reload(config) => return self.reload(id, config, now, out),
             Command::Down(request) if request.supervisor_only => {
-                out.reply(id, Reply::Done(Done { text: "the supervisor ends; containers stay as they are".to_owned(), notes: vec![] }));
+                out.reply(
+                    id,
+                    Reply::Done(Done {
+                        text: "the supervisor ends; containers stay as they are".to_owned(),
+                        notes: vec![],
+                    }),
+                );
                 self.exiting = true;
                 return out.push(super::Effect::Exit);
             }
@@ -42,7 +48,10 @@ impl Machine {
             Link::Away { why, .. } => out.reply(id, Reply::Refused(refusal::away(why))),
             _ if !self.looking.known => {
                 if self.deferred.len() >= DEFERRED {
-                    out.reply(id, Reply::Refused(refusal::busy("the engine has not answered yet, and many wait already")));
+                    out.reply(
+                        id,
+                        Reply::Refused(refusal::busy("the engine has not answered yet, and many wait already")),
+                    );
                 } else {
                     self.deferred.push((id, command));
                 }
@@ -66,7 +75,7 @@ impl Machine {
                 self.up(id);
                 Ok(None)
             }
-            Command::Down(request) => Ok(self.down(id, request)),
+            Command::Down(request) => Ok(self.down(id, request, out)),
             Command::Reload(_) | Command::Why(_) => Ok(None),
         };
         match begun {
@@ -85,10 +94,14 @@ impl Machine {
         let template_name = request.template.clone().unwrap_or_else(|| self.config.worker.name.clone());
         let template = request.overrides.over(self.template(&template_name)?);
         if template.workspace == WorkspaceMode::Clone {
-            return Err(refusal::invalid("this version of podbay binds directories and does not clone repositories yet"));
+            return Err(refusal::invalid(
+                "this version of podbay binds directories and does not clone repositories yet",
+            ));
         }
         if !request.overrides.ports.is_empty() && template.network != NetworkMode::Bridge {
-            return Err(refusal::invalid("ports are published of workers with network \"bridge\" only; in the shared network the parent publishes"));
+            return Err(refusal::invalid(
+                "ports are published of workers with network \"bridge\" only; in the shared network the parent publishes",
+            ));
         }
         let name = match &request.name {
             Some(text) => Name::worker(text).map_err(|error| refusal::invalid(&error.to_string()))?,
@@ -152,12 +165,12 @@ impl Machine {
 
     fn up(&mut self, id: CommandId) {
         self.want_parent();
-        self.repairing = Some(BTreeSet::new());
+        self.repairing.get_or_insert_default();
         let targets = self.stored.goals.contains_key(PARENT).then(|| PARENT.to_owned());
         self.wait(id, PendingKind::Repair { repaired: 0 }, targets);
     }
 
-    fn down(&mut self, id: CommandId, request: DownRequest) -> Option<Pending> {
+    fn down(&mut self, id: CommandId, request: DownRequest, out: &mut Out) -> Option<Pending> {
         let running = self.seen.iter().filter(|(_, seen)| seen.container.status.is_running());
         let (workers, parent): (Vec<String>, Vec<String>) =
             running.map(|(name, _)| name.clone()).partition(|name| name != PARENT);
@@ -171,9 +184,19 @@ impl Machine {
                 if workers.len() == 1 { "1 worker".to_owned() } else { format!("{} workers", workers.len()) }
             ));
         }
+        let error = refusal::busy("the bay is going down");
         self.repairing = None;
-        self.stored.goals.retain(|name, _| self.busy.contains_key(name));
+        for pending in self.pending.extract_if(.., |pending| matches!(pending.kind, PendingKind::Repair { .. })) {
+            out.reply(pending.id, Reply::Refused(error.clone()));
+        }
+        let dropped: Vec<String> =
+            self.stored.goals.keys().filter(|name| !self.busy.contains_key(*name)).cloned().collect();
+        for name in dropped {
+            self.stored.goals.remove(&name);
+            self.tell(&name, &Err(error.clone()), &[], out);
+        }
         for name in &targets {
+            self.supersede(name);
             self.stored.stopped.insert(name.clone());
             self.stored.goals.insert(name.clone(), Goal::new(GoalKind::Stopped));
         }
@@ -268,7 +291,7 @@ impl Machine {
             self.stored.goals.insert(PARENT.to_owned(), Goal::new(kind));
             PARENT.to_owned()
         });
-        self.repairing = Some(BTreeSet::new());
+        self.repairing.get_or_insert_default();
         self.wait(id, PendingKind::Repair { repaired: 0 }, targets);
         Ok(None)
     }
@@ -322,7 +345,11 @@ impl Machine {
 
     fn reload(&mut self, id: CommandId, config: std::sync::Arc<crate::config::Config>, now: Now, out: &mut Out) {
         if config.bay != self.config.bay {
-            let text = format!("the configuration is of bay {:?}, this supervisor's is {:?}", config.bay.as_str(), self.config.bay.as_str());
+            let text = format!(
+                "the configuration is of bay {:?}, this supervisor's is {:?}",
+                config.bay.as_str(),
+                self.config.bay.as_str()
+            );
             return out.reply(id, Reply::Refused(refusal::invalid(&text)));
         }
         let changed = *config != *self.config;

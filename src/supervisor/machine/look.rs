@@ -7,9 +7,10 @@ use crate::bay::name::{RETIRED, in_bay};
 use crate::bay::owner::Nonce;
 use crate::engine::{EngineError, Hint, Identity};
 
-use super::super::event::{Effect, Now};
+use super::super::event::{Effect, Now, Reply};
 use super::super::goal::{Goal, GoalKind, PARENT};
 use super::super::guard::Namespaces;
+use super::super::refusal;
 use super::{Link, MISSES, Machine, Out, Seen};
 use crate::api::types::ErrorDetail;
 
@@ -54,7 +55,7 @@ impl Machine {
         if news {
             self.say(now, None, format!("the engine is away: {why}"));
         }
-        self.refuse_waiting(why, out);
+        self.refuse_all(&refusal::away(why), out);
     }
 
     pub(super) fn take_ping(&mut self, answer: Result<(), EngineError>, now: Now, out: &mut Out) {
@@ -174,8 +175,7 @@ impl Machine {
         }
         self.vanished.retain(|(_, epoch)| *epoch > look);
         let same = |one: &BTreeMap<String, Seen>, other: &BTreeMap<String, Seen>| {
-            one.len() == other.len()
-                && one.iter().zip(other).all(|(a, b)| a.0 == b.0 && a.1.container == b.1.container)
+            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.0 == b.0 && a.1.container == b.1.container)
         };
         self.dirty |= !same(&self.seen, &seen) || !same(&self.retired, &retired) || self.foreign != foreign;
         self.seen = seen;
@@ -203,9 +203,10 @@ impl Machine {
         let bay = self.config.bay.clone();
         let Some(nonce) = self.owned(&container) else { return };
         let id = container.id.clone();
-        let changed_run = self.seen.values().any(|seen| {
-            seen.container.id == id && seen.container.status.since() != container.status.since()
-        });
+        let changed_run = self
+            .seen
+            .values()
+            .any(|seen| seen.container.id == id && seen.container.status.since() != container.status.since());
         if changed_run {
             // A new run may be in a new namespace.
             self.namespaces.remove(&id);
@@ -247,7 +248,8 @@ impl Machine {
             let ours = self.seen.values().chain(self.retired.values());
             ours.into_iter().any(|seen| seen.container.id == id)
         };
-        let gone: Vec<Nonce> = self.stored.ours.iter().filter(|(_, id)| !there((*id).clone())).map(|(n, _)| n.clone()).collect();
+        let gone: Vec<Nonce> =
+            self.stored.ours.iter().filter(|(_, id)| !there((*id).clone())).map(|(n, _)| n.clone()).collect();
         let making = |nonce: &Nonce| self.stored.goals.values().any(|goal| goal.kind.nonce() == Some(nonce));
         for nonce in gone.into_iter().filter(|nonce| !making(nonce)) {
             self.stored.ours.remove(&nonce);
@@ -280,17 +282,12 @@ impl Machine {
         self.note_running(now);
     }
 
-    fn refuse_waiting(&mut self, why: &str, out: &mut Out) {
-        let error = ErrorDetail {
-            code: "engine-away".to_owned(),
-            message: why.to_owned(),
-            hint: Some("podbay tries again by itself; `podbay status` says when".to_owned()),
-        };
-        for (id, _) in std::mem::take(&mut self.deferred) {
-            out.reply(id, super::super::event::Reply::Refused(error.clone()));
-        }
-        for pending in std::mem::take(&mut self.pending) {
-            out.reply(pending.id, super::super::event::Reply::Refused(error.clone()));
+    /// Everybody who waits is told this.
+    pub(super) fn refuse_all(&mut self, error: &ErrorDetail, out: &mut Out) {
+        let deferred = std::mem::take(&mut self.deferred).into_iter().map(|(id, _)| id);
+        let pending = std::mem::take(&mut self.pending).into_iter().map(|pending| pending.id);
+        for id in deferred.chain(pending) {
+            out.reply(id, Reply::Refused(error.clone()));
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::engine::Identity;
 use super::event::{Command, CommandId, Effect, Event, Now, Reply};
 use super::goal::{PARENT, Step};
 use super::guard::{self, Namespaces};
+use super::refusal;
 use super::store::Stored;
 
 /// A full look at least this often; events only make it sooner.
@@ -105,7 +106,9 @@ enum PendingKind {
     Spawn(String),
     Verb(&'static str),
     /// Parent first, then everything that is cut off.
-    Repair { repaired: u32 },
+    Repair {
+        repaired: u32,
+    },
     Down,
 }
 
@@ -232,8 +235,19 @@ impl Machine {
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         let mut out = Out::default();
         self.take(event, now, &mut out);
-        self.keep_rules(now, &mut out);
-        self.advance(now, &mut out);
+        // A goal that is reached may be what a rule waited for, and a rule may set a goal: a few rounds bring rest.
+        for _ in 0..4 {
+            let goals = self.stored.goals.clone();
+            self.keep_rules(now);
+            self.advance(now, &mut out);
+            if goals == self.stored.goals {
+                break;
+            }
+        }
+        self.answer_repairs(&mut out);
+        if self.exiting {
+            self.refuse_all(&refusal::busy("the supervisor is ending"), &mut out);
+        }
         self.settle(now, &mut out);
         if self.stored != self.written {
             self.written = self.stored.clone();
@@ -313,14 +327,15 @@ impl Machine {
     }
 
     /// Rules that hold without anybody asking.
-    fn keep_rules(&mut self, now: Now, out: &mut Out) {
+    fn keep_rules(&mut self, now: Now) {
         if !self.looking.known || self.exiting || !matches!(self.link, Link::Up { .. }) {
             return;
         }
         self.recover_from_gap(now);
         self.keep_parent(now);
         self.remove_ended();
-        self.repair(out);
+        self.clear_retired();
+        self.repair();
     }
 
     /// What is to be saved, said, shown and attached after an event.

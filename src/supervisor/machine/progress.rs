@@ -29,7 +29,6 @@ impl Machine {
         for name in names {
             self.advance_one(&name, now, out);
         }
-        self.answer_repairs(out);
     }
 
     fn advance_one(&mut self, name: &str, now: Now, out: &mut Out) {
@@ -73,7 +72,12 @@ impl Machine {
         let seen = self.seen.get(name);
         let parent = match self.parent() {
             Some(parent) if parent.status.is_running() && !self.parent_moves() => ParentSight::Up(parent),
-            _ if self.stored.goals.get(PARENT).is_some_and(|goal| !matches!(goal.kind, GoalKind::Stopped | GoalKind::Gone)) => {
+            _ if self
+                .stored
+                .goals
+                .get(PARENT)
+                .is_some_and(|goal| !matches!(goal.kind, GoalKind::Stopped | GoalKind::Gone)) =>
+            {
                 ParentSight::Coming
             }
             _ => ParentSight::Down,
@@ -124,7 +128,9 @@ impl Machine {
         }
         match (seen, &step) {
             (Some(container), _) => self.absorb(container),
-            (None, Step::Start(id) | Step::Stop(id) | Step::Restart(id) | Step::Remove(id) | Step::Rename(id, _)) if certain => {
+            (None, Step::Start(id) | Step::Stop(id) | Step::Restart(id) | Step::Remove(id) | Step::Rename(id, _))
+                if certain =>
+            {
                 self.vanish(id);
             }
             _ => {}
@@ -192,7 +198,10 @@ impl Machine {
         let error = goal.failure.clone().unwrap_or(error);
         let cleanup = match &goal.kind {
             GoalKind::Made(make) => {
-                let left = self.seen.get(name).is_some_and(|seen| seen.nonce == make.nonce && !seen.container.status.is_running());
+                let left = self
+                    .seen
+                    .get(name)
+                    .is_some_and(|seen| seen.nonce == make.nonce && !seen.container.status.is_running());
                 left.then_some(GoalKind::Gone)
             }
             GoalKind::Recreated { make, old, start } => {
@@ -250,7 +259,7 @@ impl Machine {
         }
     }
 
-    fn tell(&mut self, name: &str, result: &Result<(), ErrorDetail>, notes: &[String], out: &mut Out) {
+    pub(super) fn tell(&mut self, name: &str, result: &Result<(), ErrorDetail>, notes: &[String], out: &mut Out) {
         for pending in &mut self.pending {
             if pending.targets.remove(name) {
                 pending.notes.extend(notes.iter().cloned());
@@ -316,7 +325,7 @@ impl Machine {
     }
 
     /// While a repair is on: every worker that is cut off gets a goal, once the parent runs.
-    pub(super) fn repair(&mut self, _out: &mut Out) {
+    pub(super) fn repair(&mut self) {
         let Some(tried) = self.repairing.clone() else { return };
         if self.parent_moves() || !self.parent().is_some_and(|parent| parent.status.is_running()) {
             return;
@@ -329,7 +338,9 @@ impl Machine {
                 self.lost(&seen.container).is_some() || bound
             })
             .map(|(name, _)| name.clone())
-            .filter(|name| !tried.contains(name) && !self.stored.goals.contains_key(name) && !self.stored.stopped.contains(name))
+            .filter(|name| {
+                !tried.contains(name) && !self.stored.goals.contains_key(name) && !self.stored.stopped.contains(name)
+            })
             .collect();
         for name in lost {
             let Some(container) = self.seen.get(&name).map(|seen| seen.container.clone()) else { continue };
@@ -404,15 +415,17 @@ impl Machine {
     }
 
     /// Repairs are over when the parent runs and nobody waits for it any more.
-    fn answer_repairs(&mut self, out: &mut Out) {
+    pub(super) fn answer_repairs(&mut self, out: &mut Out) {
         if self.repairing.is_none() || self.parent_moves() || self.stored.goals.keys().any(|name| self.tried(name)) {
             return;
         }
-        self.repairing = None;
         let (done, waiting): (Vec<Pending>, Vec<Pending>) = std::mem::take(&mut self.pending)
             .into_iter()
             .partition(|pending| matches!(pending.kind, PendingKind::Repair { .. }) && pending.targets.is_empty());
         self.pending = waiting;
+        if !self.pending.iter().any(|pending| matches!(pending.kind, PendingKind::Repair { .. })) {
+            self.repairing = None;
+        }
         for pending in done {
             self.answer(pending, out);
         }
@@ -462,13 +475,37 @@ impl Machine {
         }
     }
 
+    /// Retired containers whose goal was given up for another: the name is free, then it gets it back, or it is not, then
+    /// its successor is there.
+    pub(super) fn clear_retired(&mut self) {
+        let orphans: Vec<(String, GoalKind)> = self
+            .retired
+            .iter()
+            .filter(|(name, _)| !self.stored.goals.contains_key(*name))
+            .map(|(name, seen)| {
+                let old = seen.container.id.clone();
+                let kind = if self.seen.contains_key(name) {
+                    GoalKind::Cleared { old }
+                } else {
+                    GoalKind::Restored { old, failed: seen.nonce.clone(), start: false }
+                };
+                (name.clone(), kind)
+            })
+            .collect();
+        for (name, kind) in orphans {
+            self.stored.goals.insert(name, Goal::new(kind));
+            self.dirty = true;
+        }
+    }
+
     fn is_passing(&self, container: &Observed) -> bool {
         let overrides: Overrides = serde_json::from_str(container.label(label::REQUEST)).unwrap_or_default();
         let by_template = || {
             let name = container.label(label::TEMPLATE).parse::<Name>().ok()?;
             Some(self.config.template(&name)?.remove_on_exit)
         };
-        container.role() == Some(crate::bay::container::Role::Worker) && (overrides.rm || by_template().unwrap_or(false))
+        container.role() == Some(crate::bay::container::Role::Worker)
+            && (overrides.rm || by_template().unwrap_or(false))
     }
 
     pub(super) fn make_parent(&self) -> Make {

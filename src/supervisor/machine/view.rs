@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::api::types::{
-    Capacity, ContainerRow, EngineStatus, ErrorDetail, LinkState, PoolRow, ServiceRow, Snapshot, State, Status as BayStatus, Why,
+    Capacity, ContainerRow, EngineStatus, ErrorDetail, LinkState, PoolRow, ServiceRow, Snapshot, State,
+    Status as BayStatus, Why,
 };
 use crate::bay::container::{HealthState, Observed, ObservedNetwork, Role, Status, label};
 use crate::bay::name::Name;
@@ -124,7 +125,9 @@ impl Machine {
             Status::Running { .. } => State::Running,
             Status::Created { .. } if self.stored.goals.contains_key(name) => State::Creating,
             Status::Created { .. } => State::Failed,
-            Status::Exited { .. } if self.faults.contains_key(name) && !self.stored.stopped.contains(name) => State::Failed,
+            Status::Exited { .. } if self.faults.contains_key(name) && !self.stored.stopped.contains(name) => {
+                State::Failed
+            }
             Status::Exited { .. } => State::Exited,
             Status::Removing => State::Unknown,
         }
@@ -297,7 +300,9 @@ impl Machine {
         let observed = match row {
             None => "not there".to_owned(),
             Some(row) => match (row.started_at, &row.health) {
-                (Some(since), Some(health)) => format!("{} since {since}, {health:?}", row.state.as_str()).to_lowercase(),
+                (Some(since), Some(health)) => {
+                    format!("{} since {since}, {health:?}", row.state.as_str()).to_lowercase()
+                }
                 (Some(since), None) => format!("{} since {since}", row.state.as_str()),
                 (None, _) => row.state.as_str().to_owned(),
             },
@@ -315,11 +320,7 @@ impl Machine {
             observed,
             reason: row.and_then(|row| row.reason.clone()),
             waits_for: self.waits.get(&name).map(|what| (*what).to_owned()),
-            last_error: self
-                .faults
-                .get(&name)
-                .cloned()
-                .or_else(|| goal.and_then(|goal| goal.last_error.clone())),
+            last_error: self.faults.get(&name).cloned().or_else(|| goal.and_then(|goal| goal.last_error.clone())),
             attempts: goal.map_or(0, |goal| goal.attempts),
             next_try_at,
             hint: row.and_then(|row| hint(row).map(str::to_owned)),
@@ -332,8 +333,12 @@ impl Machine {
 fn hint(row: &ContainerRow) -> Option<&'static str> {
     match (row.state, row.role) {
         (State::CutOff, _) => Some("`podbay restart parent` repairs every worker that is cut off; workspaces are kept"),
-        (State::Exited | State::Failed, Role::Parent) => Some("`podbay restart parent` brings it back and repairs its workers"),
-        (State::Exited | State::Failed, _) => Some("`podbay start NAME` runs it again, `podbay logs NAME` shows what it said"),
+        (State::Exited | State::Failed, Role::Parent) => {
+            Some("`podbay restart parent` brings it back and repairs its workers")
+        }
+        (State::Exited | State::Failed, _) => {
+            Some("`podbay start NAME` runs it again, `podbay logs NAME` shows what it said")
+        }
         _ => None,
     }
 }

@@ -459,7 +459,10 @@ fn why_has_one_answer_for_everything() {
     assert!(!why.history.is_empty());
     let id = world.command(Command::Why("foxx".to_owned()));
     world.settle();
-    assert_eq!(refused(&world, id), ("not-found".to_owned(), "no such name: \"foxx\"; did you mean \"fox\"?".to_owned()));
+    assert_eq!(
+        refused(&world, id),
+        ("not-found".to_owned(), "no such name: \"foxx\"; did you mean \"fox\"?".to_owned())
+    );
 }
 
 #[test]

@@ -30,13 +30,7 @@ enum Move {
 }
 
 fn verbs() -> impl Strategy<Value = Verb> {
-    prop_oneof![
-        Just(Verb::Start),
-        Just(Verb::Stop),
-        Just(Verb::Restart),
-        Just(Verb::Refresh),
-        Just(Verb::Remove)
-    ]
+    prop_oneof![Just(Verb::Start), Just(Verb::Stop), Just(Verb::Restart), Just(Verb::Refresh), Just(Verb::Remove)]
 }
 
 fn steps() -> impl Strategy<Value = &'static str> {
