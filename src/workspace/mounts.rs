@@ -160,7 +160,10 @@ impl<'a> MountList<'a> {
             }
             _ => Refused::Because(format!("can't open {}: {error}", source.display())),
         })?;
-        self.guarded.check(&canonical).map_err(|error| Refused::Because(error.to_string()))?;
+        // First without sockets: a home directory that holds one is named as what it is.
+        let places = Guarded { sockets: Vec::new(), ..self.guarded.clone() };
+        let checked = places.check(&canonical).and_then(|()| self.guarded.check(&canonical));
+        checked.map_err(|error| Refused::Because(error.to_string()))?;
         if let Some(socket) = self.guarded.sockets.iter().find(|socket| same_socket(socket, &canonical)) {
             let why = MountError::Forbidden { path: canonical, why: "the engine's socket is root on the machine" };
             return Err(Refused::Because(format!("{why} (it is {} by another name)", socket.display())));
