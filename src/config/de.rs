@@ -201,13 +201,11 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadError> {
-        match &self.0.value {
-            Value::Text(text) => visitor.visit_enum(Word(text)),
-            _ => {
-                let words = format!("one of {}", listed(variants, "and"));
-                Err(ReadError::invalid_type(self.found(), &words.as_str()))
-            }
-        }
+        let Value::Text(text) = &self.0.value else {
+            let words = format!("one of {}", listed(variants, "and"));
+            return Err(ReadError::invalid_type(self.found(), &words.as_str()));
+        };
+        visitor.visit_enum(Word(text))
     }
 
     forward_to_deserialize_any! {

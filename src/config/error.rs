@@ -19,6 +19,8 @@ impl ConfigError {
 
     /// About one place in a file; a `None` place is said without a line.
     pub(super) fn at(file: &str, source: &str, at: Option<usize>, what: &str) -> Self {
+        let cut: String = what.chars().take(LONGEST_MESSAGE).collect();
+        let what = if cut.len() < what.len() { format!("{cut}…") } else { cut };
         let text = match at {
             Some(offset) => {
                 let (line, column) = line_and_column(source, offset);
@@ -29,6 +31,12 @@ impl ConfigError {
         Self { text }
     }
 }
+
+/// A longer word is no slip of a key, and comparing it takes memory.
+const LONGEST_WORD: usize = 64;
+
+/// A longer message is cut: a value may be as long as the file.
+const LONGEST_MESSAGE: usize = 600;
 
 /// What is wrong at one place, before the file's name and the line are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +116,9 @@ fn quoted_if_needed(key: &str) -> String {
 /// ` did you mean "memory"?` or the list of what there is.
 #[must_use]
 pub fn suggestion(word: &str, known: &[&str]) -> String {
+    if word.len() > LONGEST_WORD {
+        return format!("there are {}", listed(known, "and"));
+    }
     let lower = word.to_ascii_lowercase();
     let nearest = known
         .iter()

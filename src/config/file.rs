@@ -20,6 +20,9 @@ use super::{ApiConfig, Config, EngineConfig, UiConfig, check, de};
 /// The defaults' own text.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
+/// Each entry is laid over a copy of the defaults: more would only take memory.
+const MOST_ENTRIES: usize = 1000;
+
 /// The whole file, defaults laid under it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -219,6 +222,9 @@ fn lay(mut user: Node) -> (Node, Result<(), Fault>) {
         worker_takes_no_name(&user).and_then(|()| lists_are_lists(&[("template", &templates), ("service", &services)]));
     let mut tree = defaults.file.clone();
     tree.overlay(user);
+    if early.is_err() {
+        return (tree, early);
+    }
     let worker = tree.entry("worker").map_or_else(empty_table, |entry| entry.node.clone());
     name_the_worker(&mut tree);
     lay_list(&mut tree, "template", templates, |item| {
@@ -283,6 +289,10 @@ fn lists_are_lists(lists: &[(&str, &Option<Entry>)]) -> Result<(), Fault> {
         if !tables {
             let text = format!("{key}: must be a list of tables; write [[{key}]] with two brackets");
             return Err(Fault { path: Path::of(key), at: entry.key_at, text });
+        }
+        if let Some(extra) = items.get(MOST_ENTRIES) {
+            let text = format!("{key}: there are {} of them; {MOST_ENTRIES} are the most", items.len());
+            return Err(Fault { path: Path::of(key), at: extra.at, text });
         }
     }
     Ok(())

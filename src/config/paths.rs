@@ -157,6 +157,9 @@ pub fn told(tried: &str, path: &Path, error: &io::Error) -> io::Error {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             "something that is not a directory is in the way".to_owned()
         }
+        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            "a symbolic link is in the way".to_owned()
+        }
         _ => error.to_string(),
     };
     io::Error::new(error.kind(), format!("{tried} {}: {why}", path.display()))

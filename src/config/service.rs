@@ -229,7 +229,6 @@ pub struct StopRule {
 
 /// Signals that end a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::upper_case_acronyms, reason = "these are the signals' names")]
 pub enum StopSignal {
     /// Terminate.
     SIGTERM,

@@ -2,3 +2,4 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails should say where")]
 mod config;
 mod machine;
+mod workspace;
