@@ -3,3 +3,4 @@
 mod config;
 mod machine;
 mod workspace;
+mod terminal;
