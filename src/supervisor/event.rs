@@ -73,7 +73,12 @@ pub enum Event {
     /// The client that asked is gone: its answer is not wanted.
     Forget(CommandId),
     /// The engine answered, or did not.
-    Connected(Result<Identity, EngineError>),
+    Connected {
+        /// Where it was looked for; `None` when no place was found.
+        endpoint: Option<String>,
+        /// Who answered.
+        answer: Result<Identity, EngineError>,
+    },
     /// A full look, begun when the machine asked for look number `look`.
     Looked {
         /// Which look.

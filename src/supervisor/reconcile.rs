@@ -49,9 +49,27 @@ pub enum Next {
     /// Something else must happen first.
     Wait(&'static str),
     /// It can't become so.
-    Fail(&'static str),
-    /// Another goal is the right one now.
-    Become(GoalKind),
+    Fail(Hindrance),
+}
+
+/// Why a goal can't be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Hindrance {
+    /// The container was removed meanwhile.
+    #[error("it does not exist any more")]
+    Missing,
+    /// Its network is the parent's.
+    #[error("the parent does not run")]
+    ParentDown,
+    /// Its network was that of a parent that is gone: it can only be made anew.
+    #[error("it is bound to a parent that is gone; `podbay restart parent` makes it anew")]
+    ParentGone,
+    /// Somebody else has the name.
+    #[error("another container, not of this bay, has its name")]
+    Foreign,
+    /// Another container of this bay has the name.
+    #[error("another container has its name")]
+    Taken,
 }
 
 /// The next step towards `goal`.
@@ -60,7 +78,7 @@ pub fn next(goal: &GoalKind, sight: &Sight<'_>) -> Next {
     match goal {
         GoalKind::Made(make) => made(make, sight),
         GoalKind::Running => match sight.current {
-            None => Next::Fail("it does not exist any more"),
+            None => Next::Fail(Hindrance::Missing),
             Some(container) => running(container, sight),
         },
         GoalKind::Restarted { before } => restarted(*before, sight),
@@ -84,7 +102,7 @@ pub fn next(goal: &GoalKind, sight: &Sight<'_>) -> Next {
 fn made(make: &Make, sight: &Sight<'_>) -> Next {
     match sight.current {
         Some(container) => running(container, sight),
-        None if sight.foreign => Next::Fail("another container, not of this bay, has its name"),
+        None if sight.foreign => Next::Fail(Hindrance::Foreign),
         None => create(make, sight),
     }
 }
@@ -96,7 +114,7 @@ fn create(make: &Make, sight: &Sight<'_>) -> Next {
     match sight.parent {
         ParentSight::Up(parent) => Next::Take(Step::Create(make.clone(), CreateNetwork::Join(parent.id.clone()))),
         ParentSight::Coming => Next::Wait("the parent"),
-        ParentSight::Down => Next::Fail("the parent does not run"),
+        ParentSight::Down => Next::Fail(Hindrance::ParentDown),
     }
 }
 
@@ -112,8 +130,8 @@ fn running(container: &Observed, sight: &Sight<'_>) -> Next {
     match joined(container, sight.parent) {
         Joined::Fine => Next::Take(Step::Start(container.id.clone())),
         Joined::Coming => Next::Wait("the parent"),
-        Joined::Down => Next::Fail("the parent does not run"),
-        Joined::Lost => Next::Fail("it is bound to a parent that is gone"),
+        Joined::Down => Next::Fail(Hindrance::ParentDown),
+        Joined::Lost => Next::Fail(Hindrance::ParentGone),
     }
 }
 
@@ -135,13 +153,13 @@ fn joined(container: &Observed, parent: ParentSight<'_>) -> Joined {
 }
 
 fn restarted(before: Option<jiff::Timestamp>, sight: &Sight<'_>) -> Next {
-    let Some(container) = sight.current else { return Next::Fail("it does not exist any more") };
+    let Some(container) = sight.current else { return Next::Fail(Hindrance::Missing) };
     match (container.status.since(), before) {
         (Some(since), Some(before)) if since <= before => match joined(container, sight.parent) {
             Joined::Fine => Next::Take(Step::Restart(container.id.clone())),
             Joined::Coming => Next::Wait("the parent"),
-            Joined::Down => Next::Fail("the parent does not run"),
-            Joined::Lost => Next::Fail("it is bound to a parent that is gone"),
+            Joined::Down => Next::Fail(Hindrance::ParentDown),
+            Joined::Lost => Next::Fail(Hindrance::ParentGone),
         },
         (Some(_), _) => Next::Done,
         (None, _) => running(container, sight),
@@ -172,8 +190,8 @@ fn recreated(make: &Make, old: &ContainerId, start: bool, sight: &Sight<'_>) -> 
             }
             retired.map_or(Next::Done, |container| Next::Take(Step::Remove(container.id.clone())))
         }
-        Some(_) => Next::Fail("another container has its name"),
-        None if sight.foreign => Next::Fail("another container, not of this bay, has its name"),
+        Some(_) => Next::Fail(Hindrance::Taken),
+        None if sight.foreign => Next::Fail(Hindrance::Foreign),
         None => create(make, sight),
     }
 }
@@ -188,10 +206,10 @@ fn restored(old: &ContainerId, failed: &Nonce, start: bool, sight: &Sight<'_>) -
             }
         }
         Some(container) if sight.current_nonce == Some(failed) => Next::Take(Step::Remove(container.id.clone())),
-        Some(_) => Next::Fail("another container has its name"),
+        Some(_) => Next::Fail(Hindrance::Taken),
         None => match sight.retired {
             Some(container) if container.id == *old => Next::Take(Step::Rename(old.clone(), sight.name.to_owned())),
-            _ => Next::Fail("the old container is gone as well"),
+            _ => Next::Fail(Hindrance::Missing),
         },
     }
 }

@@ -18,7 +18,11 @@ const REPOSITORY: &str = "podbay-host";
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a merged `/usr` makes links of; a system without one has directories there.
-const TOP: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+const TOP: [&str; 5] = ["bin", "lib", "lib32", "lib64", "libx32"];
+
+/// Programs that are called by their path below `/sbin`. That directory can't be a link into the read-only `/usr`: the
+/// engine mounts its init there.
+const SBIN: [&str; 8] = ["ethtool", "ifconfig", "ip", "ldconfig", "mkfs", "route", "sysctl", "tc"];
 
 /// Parts of `/etc` that programs of `/usr` look at. Never shadow files, nor what the engine writes itself (hosts,
 /// hostname, resolv.conf).
@@ -60,7 +64,7 @@ const ETC: [&str; 34] = [
 ];
 
 /// Directories of the image, with their modes.
-const FOLDERS: [(&str, u32); 15] = [
+const FOLDERS: [(&str, u32); 16] = [
     ("dev", 0o755),
     ("etc", 0o755),
     ("home", 0o755),
@@ -69,6 +73,7 @@ const FOLDERS: [(&str, u32); 15] = [
     ("proc", 0o555),
     ("root", 0o700),
     ("run", 0o755),
+    ("sbin", 0o755),
     ("sys", 0o555),
     ("tmp", 0o1777),
     ("usr", 0o755),
@@ -101,6 +106,9 @@ impl Layout {
                 Err(_) if path.is_dir() => folders.push(name.to_owned()),
                 Err(_) => {}
             }
+        }
+        for name in SBIN.iter().filter(|name| root.join("usr/sbin").join(name).exists()) {
+            links.push((format!("sbin/{name}"), Path::new("/usr/sbin").join(name)));
         }
         links.push(("var/run".to_owned(), PathBuf::from("/run")));
         let etc = ETC.iter().filter_map(|name| {
@@ -186,11 +194,13 @@ mod tests {
 
     fn merged() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for folder in ["usr/bin", "usr/lib", "etc/ssl", "lib64"] {
+        for folder in ["usr/bin", "usr/sbin", "usr/lib", "etc/ssl", "lib64"] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         symlink("usr/bin", dir.path().join("bin")).unwrap();
         symlink("usr/lib", dir.path().join("lib")).unwrap();
+        symlink("usr/sbin", dir.path().join("sbin")).unwrap();
+        std::fs::write(dir.path().join("usr/sbin/ip"), "").unwrap();
         for (file, mode) in [("passwd", 0o644), ("shadow", 0o640), ("hosts", 0o644), ("group", 0o600)] {
             let path = dir.path().join("etc").join(file);
             std::fs::write(&path, "x").unwrap();
@@ -214,6 +224,8 @@ mod tests {
         }
         assert_eq!(entries["bin"], (0o777, Some("usr/bin".into())));
         assert_eq!(entries["lib64/"], (0o755, None));
+        assert_eq!(entries["sbin/"], (0o755, None), "the engine mounts its init there");
+        assert_eq!(entries["sbin/ip"].1.as_deref(), Some("/usr/sbin/ip"));
         assert_eq!(entries["tmp/"], (0o1777, None));
         assert_eq!(entries["workspace/"].0, 0o777);
         assert_eq!(bytes, Layout::of(dir.path()).tar().unwrap());

@@ -24,14 +24,14 @@ impl Executor {
         self.spawn_event(async move {
             let engine = match engine::connect(&ground.config.engine, &ground.env) {
                 Ok(engine) => engine,
-                Err(error) => return Event::Connected(Err(error)),
+                Err(error) => return Event::Connected { endpoint: None, answer: Err(error) },
             };
             let answer = engine.identify().await;
             if answer.is_ok() {
                 slot.send_replace(Some(engine.clone()));
-                tokio::spawn(follow_events(engine, ground.config.bay.clone(), events, link));
+                tokio::spawn(follow_events(engine.clone(), ground.config.bay.clone(), events, link));
             }
-            Event::Connected(answer)
+            Event::Connected { endpoint: Some(engine.endpoint().to_owned()), answer }
         });
     }
 

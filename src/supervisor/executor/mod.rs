@@ -20,7 +20,7 @@ use crate::api::types::{Disk, Snapshot};
 use crate::config::Config;
 use crate::config::env::Env;
 use crate::config::paths::Paths;
-use crate::engine::{self, SharedEngine};
+use crate::engine::SharedEngine;
 
 use super::event::{Command, CommandId, Effect, Event, Now, Reply};
 use super::machine::{Birth, Machine};
@@ -115,7 +115,6 @@ impl Executor {
             stored,
             boot: boot(),
             pid: std::process::id(),
-            endpoint: engine::endpoint(&config.engine, &env),
             troubles,
         };
         let (machine, first) = Machine::new(birth, now(started));

@@ -53,8 +53,6 @@ pub struct Birth {
     pub boot: String,
     /// This process.
     pub pid: u32,
-    /// Where the engine is looked for, until it has answered.
-    pub endpoint: String,
     /// What had to be said of the state already.
     pub troubles: Vec<String>,
 }
@@ -183,7 +181,8 @@ impl Machine {
     /// A machine that has seen nothing yet, and the first thing to do.
     #[must_use]
     pub fn new(birth: Birth, now: Now) -> (Self, Vec<Effect>) {
-        let Birth { config, key, stored, boot, pid, endpoint, troubles } = birth;
+        let Birth { config, key, stored, boot, pid, troubles } = birth;
+        let endpoint = config.engine.host.clone();
         let rebooted = !stored.boot.is_empty() && stored.boot != boot;
         let gap_since = if rebooted { stored.seen_at } else { None };
         let machine = Self {
@@ -261,8 +260,15 @@ impl Machine {
         match event {
             Event::Command(id, command) => self.take_command(id, command, now, out),
             Event::Forget(id) => self.pending.retain(|pending| pending.id != id),
-            Event::Connected(Ok(identity)) => self.link_up(identity, now, out),
-            Event::Connected(Err(error)) => self.link_lost(&error.to_string(), now, out),
+            Event::Connected { endpoint, answer } => {
+                if let Some(endpoint) = endpoint {
+                    self.endpoint = endpoint;
+                }
+                match answer {
+                    Ok(identity) => self.link_up(identity, now, out),
+                    Err(error) => self.link_lost(&error.to_string(), now, out),
+                }
+            }
             Event::Looked { look, seen, namespaces } => self.take_look(look, seen, namespaces, now, out),
             Event::Pinged(answer) => self.take_ping(answer, now, out),
             Event::Hinted(hint) => self.take_hint(hint, now, out),

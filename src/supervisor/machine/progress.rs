@@ -10,7 +10,7 @@ use crate::engine::EngineError;
 
 use super::super::event::{Effect, Now, Reply, StepError, Stepped};
 use super::super::goal::{Goal, GoalKind, Make, PARENT, Step, What};
-use super::super::reconcile::{self, Next, ParentSight, Sight};
+use super::super::reconcile::{self, Hindrance, Next, ParentSight, Sight};
 use super::super::refusal;
 use super::{Link, Machine, Out, Pending, PendingKind};
 
@@ -53,9 +53,24 @@ impl Machine {
                     return;
                 }
                 Next::Done => return self.reached(name, now, out),
-                Next::Fail(why) => self.give_up(name, refusal::failed(why), now, out),
-                Next::Become(kind) => self.become_goal(name, kind),
+                Next::Fail(why) => {
+                    let error = self.explain(why);
+                    self.give_up(name, error, now, out);
+                }
             }
+        }
+    }
+
+    /// A worker that could not have its parent is told what became of the parent.
+    fn explain(&self, why: Hindrance) -> ErrorDetail {
+        let of_goal = self.stored.goals.get(PARENT).and_then(|goal| goal.failure.clone());
+        let of_past = self.faults.get(PARENT).map(|fault| refusal::failed(fault));
+        match of_goal.or(of_past) {
+            Some(error) if why == Hindrance::ParentDown => {
+                ErrorDetail { message: format!("the parent could not be brought up: {}", error.message), ..error }
+            }
+            _ if why == Hindrance::ParentDown => refusal::parent_down(),
+            _ => refusal::failed(&why.to_string()),
         }
     }
 

@@ -480,3 +480,16 @@ fn k15_a_clock_that_jumps_moves_nothing() {
     }
     assert_eq!(world.steps.len(), steps);
 }
+
+#[test]
+fn a_worker_whose_parent_fails_says_why_the_parent_failed() {
+    let mut world = bay(&[]);
+    let error = EngineError::Refused { what: "start".to_owned(), message: "no init".to_owned() };
+    world.failures.push_back(("start", error));
+    let id = world.spawn("fox");
+    world.settle();
+    let (code, message) = refused(&world, id);
+    assert_eq!(code, "refused");
+    assert_eq!(message, "the parent could not be brought up: starting it failed: start: no init");
+    assert!(world.containers.is_empty());
+}

@@ -125,7 +125,7 @@ impl World {
             Effect::Save(stored) => self.disk = *stored,
             Effect::Connect => {
                 let answer = if self.away { Err(away()) } else { Ok(identity()) };
-                self.event(Event::Connected(answer));
+                self.event(Event::Connected { endpoint: Some("memory".to_owned()), answer });
             }
             Effect::Look(look) => {
                 let seen = if self.away { Err(away()) } else { Ok(self.containers.values().cloned().collect()) };
@@ -343,7 +343,6 @@ fn born(config: &Arc<Config>, stored: Stored, boot: u32, mono: Duration) -> (Mac
         stored,
         boot: format!("boot-{boot}"),
         pid: 4711,
-        endpoint: "memory".to_owned(),
         troubles: vec![],
     };
     Machine::new(birth, Now { mono, wall: wall(mono) })
