@@ -210,7 +210,7 @@ fn sources_are_refused_by_any_name() {
     let engine = "the engine's socket is root on the machine";
     let (whole, system, kernel) = ("it is the whole machine", "it is a directory of the system", "it is the kernel's");
     let (home, state) = ("it is the home directory itself", "it holds podbay's own state");
-    let root = room.at("").display().to_string();
+    let top = room.at("").display().to_string();
     let table = [
         ("{}engine/deep/docker.sock", engine),
         ("{}engine/deep", engine),
@@ -261,13 +261,13 @@ fn sources_are_refused_by_any_name() {
     ];
     assert!(table.len() >= 40);
     for (written, why) in table {
-        let written = written.replace("/{}", &root).replace("{}", &root);
+        let written = written.replace("/{}", &top).replace("{}", &top);
         room.mounts(&[&format!("{written}:/mnt")]);
         let said = room.prepare().expect_err(&written);
         assert!(said.starts_with("mount ") && said.contains(why), "{written}: {said}");
     }
     assert_eq!(room.left(), Vec::<PathBuf>::new());
-    room.mounts(&[&format!("{root}data/other.sock:/run/other.sock")]);
+    room.mounts(&[&format!("{top}data/other.sock:/run/other.sock")]);
     assert!(room.prepare().is_ok(), "a socket that is no engine's may be mounted");
 }
 
