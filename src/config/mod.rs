@@ -162,3 +162,25 @@ impl Config {
         std::iter::once(&self.worker).chain(&self.templates).find(|template| template.name == *name)
     }
 }
+
+/// Checks a template that was put together after the configuration was read: a user's overrides laid over one.
+///
+/// # Errors
+/// The key and what would be right, without a file and a line.
+pub fn check_template(template: &Template) -> Result<(), String> {
+    check::template::template(template, &node::Path::default()).map_err(|fault| fault.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overrides_are_checked_like_the_file() {
+        let mut template = Config::defaults().unwrap().worker;
+        assert_eq!(check_template(&template), Ok(()));
+        template.limits.cpus = f64::NAN;
+        let said = "limits.cpus: NaN is not a number of CPUs: write 0.01 or more, or 0 for no limit";
+        assert_eq!(check_template(&template), Err(said.to_owned()));
+    }
+}

@@ -43,10 +43,12 @@ impl Build {
         Ok(Self { path, root, owner, made })
     }
 
-    /// Makes a directory, and what is missing above it; answers with its path.
+    /// Makes a directory, and what is missing above it; answers with its path. It belongs to the worker's user even if
+    /// it was made for another one before.
     pub fn dir(&mut self, below: &Path) -> io::Result<PathBuf> {
         let path = self.path.join(below);
-        self.walk(below).map(|_| path.clone()).map_err(|error| told("can't make the directory", &path, &error))
+        let given = self.walk(below).and_then(|dir| give(&dir, self.owner));
+        given.map(|()| path.clone()).map_err(|error| told("can't make the directory", &path, &error))
     }
 
     /// Makes a file with this mode and content. Whatever is there already is kept; says whether it was made.

@@ -179,9 +179,9 @@ fn no_file_ends_it() {
             text.splice(from..to, piece);
         }
         let text = String::from_utf8_lossy(&text).into_owned();
-        if let Err(error) = Config::parse("t", &text) {
-            let said = error.to_string();
-            assert!(!said.chars().any(char::is_control), "{said:?}");
+        match Config::parse("t", &text) {
+            Ok(config) => assert_eq!(Config::parse("shown", &config.to_toml()), Ok(config)),
+            Err(error) => assert!(!error.to_string().chars().any(char::is_control), "{error:?}"),
         }
     }
 }
@@ -200,7 +200,7 @@ fn a_hostile_megabyte_is_answered_soon() {
         ("dots", "a.".repeat(mib / 2)),
         ("tables", "[[template]]\n".repeat(mib / 13)),
         ("services", (10..14_000).map(link).collect()),
-        ("keys", (0..60_000).map(|n| format!("k{n} = 1\n")).collect()),
+        ("keys", (0..60_000).map(|n| format!("k{n} = 1\n")).collect::<Vec<_>>().concat()),
     ] {
         let start = std::time::Instant::now();
         let said = Config::parse("t", &text).map(|config| config.services.len()).map_err(|e| e.to_string());
@@ -250,6 +250,22 @@ fn a_runtime_directory_of_somebody_else_is_refused() {
     std::os::unix::fs::chown(&run, Some(12345), None).unwrap();
     let said = paths.create().unwrap_err().to_string();
     assert_eq!(said, format!("refused to use {}: it belongs to user 12345, not to you (0)", run.display()));
+}
+
+#[test]
+fn what_may_not_be_read_or_written_is_said() {
+    let room = Room::new();
+    if room.env.uid == 0 {
+        return skipped("what_may_not_be_read_or_written_is_said", "root may read and write everything");
+    }
+    let file = room.write("cwd/closed.toml", "");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+    assert_eq!(room.bay(Some("closed.toml")), "closed.toml: no permission to read it");
+    let state = room.dir.path().join("state");
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o500)).unwrap();
+    let said = room.paths().create().unwrap_err().to_string();
+    let below = state.join("podbay/bay");
+    assert_eq!(said, format!("can't make the directory {}: no permission to write there", below.display()));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 mod graph;
 mod probe;
 pub mod service;
-mod template;
+pub mod template;
 mod words;
 
 use std::collections::BTreeSet;
