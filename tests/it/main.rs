@@ -3,4 +3,5 @@
 mod config;
 mod machine;
 mod workspace;
+mod session;
 mod terminal;
