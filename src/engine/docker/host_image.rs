@@ -18,7 +18,24 @@ const REPOSITORY: &str = "podbay-host";
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a merged `/usr` makes links of; a system without one has directories there.
-const TOP: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+const TOP: [&str; 5] = ["bin", "lib", "lib32", "lib64", "libx32"];
+
+/// `/sbin` is a directory of its own in the image: Docker mounts its init there before it mounts `/usr`, which would
+/// hide it behind a link. Programs that others call by this path are linked one by one; the rest is found by PATH.
+const SBIN: [&str; 12] = [
+    "agetty",
+    "ifconfig",
+    "init",
+    "ip",
+    "iptables",
+    "ldconfig",
+    "modprobe",
+    "nologin",
+    "route",
+    "runuser",
+    "start-stop-daemon",
+    "sysctl",
+];
 
 /// Parts of `/etc` that programs of `/usr` look at. Never shadow files, nor what the engine writes itself (hosts,
 /// hostname, resolv.conf).
@@ -60,7 +77,7 @@ const ETC: [&str; 34] = [
 ];
 
 /// Directories of the image, with their modes.
-const FOLDERS: [(&str, u32); 15] = [
+const FOLDERS: [(&str, u32); 16] = [
     ("dev", 0o755),
     ("etc", 0o755),
     ("home", 0o755),
@@ -69,6 +86,7 @@ const FOLDERS: [(&str, u32); 15] = [
     ("proc", 0o555),
     ("root", 0o700),
     ("run", 0o755),
+    ("sbin", 0o755),
     ("sys", 0o555),
     ("tmp", 0o1777),
     ("usr", 0o755),
@@ -102,6 +120,8 @@ impl Layout {
                 Err(_) => {}
             }
         }
+        let sbin = SBIN.iter().filter(|name| root.join("usr/sbin").join(name).exists());
+        links.extend(sbin.map(|name| (format!("sbin/{name}"), Path::new("/usr/sbin").join(name))));
         links.push(("var/run".to_owned(), PathBuf::from("/run")));
         let etc = ETC.iter().filter_map(|name| {
             // A link is resolved: the engine mounts what it leads to.
@@ -118,7 +138,7 @@ impl Layout {
     }
 
     fn tag(&self) -> String {
-        let mut text = format!("2 {PATH} {FOLDERS:?} {:?}", self.folders);
+        let mut text = format!("3 {PATH} {FOLDERS:?} {:?}", self.folders);
         for (name, target) in &self.links {
             text.push_str(&format!(" {name}->{}", target.display()));
         }
@@ -186,7 +206,7 @@ mod tests {
 
     fn merged() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for folder in ["usr/bin", "usr/lib", "etc/ssl", "lib64"] {
+        for folder in ["usr/bin", "usr/lib", "usr/sbin/ip", "etc/ssl", "lib64"] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         symlink("usr/bin", dir.path().join("bin")).unwrap();
@@ -214,6 +234,8 @@ mod tests {
         }
         assert_eq!(entries["bin"], (0o777, Some("usr/bin".into())));
         assert_eq!(entries["lib64/"], (0o755, None));
+        assert_eq!(entries["sbin/ip"].1.as_deref(), Some("/usr/sbin/ip"));
+        assert!(entries.contains_key("sbin/") && !entries.contains_key("sbin/init"));
         assert_eq!(entries["tmp/"], (0o1777, None));
         assert_eq!(entries["workspace/"].0, 0o777);
         assert_eq!(bytes, Layout::of(dir.path()).tar().unwrap());
