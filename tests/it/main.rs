@@ -5,3 +5,7 @@ mod machine;
 mod workspace;
 mod session;
 mod terminal;
+#![expect(clippy::indexing_slicing, reason = "a test that fails should say where")]
+
+mod engine;
+mod fake_daemon;
