@@ -65,7 +65,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { work: Duration::from_secs(60), answer: Duration::from_secs(10) }
+        Self { work: Duration::from_mins(1), answer: Duration::from_secs(10) }
     }
 }
 
@@ -73,7 +73,8 @@ impl Default for Patience {
 pub struct Terminal {
     /// What the server sends; ends with the connection.
     pub incoming: mpsc::Receiver<TerminalMessage>,
-    /// What the client sends.
+    /// What the client sends. Dropping it sends what is queued and then ends the connection; `incoming` ends once the
+    /// server has taken it.
     pub outgoing: mpsc::Sender<TerminalMessage>,
 }
 

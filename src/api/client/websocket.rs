@@ -1,4 +1,4 @@
-//! WebSockets of terminals: two bounded channels, and tasks that fill and empty them.
+//! The web sockets of terminals: two bounded channels, and tasks that fill and empty them.
 
 use std::time::Duration;
 
@@ -56,7 +56,6 @@ pub(super) async fn open_with(client: &Client, path: &str, first: Option<&ExecRe
         let sending = async {
             let mut sink = sink;
             send(&mut sink, first, from_user, &over).await;
-            over.cancelled().await;
             // The close frame is courtesy: the connection ends either way.
             let _ = tokio::time::timeout(PARTING, sink.close()).await;
         };
