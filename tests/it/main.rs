@@ -2,3 +2,5 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails should say where")]
 
 mod client;
+mod config;
+mod workspace;
