@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::api::client::Client;
 use crate::api::types::{ContainerRow, Done, ErrorDetail, Verb};
+use crate::terminal::safe::Safe;
 
 use super::args::TargetArgs;
 use super::context::Context;
@@ -81,15 +82,10 @@ pub async fn run(context: &Context, client: &Client, rows: Vec<ContainerRow>, ve
 }
 
 fn say(out: Output, outcome: &Outcome) -> Result<(), CliError> {
-    use crate::terminal::safe::Safe;
-
     let Some(done) = &outcome.done else { return Ok(()) };
-    let name = Safe::new(&outcome.name);
-    if done.text.is_empty() {
-        out.line(&name)?
-    } else {
-        out.line(format!("{name}: {}", Safe::new(&done.text)))?
-    }
+    let name = &outcome.name;
+    let text = if done.text.is_empty() { name.clone() } else { format!("{name}: {}", done.text) };
+    out.line(Safe::new(&text))?;
     done.notes.iter().for_each(|text| note(&format!("{name}: {text}")));
     Ok(())
 }

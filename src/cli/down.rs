@@ -2,7 +2,6 @@
 //! can't be told apart from none at all without one, so that is exit code 3 and not "done".
 
 use crate::api::types::DownRequest;
-use crate::terminal::safe::Safe;
 
 use super::act;
 use super::args::DownArgs;
@@ -27,10 +26,6 @@ pub async fn run(context: &Context, args: &DownArgs) -> Result<Exit, CliError> {
     let request = DownRequest { workers: args.workers, supervisor_only: false };
     let done = up::with_progress(&client, client.down(request)).await?;
     done.notes.iter().for_each(|text| note(text));
-    if context.out.json {
-        context.out.json(&done)?
-    } else {
-        context.out.line(Safe::new(&done.text))?
-    }
+    context.out.answer(&done, &done.text)?;
     Ok(Exit::Done)
 }

@@ -93,6 +93,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
     result
 }
 
+#[derive(Clone, Copy)]
 enum Threads {
     One,
     Many,

@@ -31,7 +31,13 @@ impl Output {
         Self { json, width: if tty { width.or(Some(80)) } else { None }, colour }
     }
 
+    /// A whole answer, as JSON or in words.
+    pub fn answer(self, value: &impl Serialize, words: &str) -> Result<(), CliError> {
+        if self.json { self.json(value) } else { self.line(Safe::new(words)) }
+    }
+
     /// One line, or several. The text is podbay's own, or went through [`Safe`].
+    #[expect(clippy::unused_self, reason = "stdout is the output's: who has none, prints nothing")]
     pub fn line(self, text: impl Display) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{text}")?;
@@ -39,6 +45,7 @@ impl Output {
     }
 
     /// A text that ends its own lines.
+    #[expect(clippy::unused_self, reason = "stdout is the output's: who has none, prints nothing")]
     pub fn text(self, text: &str) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes())?;

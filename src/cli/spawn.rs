@@ -7,7 +7,6 @@ use crate::api::types::SpawnRequest;
 use crate::bay::name::Name;
 use crate::bay::template::{NetworkMode, Overrides};
 use crate::config::env::Env;
-use crate::terminal::safe::Safe;
 
 use super::args::SpawnArgs;
 use super::context::Context;
@@ -30,11 +29,7 @@ pub async fn run(context: &Context, args: SpawnArgs) -> Result<Exit, CliError> {
     if wants_attach {
         note("not a terminal: nothing is attached to it");
     }
-    if context.out.json {
-        context.out.json(&reply)?
-    } else {
-        context.out.line(Safe::new(&reply.name))?
-    }
+    context.out.answer(&reply, &reply.name)?;
     Ok(Exit::Done)
 }
 
@@ -77,12 +72,11 @@ fn directory(text: &str, env: &Env) -> Result<PathBuf, CliError> {
 fn variables(words: &[String], env: &Env) -> Result<BTreeMap<String, String>, CliError> {
     let mut variables = BTreeMap::new();
     for word in words {
-        let (key, value) = match word.split_once('=') {
-            Some((key, value)) => (key, value.to_owned()),
-            None => {
-                let value = env.vars.get(word).cloned();
-                (word.as_str(), value.ok_or_else(|| CliError::usage(format!("--env {word}: it is not set here")))?)
-            }
+        let (key, value) = if let Some((key, value)) = word.split_once('=') {
+            (key, value.to_owned())
+        } else {
+            let value = env.vars.get(word).cloned();
+            (word.as_str(), value.ok_or_else(|| CliError::usage(format!("--env {word}: it is not set here")))?)
         };
         if key.is_empty() || key.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(CliError::usage(format!("--env {word:?}: write KEY=VALUE")));

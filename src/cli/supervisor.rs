@@ -129,18 +129,14 @@ async fn first_word(child: &mut Child, deadline: Instant) -> Result<Option<First
     let Some(stdout) = child.stdout.take() else { return Ok(None) };
     let mut reader = BufReader::new(stdout.take(WORD_MAX));
     let mut line = String::new();
-    match timeout_at(deadline, reader.read_line(&mut line)).await {
-        Ok(read) => {
-            read?;
-            Ok(serde_json::from_str(&line).ok())
-        }
-        Err(_) => {
-            // Nothing half-done stays: a child that hangs would hold the lock.
-            child.start_kill()?;
-            let message = format!("the supervisor was not ready within {}s", START.as_secs());
-            Err(CliError::new(Kind::NoSupervisor, message).hint("`podbay serve` in the foreground shows what it does"))
-        }
+    if let Ok(read) = timeout_at(deadline, reader.read_line(&mut line)).await {
+        read?;
+        return Ok(serde_json::from_str(&line).ok());
     }
+    // Nothing half-done stays: a child that hangs would hold the lock.
+    child.start_kill()?;
+    let message = format!("the supervisor was not ready within {}s", START.as_secs());
+    Err(CliError::new(Kind::NoSupervisor, message).hint("`podbay serve` in the foreground shows what it does"))
 }
 
 async fn ended_early(child: &mut Child, errors: &Path) -> CliError {

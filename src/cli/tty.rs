@@ -16,12 +16,8 @@ use rustix::termios::{OptionalActions, QueueSelector, Termios, tcflush, tcgetatt
 use tokio::sync::{mpsc, oneshot};
 
 use crate::bay::session::TermSize;
+use crate::terminal::RESTORE;
 
-/// What the program may have asked of the terminal, taken back: mouse, paste and focus reports, kitty keyboard, the
-/// alternate screen, scroll region, charsets, colours, keypad and cursor keys; the cursor shown in its own shape, below
-/// all that is drawn.
-const RESTORE: &[u8] = b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?1004l\x1b[<u\
-\x1b[?2026l\x1b[?1049l\x1b[r\x1b(B\x1b)B\x0f\x1b[?6l\x1b[?7h\x1b[4l\x1b[?1l\x1b>\x1b[0m\x1b[?25h\x1b[0 q";
 /// To the last line: leaving the alternate screen may have put the cursor anywhere.
 const BELOW: &[u8] = b"\x1b[9999;1H\r\n";
 /// How long a stalled terminal is waited for before it is left as it is.

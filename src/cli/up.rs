@@ -6,7 +6,6 @@ use futures_util::StreamExt as _;
 
 use crate::api::client::Client;
 use crate::api::types::BayEvent;
-use crate::terminal::safe::Safe;
 
 use super::context::Context;
 use super::exit::{CliError, Exit};
@@ -17,11 +16,7 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
     let client = context.client().await?;
     let done = with_progress(&client, client.up()).await?;
     done.notes.iter().for_each(|text| note(text));
-    if context.out.json {
-        context.out.json(&done)?
-    } else {
-        context.out.line(Safe::new(&done.text))?
-    }
+    context.out.answer(&done, &done.text)?;
     Ok(Exit::Done)
 }
 

@@ -11,6 +11,8 @@ use crate::api::client::{Terminal, TerminalMessage};
 use crate::api::types::Frame;
 use crate::bay::session::TermSize;
 
+use crate::terminal::RESTORE;
+
 use super::LeaveKey;
 use crate::cli::exit::CliError;
 use crate::cli::tty::{self, RawMode, Writer};
@@ -24,8 +26,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Between two sizes that are sent: a dragged window corner is hundreds of them.
 const RESIZE: Duration = Duration::from_millis(50);
 
-/// Before a whole screen is drawn again: modes and colours as at the start, the alternate screen left, all cleared.
-const CLEAR: &[u8] = b"\x1b[?1049l\x1b[r\x1b(B\x0f\x1b[?6l\x1b[?7h\x1b[4l\x1b[0m\x1b[H\x1b[2J";
+/// After the modes are taken back: all is cleared, before a whole screen is drawn again.
+const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,8 +120,9 @@ async fn show(incoming: &mut Receiver<TerminalMessage>, screen: &Sender<Bytes>, 
     while let Some(message) = incoming.recv().await {
         let bytes = match message {
             TerminalMessage::Bytes(bytes) => bytes,
-            TerminalMessage::Frame(Frame::Reset { .. }) if std::mem::take(&mut first) => clear_first(size),
-            TerminalMessage::Frame(Frame::Reset { .. }) => Bytes::from_static(CLEAR),
+            // What the user has on the screen is scrolled up once, not lost.
+            TerminalMessage::Frame(Frame::Reset { .. }) if std::mem::take(&mut first) => cleared(size.rows),
+            TerminalMessage::Frame(Frame::Reset { .. }) => cleared(0),
             TerminalMessage::Frame(Frame::Ended { reason, code }) => return Ending::Ended { reason, code },
             // Another client typed last; this terminal shows what it can of the other size.
             TerminalMessage::Frame(_) => continue,
@@ -132,11 +135,9 @@ async fn show(incoming: &mut Receiver<TerminalMessage>, screen: &Sender<Bytes>, 
     Ending::Lost
 }
 
-/// What the user has on the screen is scrolled up, not lost.
-fn clear_first(size: TermSize) -> Bytes {
-    let mut bytes = b"\r\n".repeat(usize::from(size.rows));
-    bytes.extend_from_slice(CLEAR);
-    bytes.into()
+fn cleared(scrolled: u16) -> Bytes {
+    let lines = b"\r\n".repeat(usize::from(scrolled));
+    [RESTORE, &lines, CLEAR].concat().into()
 }
 
 async fn typed(mut stdin: Receiver<Bytes>, program: &Sender<TerminalMessage>, mut leave: Option<LeaveKey>) -> Ending {

@@ -89,7 +89,8 @@ fn capped(wanted: &str) -> String {
 fn make_private(dir: &Path, who: &str) -> std::io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(who) && name.ends_with(".log"));
+        let name = entry.file_name();
+        let ours = name.to_str().and_then(|name| name.strip_prefix(who)?.strip_suffix(".log")).is_some();
         if ours && entry.metadata()?.permissions().mode() & 0o077 != 0 {
             // By descriptor, and never through a link.
             let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
