@@ -9,3 +9,8 @@ mod terminal;
 
 mod engine;
 mod fake_daemon;
+
+mod client;
+mod config;
+mod terminal;
+mod workspace;

@@ -1,0 +1,108 @@
+//! Runs the supervisor in this process: in the foreground for tmux, systemd and launchd, or as the background child that
+//! other verbs start.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::Config;
+use crate::config::env::Env;
+
+use super::context::Context;
+use super::exit::{CliError, Exit, Kind};
+use super::logging;
+use super::output::note;
+use super::supervisor::FirstWord;
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// As the child of another verb: a session of its own, and one line of JSON on stdout once it listens
+    #[arg(long, hide = true)]
+    pub background: bool,
+}
+
+/// Why the supervisor did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Another one has this bay.
+    #[error("a supervisor already runs for this bay{}: {}", .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), .socket.display())]
+    AnotherRuns {
+        /// Its pid, when it can be told.
+        pid: Option<u32>,
+        /// Its socket.
+        socket: PathBuf,
+    },
+    /// Everything else.
+    #[error("{0:#}")]
+    Failed(color_eyre::Report),
+}
+
+impl From<ServeError> for CliError {
+    fn from(error: ServeError) -> Self {
+        let message = error.to_string();
+        match error {
+            ServeError::AnotherRuns { .. } => {
+                Self::new(Kind::NoSupervisor, message).hint("`podbay down` ends it; every other verb uses it")
+            }
+            ServeError::Failed(_) => Self::failed(message),
+        }
+    }
+}
+
+/// `podbay serve`.
+pub async fn run(context: &Context, args: &ServeArgs) -> Result<Exit, CliError> {
+    if args.background {
+        return background(context).await;
+    }
+    prepare(context)?;
+    let _log = logging::start(&context.paths.logs(), "supervisor", Some(logging::Also::Stderr))?;
+    let listens = format!("the supervisor of bay {} listens on {}", context.config.bay, context.paths.socket.display());
+    supervise(context.config.clone(), context.env.clone(), move || note(&listens)).await?;
+    Ok(Exit::Done)
+}
+
+fn prepare(context: &Context) -> Result<(), CliError> {
+    let create = context.paths.create();
+    create.map_err(|error| CliError::failed(format!("the bay's directories can't be made: {error}")))
+}
+
+async fn background(context: &Context) -> Result<Exit, CliError> {
+    // Away from the terminal of whoever ran the verb. It fails only for the leader of a session, who is away already.
+    let _ = rustix::process::setsid();
+    let result = serve_in_background(context).await;
+    if let Err(error) = &result {
+        say(&FirstWord::Refused { error: error.detail(), exit: error.kind.code() });
+    }
+    result
+}
+
+async fn serve_in_background(context: &Context) -> Result<Exit, CliError> {
+    prepare(context)?;
+    let _log = logging::start(&context.paths.logs(), "supervisor", None)?;
+    let ready = || {
+        say(&FirstWord::Ready { ready: true, pid: std::process::id() });
+        // The pipe ends with the verb that reads it; what is printed later must not end the supervisor.
+        if let Ok(null) = File::options().write(true).open("/dev/null") {
+            let _ = rustix::stdio::dup2_stdout(&null);
+        }
+    };
+    supervise(context.config.clone(), context.env.clone(), ready).await?;
+    Ok(Exit::Done)
+}
+
+/// Says the first word. When nobody listens any more, nobody misses it.
+fn say(word: &FirstWord) {
+    if let Ok(json) = serde_json::to_string(word) {
+        let mut stdout = std::io::stdout().lock();
+        let _ = writeln!(stdout, "{json}").and_then(|()| stdout.flush());
+    }
+}
+
+/// WIRE HERE: `crate::supervisor::serve(config, env, ready).await`, its errors told apart as [`ServeError`].
+async fn supervise(_config: Config, _env: Env, ready: impl FnOnce() + Send) -> Result<(), ServeError> {
+    drop(ready);
+    std::future::ready(Err(ServeError::Failed(color_eyre::eyre::eyre!("this build has no supervisor")))).await
+}
