@@ -1,3 +1,4 @@
 //! The one integration binary: a module for each room.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails should say where")]
 mod terminal;
+mod tui;
