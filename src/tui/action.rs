@@ -324,7 +324,7 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::Yes, "yes", "yes", DIALOG, &["y"]).hint("yes"),
     row(Action::No, "no", "no", DIALOG, &["n"]).hint("no"),
     row(Action::Switch, "switch", "the other answer", DIALOG, &["left", "right"]),
-    row(Action::Accept, "accept", "take what is chosen or typed", ASKING, &["enter"]).hint("take"),
+    row(Action::Accept, "accept", "take what is chosen or typed", ASKING, &["enter"]).hint("ok"),
     row(Action::Cancel, "cancel", "leave it as it was", ASKING, &["esc"]).hint("cancel"),
     row(Action::NextChoice, "next-choice", "the next choice", ASKING, &["tab", "down", "ctrl-n"]).hint("next"),
     row(Action::PreviousChoice, "previous-choice", "the previous choice", ASKING, &["shift-tab", "up", "ctrl-p"]),

@@ -41,7 +41,7 @@ impl Layout {
             let panes = Pane::ALL.map(|pane| if pane == model.focus.pane { body } else { Rect::ZERO });
             return Some(Self { header, banner, switcher, panes, footer });
         }
-        let side = (body.width * 2 / 5).clamp(30, 44);
+        let side = (body.width * 3 / 10).clamp(30, 44);
         let column = Rect { width: side, ..body };
         let main = Rect { x: body.x + side, width: body.width - side, ..body };
         let [parent, workers, pool, services] = lists(model, column);

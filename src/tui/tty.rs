@@ -152,7 +152,9 @@ fn keep_panics_back() {
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if TAKEN.load(Ordering::SeqCst) {
+            if crate::terminal::panic_is_contained() {
+                // The emulator deals with it.
+            } else if TAKEN.load(Ordering::SeqCst) {
                 tracing::error!("{info}");
                 *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(info.to_string());
             } else {

@@ -76,18 +76,8 @@ impl SpawnForm {
     /// Empty, with these templates.
     #[must_use]
     pub fn new(templates: Vec<String>) -> Self {
-        let input = |field: Field| {
-            let mut area = line("");
-            area.set_placeholder_text(field.placeholder());
-            (field, area)
-        };
-        Self {
-            templates,
-            template: 0,
-            inputs: Field::ALL.map(input).into(),
-            field: Field::Name,
-            error: None,
-        }
+        let inputs = Field::ALL.map(|field| (field, line(""))).into();
+        Self { templates, template: 0, inputs, field: Field::Name, error: None }
     }
 
     /// The focused line.

@@ -157,6 +157,8 @@ pub struct MainPane {
     pub inspect: Inspect,
     /// When a stream was opened last; the next waits a moment, so that running through a list opens few.
     pub opened_at: Option<Timestamp>,
+    /// A stream waits for that moment.
+    pub held_back: bool,
 }
 
 /// Where keys go.
@@ -192,6 +194,7 @@ impl Model {
                 logs: Logs::default(),
                 inspect: Inspect::default(),
                 opened_at: None,
+                held_back: false,
             },
             focus: Focus {
                 pane: Pane::Workers,
@@ -267,7 +270,7 @@ impl Model {
             self.feed.next_wake(self.now),
             self.main.terminals.retry_at(),
             self.main.logs.retry_at(),
-            self.main.opened_at.map(|at| at + super::update::SETTLE).filter(|at| *at > self.now),
+            self.main.opened_at.filter(|_| self.main.held_back).map(|at| at + super::update::SETTLE),
         ];
         times.into_iter().flatten().chain(ages).min()
     }

@@ -14,19 +14,16 @@ use super::{act, mouse, overlay, tell, terminal};
 const MAX_KEYS: usize = 8;
 
 pub fn input(model: &mut Model, event: Event) -> Vec<Effect> {
-    model.dirty = true;
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => pressed(model, key),
         Event::Paste(text) => pasted(model, &text),
         Event::Resize(columns, rows) => {
             model.size = Size::new(columns, rows);
+            model.dirty = true;
             Vec::new()
         }
         Event::Mouse(event) => mouse::mouse(model, event),
-        Event::Key(_) | Event::FocusGained | Event::FocusLost => {
-            model.dirty = false;
-            Vec::new()
-        }
+        Event::Key(_) | Event::FocusGained | Event::FocusLost => Vec::new(),
     }
 }
 
@@ -36,6 +33,7 @@ fn pressed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
     if context == Context::Focused {
         return focused(model, event, key);
     }
+    model.dirty = true;
     if terminal::left_just_now(model) && model.settings.keymap.find(Context::Focused, &[key]) == Found::Action(Action::Leave)
     {
         return terminal::send_leaving_key(model, event);
@@ -78,8 +76,7 @@ fn focused(model: &mut Model, event: KeyEvent, key: Key) -> Vec<Effect> {
         // so a sequence of several keys costs the program the first ones. The default is one key.
         Found::Prefix | Found::Nothing => {
             model.keys.clear();
-            // What the program makes of the key is drawn when it answers.
-            model.dirty = false;
+            // Nothing is drawn for it: the program's answer is.
             terminal::typed(model, event)
         }
     }
@@ -89,6 +86,7 @@ fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
     match model.context() {
         Context::Focused => terminal::pasted(model, text),
         Context::Prompt => {
+            model.dirty = true;
             overlay::pasted(model, text);
             Vec::new()
         }

@@ -40,7 +40,8 @@ pub fn mouse(model: &mut Model, event: MouseEvent) -> Vec<Effect> {
             }
         }
         // Only moved: nothing to draw.
-        _ => model.dirty = false,
+        _ => return Vec::new(),
     }
+    model.dirty = true;
     Vec::new()
 }

@@ -139,7 +139,12 @@ pub fn typed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
     if let Some(area) = area(model)
         && !full(area)
     {
-        area.input(event);
+        // The text area takes ctrl-u for undo; a line editor's user clears the line with it.
+        if event.modifiers.contains(KeyModifiers::CONTROL) && event.code == KeyCode::Char('u') {
+            area.delete_line_by_head();
+        } else {
+            area.input(event);
+        }
     }
     changed(model);
     Vec::new()

@@ -11,11 +11,13 @@ use crate::api::types::State;
 
 pub fn settle(model: &mut Model) -> Vec<Effect> {
     select(model);
+    // What is waited for decides what is shown, so it comes before the streams.
+    await_terminal(model);
+    model.main.held_back = false;
     let mut effects = Vec::new();
     terminal(model, &mut effects);
     logs(model, &mut effects);
     inspect(model, &mut effects);
-    await_terminal(model);
     keep_selection_in_sight(model);
     effects
 }
@@ -47,6 +49,7 @@ fn select(model: &mut Model) {
 fn may_open(model: &mut Model) -> bool {
     let soon = |at| model.now.duration_since(at) < jiff::SignedDuration::try_from(SETTLE).unwrap_or_default();
     if model.main.opened_at.is_some_and(soon) {
+        model.main.held_back = true;
         return false;
     }
     model.main.opened_at = Some(model.now);
@@ -152,6 +155,11 @@ fn await_terminal(model: &mut Model) {
     }
     if model.main.tab != Tab::Terminal {
         model.main.tab = Tab::Terminal;
+    }
+    if model.overlay.is_none() && model.terminal_size().is_none() {
+        // One pane at a time: the terminal is opened only where it is seen.
+        model.focus.pane = Pane::Main;
+        model.dirty = true;
     }
     let state = model.main.terminals.shown.as_ref().map(|pane| &pane.state);
     match state {

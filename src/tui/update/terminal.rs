@@ -93,6 +93,7 @@ pub fn leave(model: &mut Model) {
     if model.focus.terminal {
         model.focus.terminal = false;
         model.focus.left_at = Some(model.now);
+        model.dirty = true;
         model.focus.pane = model.focus.from;
     }
 }

@@ -47,11 +47,8 @@ fn link(model: &Model) -> (String, &'static str) {
         (Link::Up, Some(status)) => match status.engine.state {
             LinkState::Up => ("up".to_owned(), "link.up"),
             LinkState::Connecting => ("engine: connecting".to_owned(), "link.connecting"),
-            LinkState::Away => {
-                let left = status.engine.next_try_at.map(|at| seconds_until(at, model.now)).filter(|left| *left > 0);
-                let next = left.map_or_else(String::new, |left| format!(", next try in {left}s"));
-                (format!("engine away{next}"), "link.away")
-            }
+            // The reason and the countdown stand in the banner below.
+            LinkState::Away => ("engine away".to_owned(), "link.away"),
         },
     }
 }
@@ -77,10 +74,10 @@ fn text(model: &Model, banner: &Banner) -> String {
             format!("the engine is away{next}: {reason}")
         }
         Banner::CutOff(count) => {
-            let workers = if *count == 1 { "1 worker is".to_owned() } else { format!("{count} workers are") };
+            let workers = if *count == 1 { "1 worker".to_owned() } else { format!("{count} workers") };
             let key = model.settings.keymap.key_of(Action::Fix, Context::Workers);
             let offer = key.map_or_else(|| "use the palette: fix".to_owned(), |key| format!("{key} repairs all"));
-            format!("{workers} cut off from the network: {offer}")
+            format!("{workers} cut off: {offer}")
         }
         Banner::Trouble(text) => text.clone(),
     }

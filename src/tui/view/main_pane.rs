@@ -35,7 +35,8 @@ fn title(canvas: &Canvas<'_>) -> Line<'static> {
     let focused = model.focus.pane == Pane::Main && model.overlay.is_none();
     let number = canvas.style(if focused { "ui.title.focused" } else { "ui.title" });
     let mut spans = vec![Span::styled(" 5 ", number)];
-    for tab in Tab::ALL {
+    // The chip needs the room while a terminal has the keys, and the tabs can't be reached then.
+    for tab in Tab::ALL.into_iter().filter(|tab| !model.focus.terminal || *tab == model.main.tab) {
         let style = canvas.style(if tab == model.main.tab { "ui.tab.active" } else { "ui.tab" });
         spans.push(Span::styled(format!("{} ", tab.title()), style));
     }

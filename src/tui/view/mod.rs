@@ -60,7 +60,8 @@ fn notice(model: &Model, area: Rect, buf: &mut Buffer) {
         return;
     }
     let (columns, rows) = LEAST;
-    let text = format!("podbay needs {columns}x{rows}, this is {}x{}", area.width, area.height);
+    let long = format!("podbay needs {columns}x{rows}, this is {}x{}", area.width, area.height);
+    let text = if usize::from(area.width) < long.len() { format!("needs {columns}x{rows}") } else { long };
     let text = fit(&text, usize::from(area.width), model.settings.symbols.ellipsis);
     buf.set_stringn(area.x, area.y + area.height / 2, text, usize::from(area.width), model.settings.theme.style("ui"));
 }

@@ -200,7 +200,6 @@ fn typing(canvas: &mut Canvas<'_>, area: Rect, input: &TextArea<'_>, focused: bo
     let mut input = input.clone();
     // The terminal's own cursor is shown, so the text area's is not.
     input.set_cursor_style(Style::default());
-    input.set_placeholder_style(canvas.style("ui.dim"));
     input.set_style(canvas.style("ui"));
     (&input).render(area, canvas.buf);
     let at = input.screen_cursor();
@@ -224,6 +223,9 @@ fn spawn_form(canvas: &mut Canvas<'_>, area: Rect, form: &SpawnForm) -> Cursor {
             template(canvas, value, form, focused);
         } else {
             cursor = typing(canvas, value, input, focused).or(cursor);
+            if input.is_empty() {
+                canvas.text(value, field.placeholder(), canvas.style("ui.dim"));
+            }
         }
     }
     let last = row(text, text.height.saturating_sub(1));

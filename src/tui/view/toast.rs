@@ -10,7 +10,7 @@ use super::super::widget::line::wrap;
 use super::{Canvas, row};
 
 /// Columns of the widest.
-const WIDEST: u16 = 64;
+const WIDEST: u16 = 50;
 /// Lines of the longest; the whole text of a reason is in `why`.
 const LONGEST: usize = 6;
 
