@@ -7,6 +7,8 @@
 pub mod docker;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,35 @@ use crate::bay::container::{ContainerId, ContainerSpec, ImageRef, Observed};
 use crate::bay::name::Name;
 use crate::bay::port::PortMapping;
 use crate::bay::session::TermSize;
+use crate::config::env::Env;
+use crate::config::{EngineConfig, EngineKind};
+
+/// The engine that the configuration and the environment name. Resolved anew by each call, so that a context that was
+/// switched is followed; opens nothing, so the engine need not be up.
+///
+/// # Errors
+/// [`EngineError::Away`] when there is no endpoint at all, with what would be right.
+pub fn connect(config: &EngineConfig, env: &Env) -> Result<SharedEngine, EngineError> {
+    // Every kind of today speaks Docker's API.
+    let (EngineKind::Auto | EngineKind::Docker) = config.kind;
+    let files = docker::Files { read: &|path| std::fs::read_to_string(path), socket: &socket_state };
+    let endpoint = docker::resolve(&config.host, env, &files)?;
+    Ok(Arc::new(docker::DockerEngine::new(endpoint, docker::Deadlines::default())))
+}
+
+/// Whether a socket is there, and whether this user may open it.
+fn socket_state(path: &Path) -> docker::SocketState {
+    use rustix::fs::{Access, access};
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() => match access(path, Access::READ_OK | Access::WRITE_OK) {
+            Ok(()) => docker::SocketState::Usable,
+            Err(_) => docker::SocketState::Denied,
+        },
+        // A directory above it may be closed to this user.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => docker::SocketState::Denied,
+        _ => docker::SocketState::Missing,
+    }
+}
 
 /// What runs containers.
 #[async_trait]
@@ -257,7 +288,8 @@ pub struct Hint {
 /// Why an engine call failed. Fragments in lower case: what was attempted, on what, and what came back.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EngineError {
-    /// It can't be reached; nothing was done.
+    /// It can't be reached, and nothing was done; or the connection broke before the answer, then `why` says that the
+    /// outcome is not known.
     #[error("{endpoint} can't be reached: {why}")]
     Away {
         /// Where.

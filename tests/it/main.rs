@@ -1,4 +1,8 @@
 //! The one integration binary: a module for each room.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails should say where")]
+mod config;
+mod machine;
+mod workspace;
+mod session;
 mod terminal;
 mod tui;

@@ -1,0 +1,247 @@
+//! The engine's log, followed to its true end.
+//!
+//! A follow may end cleanly with most lines missing, and ends the same way when the daemon dies. So after each end the
+//! log is read again from the last lines on, until the container has ended and a reading brings nothing new. Lines
+//! wait in a channel of [`AHEAD`] lines; when it is full nothing more is read from the engine.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::Method;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+use tokio_util::codec::Decoder;
+
+use super::DockerEngine;
+use super::error::{self, within};
+use super::frames::{Frames, Part};
+use super::lines::{Lines, Piece, QUIET};
+use super::seen::Seen;
+use crate::bay::container::{ContainerId, Status};
+use crate::engine::{Engine, EngineError, LogLine, LogQuery, LogStream};
+
+/// Lines that wait for the reader.
+const AHEAD: usize = 256;
+/// Between two follows of a container that still runs.
+const PAUSE: Duration = Duration::from_millis(200);
+
+type Sender = mpsc::Sender<Result<LogLine, EngineError>>;
+
+/// Why reading stops before the end.
+enum Stop {
+    /// Nobody reads any more.
+    Unread,
+    /// The engine failed.
+    Failed(EngineError),
+}
+
+impl From<EngineError> for Stop {
+    fn from(error: EngineError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Opens a log.
+///
+/// # Errors
+/// When its first answer does not come, or is a refusal.
+pub async fn open(engine: &DockerEngine, id: &ContainerId, query: &LogQuery) -> Result<LogStream, EngineError> {
+    let seen = engine.inspect(id).await?;
+    let (to, from) = mpsc::channel(AHEAD);
+    let mut reader = Reader {
+        engine: engine.clone(),
+        what: format!("read the log of {}", seen.name),
+        id: id.clone(),
+        tty: seen.tty,
+        seen: Seen::default(),
+        query: query.clone(),
+        to,
+    };
+    if query.follow && query.tail == Some(0) {
+        reader.find_the_end().await?;
+    }
+    let answer = reader.request(&reader.first_query()).await?;
+    tokio::spawn(async move {
+        if let Err(Stop::Failed(error)) = reader.run(answer).await {
+            // Nobody is there to be told when this fails.
+            let _ = reader.to.send(Err(error)).await;
+        }
+    });
+    Ok(futures_util::stream::unfold(from, |mut from| async { Some((from.recv().await?, from)) }).boxed())
+}
+
+struct Reader {
+    engine: DockerEngine,
+    what: String,
+    id: ContainerId,
+    tty: bool,
+    seen: Seen,
+    query: LogQuery,
+    to: Sender,
+}
+
+impl Reader {
+    /// Notes the last line without passing it on: a follow from the end has a place to go on from then, whatever
+    /// happens to it.
+    async fn find_the_end(&mut self) -> Result<(), EngineError> {
+        let deadline = self.engine.deadlines.head;
+        let path = self.path(false, "1", None);
+        let what = self.what.clone();
+        let (aside, mut unread) = mpsc::channel(AHEAD);
+        let to = std::mem::replace(&mut self.to, aside);
+        let read = async {
+            let answer = self.request(&path).await?;
+            match self.read(answer, false).await {
+                Err(Stop::Failed(error)) => Err(error),
+                _ => Ok(()),
+            }
+        };
+        let done = within(&what, deadline, read).await;
+        unread.close();
+        self.to = to;
+        done
+    }
+
+    fn first_query(&self) -> String {
+        if let Some(since) = self.seen.since() {
+            return self.path(true, "all", Some(since));
+        }
+        let tail = self.query.tail.map_or_else(|| "all".to_owned(), |count| count.to_string());
+        self.path(self.query.follow, &tail, self.query.since)
+    }
+
+    fn path(&self, follow: bool, tail: &str, since: Option<jiff::Timestamp>) -> String {
+        let since = since.map(|at| format!("&since={}.{:09}", at.as_second(), at.subsec_nanosecond()));
+        let since = since.unwrap_or_default();
+        format!(
+            "/containers/{}/logs?stdout=1&stderr=1&timestamps=1&follow={}&tail={tail}{since}",
+            self.id,
+            u8::from(follow)
+        )
+    }
+
+    async fn request(&self, path: &str) -> Result<Incoming, EngineError> {
+        let deadline = self.engine.deadlines.head;
+        let call = async {
+            let session = self.engine.session().await?;
+            let path = session.path(path);
+            self.engine.wire.send(&self.what, Method::GET, &path, Bytes::new()).await
+        };
+        within(&self.what, deadline, call).await.map(http::Response::into_body)
+    }
+
+    async fn run(&mut self, answer: Incoming) -> Result<(), Stop> {
+        let again = self.seen.since().is_some();
+        let first = self.read(answer, again).await;
+        if !self.query.follow {
+            return first.map(|_| ());
+        }
+        first?;
+        loop {
+            if self.to.is_closed() {
+                return Err(Stop::Unread);
+            }
+            // First whether it has ended, then the rest: what it wrote before its end is there by then.
+            if self.ended().await? {
+                while self.catch_up().await? > 0 {}
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+            let since = self.seen.since().or(self.query.since);
+            let tail = if self.seen.since().is_some() { "all" } else { "0" };
+            let answer = self.request(&self.path(true, tail, since)).await?;
+            self.read(answer, true).await?;
+        }
+    }
+
+    async fn ended(&self) -> Result<bool, Stop> {
+        match self.engine.inspect(&self.id).await {
+            Ok(seen) => Ok(matches!(seen.status, Status::Exited { .. } | Status::Removing)),
+            Err(EngineError::NotFound { .. }) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads again what may be missing; how many lines were new.
+    async fn catch_up(&mut self) -> Result<usize, Stop> {
+        let nothing_yet = self.seen.since().is_none();
+        if nothing_yet && self.query.tail == Some(0) {
+            return Ok(0);
+        }
+        let since = self.seen.since().or(self.query.since);
+        let answer = match self.request(&self.path(false, "all", since)).await {
+            Ok(answer) => answer,
+            // Removed: the log went with it.
+            Err(EngineError::NotFound { .. } | EngineError::Conflict { .. }) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+        self.read(answer, true).await
+    }
+
+    /// Passes on one answer to its end; how many lines were passed on.
+    async fn read(&mut self, mut answer: Incoming, again: bool) -> Result<usize, Stop> {
+        let mut lines = Lines::new(self.tty);
+        let mut frames = Frames::default();
+        let mut buf = bytes::BytesMut::new();
+        let mut before = again.then(|| self.seen.again());
+        let mut count = 0;
+        loop {
+            let mut pieces = Vec::new();
+            let quiet = if lines.is_open() { QUIET } else { Duration::MAX };
+            match tokio::time::timeout(quiet, answer.frame()).await {
+                Err(_) => lines.flush(&mut pieces),
+                Ok(Some(Ok(frame))) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    if self.tty {
+                        lines.push(&Part { stderr: false, bytes: data, last: false }, &mut pieces);
+                    } else {
+                        buf.extend_from_slice(&data);
+                        while let Some(part) = frames.decode(&mut buf).map_err(|e| self.garbled(&e))? {
+                            lines.push(&part, &mut pieces);
+                        }
+                    }
+                }
+                Ok(end) => {
+                    lines.flush(&mut pieces);
+                    self.pass_on(pieces, &mut before, &mut count).await?;
+                    // A follow that breaks off is no failure: the catch-up says whether the engine is still there.
+                    return match end {
+                        Some(Err(error)) if !self.query.follow => {
+                            Err(error::broken(&self.engine.wire.endpoint, &self.what, &error).into())
+                        }
+                        _ => Ok(count),
+                    };
+                }
+            }
+            self.pass_on(pieces, &mut before, &mut count).await?;
+        }
+    }
+
+    async fn pass_on(
+        &mut self,
+        pieces: Vec<Piece>,
+        before: &mut Option<super::seen::Again>,
+        count: &mut usize,
+    ) -> Result<(), Stop> {
+        for piece in pieces {
+            let fresh = match before {
+                Some(before) => self.seen.fresh(before, piece),
+                None => Some(piece),
+            };
+            let Some(piece) = fresh else { continue };
+            if self.query.follow {
+                self.seen.note(&piece);
+            }
+            let Some(line) = piece.line() else { continue };
+            *count += 1;
+            self.to.send(Ok(line)).await.map_err(|_| Stop::Unread)?;
+        }
+        Ok(())
+    }
+
+    fn garbled(&self, error: &super::frames::FrameError) -> Stop {
+        error::unreadable(&self.what, error).into()
+    }
+}
