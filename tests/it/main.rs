@@ -14,3 +14,4 @@ mod client;
 mod config;
 mod terminal;
 mod workspace;
+mod tui;
