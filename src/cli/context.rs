@@ -1,5 +1,7 @@
 //! What every verb starts from: the configuration, where its files lie, and how to print.
 
+use std::path::PathBuf;
+
 use crate::api::client::Client;
 use crate::config::Config;
 use crate::config::env::Env;
@@ -14,6 +16,8 @@ use super::supervisor;
 pub struct Context {
     /// The environment, as it was at the start.
     pub env: Env,
+    /// The file that a flag named.
+    pub file: Option<PathBuf>,
     /// The configuration, flags laid over it.
     pub config: Config,
     /// Where the bay's files lie.
@@ -35,7 +39,7 @@ impl Context {
         }
         let paths = Paths::of(&config.bay, &env);
         let out = Output::of_process(global.json, &env);
-        Ok(Self { env, config, paths, out })
+        Ok(Self { env, file: global.config.clone(), config, paths, out })
     }
 
     /// The supervisor's client; starts one when none runs.

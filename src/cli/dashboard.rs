@@ -25,7 +25,15 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// WIRE HERE: `crate::tui::run(client, config).await`.
-async fn open(_client: Client, _config: &Config) -> color_eyre::Result<()> {
-    std::future::ready(Err(color_eyre::eyre::eyre!("this build has no dashboard"))).await
+/// Brings the bay up behind the dashboard: what can't be done is seen there, with its reason.
+async fn open(client: Client, config: &Config) -> color_eyre::Result<()> {
+    let up = client.clone();
+    let bringing_up = tokio::spawn(async move {
+        if let Err(error) = up.up().await {
+            tracing::warn!(%error, "the bay could not be brought up");
+        }
+    });
+    let result = crate::tui::run(client, config).await;
+    bringing_up.abort();
+    result
 }

@@ -3,12 +3,14 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
+use crate::api;
+use crate::api::server::{Reload, ServeError, Start};
 use crate::config::Config;
-use crate::config::env::Env;
+use crate::supervisor::lock::LockError;
 
 use super::context::Context;
 use super::exit::{CliError, Exit, Kind};
@@ -24,30 +26,14 @@ pub struct ServeArgs {
     pub background: bool,
 }
 
-/// Why the supervisor did not run.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// Another one has this bay.
-    #[error("a supervisor already runs for this bay{}: {}", .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), .socket.display())]
-    AnotherRuns {
-        /// Its pid, when it can be told.
-        pid: Option<u32>,
-        /// Its socket.
-        socket: PathBuf,
-    },
-    /// Everything else.
-    #[error("{0:#}")]
-    Failed(color_eyre::Report),
-}
-
 impl From<ServeError> for CliError {
     fn from(error: ServeError) -> Self {
         let message = error.to_string();
         match error {
-            ServeError::AnotherRuns { .. } => {
+            ServeError::Lock(LockError::Held { .. }) => {
                 Self::new(Kind::NoSupervisor, message).hint("`podbay down` ends it; every other verb uses it")
             }
-            ServeError::Failed(_) => Self::failed(message),
+            _ => Self::failed(message),
         }
     }
 }
@@ -60,7 +46,7 @@ pub async fn run(context: &Context, args: &ServeArgs) -> Result<Exit, CliError> 
     prepare(context)?;
     let _log = logging::start(&context.paths.logs(), "supervisor", Some(logging::Also::Stderr))?;
     let listens = format!("the supervisor of bay {} listens on {}", context.config.bay, context.paths.socket.display());
-    supervise(context.config.clone(), context.env.clone(), move || note(&listens)).await?;
+    supervise(context, true, move || note(&listens)).await?;
     Ok(Exit::Done)
 }
 
@@ -89,7 +75,7 @@ async fn serve_in_background(context: &Context) -> Result<Exit, CliError> {
             let _ = rustix::stdio::dup2_stdout(&null);
         }
     };
-    supervise(context.config.clone(), context.env.clone(), ready).await?;
+    supervise(context, false, ready).await?;
     Ok(Exit::Done)
 }
 
@@ -101,8 +87,12 @@ fn say(word: &FirstWord) {
     }
 }
 
-/// WIRE HERE: `crate::supervisor::serve(config, env, ready).await`, its errors told apart as [`ServeError`].
-async fn supervise(_config: Config, _env: Env, ready: impl FnOnce() + Send) -> Result<(), ServeError> {
-    drop(ready);
-    std::future::ready(Err(ServeError::Failed(color_eyre::eyre::eyre!("this build has no supervisor")))).await
+async fn supervise(context: &Context, up: bool, ready: impl FnOnce() + Send) -> Result<(), ServeError> {
+    let (file, bay, env) = (context.file.clone(), context.config.bay.clone(), context.env.clone());
+    // Read anew with the same words as at the start: the flag's file and the flag's bay.
+    let reload: Reload = Arc::new(move || {
+        let config = Config::load(file.as_deref(), &env).map_err(|error| error.to_string())?;
+        Ok(config.with_bay(bay.clone()))
+    });
+    api::server::serve(context.config.clone(), context.env.clone(), Start { reload, up }, ready).await
 }

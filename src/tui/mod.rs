@@ -117,7 +117,9 @@ pub async fn run(client: Client, config: &Config) -> color_eyre::Result<()> {
         Ok(result) => {
             result?;
             let bay = &config.bay;
-            tty::say(&format!("the supervisor of bay {bay} goes on; `podbay` opens this again, `podbay down` ends it\n"));
+            tty::say(&format!(
+                "the supervisor of bay {bay} goes on; `podbay` opens this again, `podbay down` ends it\n"
+            ));
             Ok(())
         }
         Err(panic) => {

@@ -114,7 +114,9 @@ pub enum ThemeError {
         nearest: Option<String>,
     },
     /// A colour that can't be read.
-    #[error("theme {name:?}: {scope}: {colour:?} is no colour: write default, a name like \"cyan\" or \"bright-red\", 0 to 255, \"#rrggbb\", or a name under [palette]")]
+    #[error(
+        "theme {name:?}: {scope}: {colour:?} is no colour: write default, a name like \"cyan\" or \"bright-red\", 0 to 255, \"#rrggbb\", or a name under [palette]"
+    )]
     Colour {
         /// The theme.
         name: String,
@@ -124,7 +126,9 @@ pub enum ThemeError {
         colour: String,
     },
     /// A modifier that can't be read.
-    #[error("theme {name:?}: {scope}: {word:?} is no modifier: use bold, dim, italic, underlined, reversed or crossed-out")]
+    #[error(
+        "theme {name:?}: {scope}: {word:?} is no modifier: use bold, dim, italic, underlined, reversed or crossed-out"
+    )]
     Modifier {
         /// The theme.
         name: String,
@@ -188,8 +192,8 @@ impl Theme {
                 return Err(ThemeError::Circle(name));
             }
             let text = read(&name, directory)?;
-            let file: File =
-                toml::from_str(&text).map_err(|error| ThemeError::Shape { name: name.clone(), why: error.to_string() })?;
+            let file: File = toml::from_str(&text)
+                .map_err(|error| ThemeError::Shape { name: name.clone(), why: error.to_string() })?;
             next = file.inherits.clone();
             files.push((name, file));
         }

@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn keys_read_and_write() {
-        for text in ["a", "G", "ctrl-q", "alt-x", "shift-tab", "pgdn", "space", "-", "ctrl--", "f5", "?", "ctrl-alt-k"] {
+        for text in ["a", "G", "ctrl-q", "alt-x", "shift-tab", "pgdn", "space", "-", "ctrl--", "f5", "?", "ctrl-alt-k"]
+        {
             assert_eq!(text.parse::<Key>().unwrap().to_string(), text);
         }
         for bad in ["", "ctrl-", "hyper-x", "f13", "ab", "ctrl", " "] {

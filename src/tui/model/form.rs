@@ -116,7 +116,8 @@ impl SpawnForm {
         }
         let command = words(&self.text(Field::Command)).map_err(|error| (Field::Command, error))?;
         let memory = given(self.text(Field::Memory)).map(|text| text.parse());
-        let memory = memory.transpose().map_err(|error: crate::bay::size::UnitError| (Field::Memory, error.to_string()))?;
+        let memory =
+            memory.transpose().map_err(|error: crate::bay::size::UnitError| (Field::Memory, error.to_string()))?;
         let overrides = Overrides {
             project,
             command,
@@ -174,7 +175,9 @@ mod tests {
     fn the_first_wrong_field_is_named() {
         let mut form = SpawnForm::new(vec!["default".to_owned()]);
         assert!(form.request(TermSize::default()).is_ok());
-        for (field, text) in [(Field::Name, "-x"), (Field::Project, "rel"), (Field::Command, "'"), (Field::Memory, "8x")] {
+        for (field, text) in
+            [(Field::Name, "-x"), (Field::Project, "rel"), (Field::Command, "'"), (Field::Memory, "8x")]
+        {
             form = SpawnForm::new(vec!["default".to_owned()]);
             form.field = field;
             form.input().unwrap().insert_str(text);

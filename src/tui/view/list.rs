@@ -96,9 +96,9 @@ fn ports(row: &ContainerRow) -> String {
             _ => runs.push((ip, port.host, port.host)),
         }
     }
-    let texts = runs.into_iter().map(|(ip, first, last)| {
-        if first == last { format!("{ip}{first}") } else { format!("{ip}{first}-{last}") }
-    });
+    let texts = runs
+        .into_iter()
+        .map(|(ip, first, last)| if first == last { format!("{ip}{first}") } else { format!("{ip}{first}-{last}") });
     texts.collect::<Vec<_>>().join(" ")
 }
 

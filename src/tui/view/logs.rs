@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use ratatui::layout::Rect;
 
 use super::super::layout::bottom;
+use super::super::model::Model;
 use super::super::model::feed::seconds_until;
 use super::super::model::logs::{LogLine, LogState};
-use super::super::model::Model;
 use super::super::widget::line;
 use super::{Canvas, from, row};
 

@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn nothing_that_controls_reaches_a_cell() {
-        for hostile in ["a\u{202e}b", "a\u{e0041}", "a\u{200b}b", "\u{26a0}\u{fe0f}x", "a\u{301}\u{302}", "🏳️‍🌈x"] {
+        for hostile in ["a\u{202e}b", "a\u{e0041}", "a\u{200b}b", "\u{26a0}\u{fe0f}x", "a\u{301}\u{302}", "🏳️‍🌈x"]
+        {
             let buf = drawn(hostile, 8);
             for cell in buf.content() {
                 assert!(!cell.symbol().chars().any(hidden), "{hostile:?}: {:?}", cell.symbol());
