@@ -228,21 +228,21 @@ impl Machine {
                 goal.failure = Some(error);
                 self.become_goal(name, kind);
             }
-            None => self.ended(name, Err(error), now, out),
+            None => self.ended(name, &Err(error), now, out),
         }
     }
 
     fn reached(&mut self, name: &str, now: Now, out: &mut Out) {
         let failure = self.stored.goals.get(name).and_then(|goal| goal.failure.clone());
-        self.ended(name, failure.map_or(Ok(()), Err), now, out);
+        self.ended(name, &failure.map_or(Ok(()), Err), now, out);
     }
 
     /// A goal has ended: its traces go, and those who wait are told.
-    fn ended(&mut self, name: &str, result: Result<(), ErrorDetail>, now: Now, out: &mut Out) {
+    fn ended(&mut self, name: &str, result: &Result<(), ErrorDetail>, now: Now, out: &mut Out) {
         let Some(goal) = self.stored.goals.remove(name) else { return };
         self.waits.remove(name);
         self.dirty = true;
-        match &result {
+        match result {
             Ok(()) => {
                 self.faults.remove(name);
                 self.ooms.remove(name);
@@ -256,7 +256,7 @@ impl Machine {
         if !self.seen.contains_key(name) && (goal.kind == GoalKind::Gone || spawn_failed) {
             self.forget(name, out);
         }
-        self.tell(name, &result, &goal.notes, out);
+        self.tell(name, result, &goal.notes, out);
     }
 
     /// Nothing is left of this name.
