@@ -4,4 +4,5 @@
 //! what is here once stays.
 
 pub mod client;
+pub mod server;
 pub mod types;

@@ -2,10 +2,6 @@
 //!
 //! One enum for the whole house, so that `ls`, `why`, the dashboard and the API say the same.
 
-use jiff::Timestamp;
-
-use super::size::ByteSize;
-
 /// Why a container is not simply running.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
@@ -29,11 +25,11 @@ pub enum Reason {
         code: i64,
     },
     /// The kernel ended the main process for its memory.
-    #[error("killed by the kernel: it ran out of memory{}", limit_text(*.limit))]
-    OutOfMemory {
-        /// The limit it had, if it had one.
-        limit: Option<ByteSize>,
-    },
+    #[error("killed by the kernel: it ran out of memory")]
+    OutOfMemory,
+    /// The kernel ended another process of it for its memory; it runs on.
+    #[error("a process in it was killed by the kernel: it ran out of memory")]
+    ChildOutOfMemory,
     /// The user stopped it.
     #[error("stopped by request")]
     Stopped,
@@ -46,26 +42,25 @@ pub enum Reason {
     /// The engine could not start it.
     #[error("the engine could not start it: {0}")]
     StartFailed(String),
+    /// Made, but nobody started it.
+    #[error("made but never started; `podbay start` does")]
+    NeverStarted,
     /// The last thing tried on it failed, and is tried again.
-    #[error("{what} failed: {error}; try {attempt} comes at {next}")]
+    #[error("{what}, but: {error}; try {attempt} comes soon")]
     Retrying {
-        /// What was tried.
+        /// What is under way.
         what: &'static str,
-        /// The engine's error.
+        /// The last error.
         error: String,
         /// Number of the next try.
         attempt: u32,
-        /// When it comes.
-        next: Timestamp,
     },
     /// The last thing tried on it failed for good.
-    #[error("{what} failed: {error}")]
-    Failed {
-        /// What was tried.
-        what: &'static str,
-        /// The engine's error.
-        error: String,
-    },
+    #[error("{0}")]
+    Fault(String),
+    /// Something else comes first.
+    #[error("waits for {0}")]
+    WaitsFor(&'static str),
     /// The engine's health check says so.
     #[error("unhealthy: {0} probes in a row failed")]
     Unhealthy(u32),
@@ -75,9 +70,6 @@ pub enum Reason {
     /// It can't be seen at present.
     #[error("not seen since the engine went away: {0}")]
     EngineAway(String),
-    /// A later version of podbay does this.
-    #[error("{0}")]
-    NotYet(&'static str),
     /// An operation is under way.
     #[error("{0}")]
     Working(&'static str),
@@ -98,8 +90,4 @@ fn hint(code: i64) -> String {
         _ => "",
     };
     word.to_owned()
-}
-
-fn limit_text(limit: Option<ByteSize>) -> String {
-    limit.map(|size| format!(" (limit {size})")).unwrap_or_default()
 }

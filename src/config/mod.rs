@@ -1,18 +1,34 @@
 //! The configuration file: its shape, its defaults, and errors that name file, line and key. And where things lie.
 //!
 //! Reads files and the environment snapshot that it is given, nothing else. Called by the CLI at the start, by the
-//! supervisor on reload.
+//! supervisor on reload. A file becomes a tree with places (`node`), is laid over the defaults (`file`,
+//! `defaults.toml`), read strictly (`de`) and checked (`check`): what comes out can be used as it is.
 
+mod check;
+mod de;
 pub mod env;
+mod error;
+mod file;
+mod load;
+mod node;
 pub mod paths;
+mod service;
+mod show;
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::bay::name::Name;
 use crate::bay::template::{ParentSpec, Template};
-use env::Env;
+
+pub use error::ConfigError;
+pub use service::{
+    BackoffRule, Condition, HostReason, Probe, ProbeTarget, RestartPolicy, ServiceConfig, ServicePort, ServiceRun,
+    StartLimit, StopRule, StopSignal,
+};
 
 /// A configuration that can be used as it is: everything is checked and has its default.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,19 +73,63 @@ pub enum EngineKind {
     Docker,
 }
 
-/// `[[service]]`: read and checked in full; run by a later version.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ServiceConfig {
-    /// Its name.
-    pub name: Name,
+/// `[api]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiConfig {
+    /// A TCP address beside the unix socket; `None` (written `""`): none.
+    #[serde(with = "optional_address")]
+    pub listen: Option<SocketAddr>,
+    /// Where the token for TCP is, not expanded yet; empty: in the state directory.
+    pub token_file: String,
+    /// Whether `/metrics` answers.
+    pub metrics: bool,
+    /// Hosts that a callback may name, beside loopback.
+    pub callback_hosts: Vec<String>,
 }
 
-/// `[api]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiConfig {}
+mod optional_address {
+    use std::net::SocketAddr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(clippy::ref_option, reason = "serde's `with` hands out this shape")]
+    pub fn serialize<S: Serializer>(address: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&address.map(|a| a.to_string()).unwrap_or_default())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let wrong =
+            || D::Error::custom(format_args!("{text:?} is not an address: write IP:PORT, like \"127.0.0.1:8080\""));
+        text.parse().map(Some).map_err(|_| wrong())
+    }
+}
+
+/// How the dashboard calls for its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Notify {
+    /// What the terminal is known to understand.
+    Auto,
+    /// `OSC 9`.
+    Osc9,
+    /// `OSC 777`.
+    Osc777,
+    /// The bell.
+    Bell,
+    /// `notify_command`.
+    Command,
+    /// Not at all.
+    Off,
+}
 
 /// `[ui]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct UiConfig {
     /// The theme's name.
     pub theme: String,
@@ -77,29 +137,50 @@ pub struct UiConfig {
     pub mouse: bool,
     /// Only ASCII is drawn.
     pub ascii: bool,
+    /// How it calls for its user.
+    pub notify: Notify,
+    /// The argv for `notify = "command"`.
+    pub notify_command: Vec<String>,
     /// `[ui.keys.CONTEXT]`: per context, key sequence to action name; `false` (here `None`) unbinds.
-    pub keys: std::collections::BTreeMap<String, std::collections::BTreeMap<String, Option<String>>>,
-}
-
-/// Why a configuration can't be used. Its text names the file, the line, the key, and what would be right.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text}")]
-pub struct ConfigError {
-    text: String,
+    #[serde(with = "file::bindings")]
+    pub keys: BTreeMap<String, BTreeMap<String, Option<String>>>,
 }
 
 impl Config {
-    /// Finds and reads the configuration: `flag`, `$PODBAY_CONFIG`, `./podbay.toml`, the user's, the defaults.
-    ///
-    /// # Errors
-    /// [`ConfigError`] for the first thing that is wrong.
-    pub fn load(_flag: Option<&Path>, _env: &Env) -> Result<Self, ConfigError> {
-        todo!()
+    /// The name that `[worker]` has among the templates.
+    pub const DEFAULT_TEMPLATE: &str = "default";
+
+    /// The same configuration for a bay of another name (`--bay`, `$PODBAY_BAY`).
+    #[must_use]
+    pub fn with_bay(self, bay: Name) -> Self {
+        Self { bay, ..self }
     }
 
     /// A template by name; `default` is the `[worker]` table.
     #[must_use]
     pub fn template(&self, name: &Name) -> Option<&Template> {
         std::iter::once(&self.worker).chain(&self.templates).find(|template| template.name == *name)
+    }
+}
+
+/// Checks a template that was put together after the configuration was read: a user's overrides laid over one.
+///
+/// # Errors
+/// The key and what would be right, without a file and a line.
+pub fn check_template(template: &Template) -> Result<(), String> {
+    check::template::template(template, &node::Path::default()).map_err(|fault| fault.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overrides_are_checked_like_the_file() {
+        let mut template = Config::defaults().unwrap().worker;
+        assert_eq!(check_template(&template), Ok(()));
+        template.limits.cpus = f64::NAN;
+        let said = "limits.cpus: NaN is not a number of CPUs: write 0.01 or more, or 0 for no limit";
+        assert_eq!(check_template(&template), Err(said.to_owned()));
     }
 }

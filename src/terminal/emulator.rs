@@ -1,14 +1,40 @@
 //! The emulator: bytes in, a screen kept.
 
+use std::num::NonZeroU16;
+
+use super::contain::contained;
+use super::filter::{Filter, Mark};
+use super::lex::Lexer;
+use super::query::{Answerer, Query};
+use super::safe::Safe;
+use super::snapshot;
 use crate::bay::session::TermSize;
 
+/// Longest title, in bytes.
+const MAX_TITLE: usize = 256;
+/// Answers to one piece of output, at most: a program that asks faster than that reads none of them.
+const MAX_REPLIES: usize = 8 * 1024;
+
 /// One terminal's screen with its scrollback.
-pub struct Emulator {}
+///
+/// `vt100` panics on ordinary output now and then (an emoji that widens in the last column is enough), and leaves a
+/// screen behind that panics again. So every call that could is contained; after a panic there is a fresh screen with
+/// the modes of the old one.
+pub struct Emulator {
+    parser: vt100::Parser,
+    lexer: Lexer,
+    filter: Filter,
+    size: TermSize,
+    scrollback: usize,
+    title: String,
+    rebuilt: bool,
+}
 
 /// What a piece of output meant beside drawing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fed {
-    /// The same bytes without control strings (OSC, DCS, APC, PM, SOS) and queries: fit for a user's terminal.
+    /// The same bytes without control strings (OSC, DCS, APC, PM, SOS) and queries: fit for a user's terminal, and whole:
+    /// a sequence or a character that is cut comes with the piece that ends it. [`RESTORE`](super::RESTORE) undoes all.
     pub forward: Vec<u8>,
     /// Answers to the program's queries (DA, DSR, ...), to be typed into the program.
     pub replies: Vec<u8>,
@@ -42,52 +68,179 @@ pub struct Modes {
 impl Emulator {
     /// An empty screen; at most `scrollback` lines are kept above it.
     #[must_use]
-    pub fn new(_size: TermSize, _scrollback: usize) -> Self {
-        todo!()
+    pub fn new(size: TermSize, scrollback: usize) -> Self {
+        let size = TermSize::new(size.rows, size.cols);
+        Self {
+            parser: fresh(size, scrollback),
+            lexer: Lexer::default(),
+            filter: Filter::new(size),
+            size,
+            scrollback,
+            title: String::new(),
+            rebuilt: false,
+        }
     }
 
     /// Takes what the program wrote. Never panics, whatever the bytes.
-    pub fn feed(&mut self, _bytes: &[u8]) -> Fed {
-        todo!()
+    pub fn feed(&mut self, bytes: &[u8]) -> Fed {
+        self.lexer.advance(bytes, &mut self.filter);
+        let clean = std::mem::take(&mut self.filter.out);
+        let marks = std::mem::take(&mut self.filter.marks);
+        let mut fed = Fed { forward: Vec::with_capacity(clean.len()), ..Fed::default() };
+        let mut from = 0;
+        for (at, mark) in marks {
+            self.draw(clean.get(from..at).unwrap_or_default(), &mut fed.forward);
+            from = at;
+            self.heed(mark, &mut fed);
+        }
+        self.draw(clean.get(from..).unwrap_or_default(), &mut fed.forward);
+        fed.rebuilt = std::mem::take(&mut self.rebuilt);
+        fed
     }
 
     /// Another size.
-    pub fn resize(&mut self, _size: TermSize) {
-        todo!()
+    pub fn resize(&mut self, size: TermSize) {
+        let size = TermSize::new(size.rows, size.cols);
+        if size == self.size {
+            return;
+        }
+        self.size = size;
+        self.filter.resize(size);
+        let (rows, cols) = sides(size);
+        let parser = &mut self.parser;
+        if contained(|| parser.set_size(rows, cols)).is_none() {
+            self.rebuild();
+        }
     }
 
     /// The present size.
     #[must_use]
-    pub fn size(&self) -> TermSize {
-        todo!()
+    pub const fn size(&self) -> TermSize {
+        self.size
     }
 
-    /// The screen, for drawing: cells, cursor, colours.
+    /// The screen, for drawing: cells, cursor, colours. Of its methods only those that can't panic may be called:
+    /// `cell`, `cursor_position`, `row_wrapped` and the modes.
     #[must_use]
     pub fn screen(&self) -> &vt100::Screen {
-        todo!()
+        self.parser.screen()
     }
 
     /// Shows `lines` above the live screen; 0: the live screen. Returns what it is now.
-    pub fn scroll_to(&mut self, _lines: usize) -> usize {
-        todo!()
+    pub fn scroll_to(&mut self, lines: usize) -> usize {
+        let parser = &mut self.parser;
+        if contained(|| parser.screen_mut().set_scrollback(lines)).is_none() {
+            self.rebuild();
+        }
+        self.parser.screen().scrollback()
+    }
+
+    /// The visible text, one line a row, without trailing spaces.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let rows = 0..self.size.rows;
+        let lines: Vec<String> = rows.map(|row| snapshot::plain_row(self.screen(), row, self.size.cols)).collect();
+        lines.join("\n")
     }
 
     /// The modes.
     #[must_use]
     pub fn modes(&self) -> Modes {
-        todo!()
+        let screen = self.parser.screen();
+        Modes {
+            application_cursor: screen.application_cursor(),
+            application_keypad: screen.application_keypad(),
+            bracketed_paste: screen.bracketed_paste(),
+            alternate_screen: screen.alternate_screen(),
+            focus_events: self.filter.tracked.focus,
+            mouse: screen.mouse_protocol_mode() != vt100::MouseProtocolMode::None,
+            cursor_hidden: screen.hide_cursor(),
+        }
     }
 
     /// The title that the program gave, at most 256 bytes, harmless; empty without one.
     #[must_use]
     pub fn title(&self) -> &str {
-        todo!()
+        &self.title
     }
 
-    /// Bytes that bring a fresh terminal of the same size to this screen: scrollback, cells, cursor and modes.
+    /// Bytes that bring a terminal of the same size to this screen, whatever it showed before: scrollback, cells, cursor
+    /// and modes; of a program on the alternate screen also the main screen beneath. Not in it: the cursor that `ESC 7`
+    /// saved, and the scroll region of the screen that is not shown. Lines of the scrollback that are wider than the
+    /// terminal, kept from before a resize, are wrapped.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        todo!()
+        let whole = contained(|| snapshot::write(self.parser.screen(), &self.filter.tracked, self.size));
+        whole.unwrap_or_else(snapshot::blank)
     }
+
+    /// How much memory incomplete input holds, in bytes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.lexer.held()
+    }
+
+    fn heed(&mut self, mark: Mark, fed: &mut Fed) {
+        match mark {
+            Mark::Bell => fed.bells = fed.bells.saturating_add(1),
+            Mark::Title(raw) => {
+                let title = Safe::from_bytes(&raw).cut(MAX_TITLE).into_string();
+                fed.title_changed |= title != self.title;
+                self.title = title;
+            }
+            Mark::Ask(query) => {
+                let answer = self.answer(query);
+                if fed.replies.len() + answer.len() <= MAX_REPLIES {
+                    fed.replies.extend_from_slice(answer.as_bytes());
+                }
+            }
+            Mark::BackTab(count) => {
+                let (_, col) = self.parser.screen().cursor_position();
+                let stop = col.min(self.size.cols - 1).div_ceil(8).saturating_sub(count) * 8;
+                let bytes = format!("\x1b[{}G", stop + 1);
+                self.draw(bytes.as_bytes(), &mut fed.forward);
+            }
+        }
+    }
+
+    fn answer(&self, query: Query) -> String {
+        let screen = self.parser.screen();
+        Answerer { screen, tracked: &self.filter.tracked, size: self.size }.answer(query)
+    }
+
+    fn draw(&mut self, bytes: &[u8], forward: &mut Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        forward.extend_from_slice(bytes);
+        let parser = &mut self.parser;
+        if contained(|| parser.process(bytes)).is_none() {
+            self.rebuild();
+        }
+    }
+
+    fn rebuild(&mut self) {
+        let old = self.parser.screen();
+        // Modes are plain flags: they are sound in a screen whose cells are not.
+        let modes = contained(|| (old.alternate_screen(), old.hide_cursor(), old.input_mode_formatted()));
+        self.parser = fresh(self.size, self.scrollback);
+        self.filter.tracked.forget_regions();
+        self.rebuilt = true;
+        if let Some((alternate, hidden, modes)) = modes {
+            let mut bytes = Vec::new();
+            bytes.extend_from_slice(if alternate { b"\x1b[?1049h" } else { b"" });
+            bytes.extend_from_slice(if hidden { b"\x1b[?25l" } else { b"" });
+            bytes.extend_from_slice(modes.as_bytes());
+            self.parser.process(&bytes);
+        }
+    }
+}
+
+fn sides(size: TermSize) -> (NonZeroU16, NonZeroU16) {
+    (NonZeroU16::new(size.rows).unwrap_or(NonZeroU16::MIN), NonZeroU16::new(size.cols).unwrap_or(NonZeroU16::MIN))
+}
+
+fn fresh(size: TermSize, scrollback: usize) -> vt100::Parser {
+    let (rows, cols) = sides(size);
+    vt100::Parser::new(rows, cols, scrollback)
 }

@@ -2,7 +2,24 @@
 //!
 //! Owns the emulator, the filter that keeps control strings away from everybody's terminal, and the encoding of keys.
 //! Opens no device and knows no container. Called by the supervisor's sessions, the dashboard and the CLI.
+//!
+//! The way of a byte: `lex` puts sequences together, `filter` drops or rewrites them, [`emulator`] draws what is left
+//! and answers questions. What the emulator drew and what is forwarded are the same bytes.
 
+mod contain;
+mod csi;
 pub mod emulator;
+mod filter;
 pub mod keys;
+mod lex;
+mod modes;
+mod mouse;
+mod paste;
+mod query;
 pub mod safe;
+mod sgr;
+mod snapshot;
+mod utf8;
+
+pub use contain::panic_is_contained;
+pub use filter::RESTORE;

@@ -1,16 +1,36 @@
 //! What a worker finds: its workspace, home, agent settings, mounts and secrets, as directories of this machine.
 //!
 //! Makes directories and files below the state directory and nowhere else; never removes what a user put there without
-//! being told to. Knows no engine. Called by the supervisor's executor, off its task.
+//! being told to. A worker's home is the worker's to write, so nothing in it is reached through a symlink. Knows no
+//! engine. Called by the supervisor's executor, off its task.
+
+mod build;
+mod env_file;
+mod home;
+mod mounts;
+mod project;
+mod secrets;
+pub mod spec;
+mod user;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use crate::bay::mount::Mount;
+use crate::bay::container::ImageRef;
+use crate::bay::mount::{Mount, MountRule};
 use crate::bay::name::Name;
 use crate::bay::template::{ParentSpec, Template};
 use crate::config::env::Env;
-use crate::config::paths::Paths;
+use crate::config::paths::{Paths, private_dir, told};
+
+use build::Build;
+use mounts::MountList;
+use user::WorkerUser;
+
+/// Where a worker's workspace stands in it, and where it starts.
+pub const WORKSPACE: &str = "/workspace";
 
 /// What a container is given of this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,11 +48,23 @@ pub struct Prepared {
 }
 
 /// Why a worker can't be given what its template says.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct WorkspaceError {
     /// A sentence that names the path and what would be right.
     pub text: String,
+}
+
+impl WorkspaceError {
+    fn new(text: impl std::fmt::Display) -> Self {
+        Self { text: text.to_string() }
+    }
+}
+
+impl From<io::Error> for WorkspaceError {
+    fn from(error: io::Error) -> Self {
+        Self::new(error)
+    }
 }
 
 /// Where a worker's things come from.
@@ -49,16 +81,45 @@ pub struct Ground<'a> {
 ///
 /// # Errors
 /// [`WorkspaceError`]; then nothing new is left behind.
-pub fn prepare(_ground: &Ground<'_>, _name: &Name, _template: &Template) -> Result<Prepared, WorkspaceError> {
-    todo!()
+pub fn prepare(ground: &Ground<'_>, name: &Name, template: &Template) -> Result<Prepared, WorkspaceError> {
+    let user = WorkerUser::of(&template.user, ground.env);
+    let mut list = MountList::new(ground, user.home.clone());
+    // First what only looks, so that most mistakes are found before anything is made.
+    let project = project::project(ground, &list, template)?;
+    let env = env_file::environment(ground.env, &template.env_file, &template.env)?;
+    let secrets = secrets::read(ground.paths, &template.secrets)?;
+
+    private_dir(&ground.paths.state.join("workers"))?;
+    let mut build = Build::start(&ground.paths.state.join("workers"), name, user.owner(ground.env))?;
+    list.add_own(&build.dir(Path::new("home"))?, &user.home, false)?;
+    let workspace = match project {
+        Some(project) => project,
+        None => build.dir(Path::new("workspace"))?,
+    };
+    list.add_own(&workspace, Path::new(WORKSPACE), false)?;
+    home::agent(ground, &template.agent_home, &mut build, &mut list)?;
+    list.add_rules(&template.mounts)?;
+    list.add_ssh(template.ssh)?;
+    secrets::place(secrets, &mut build, &mut list)?;
+    home::mount_points(&mut build, &list)?;
+    build.keep();
+
+    list.notes.extend(user.note(ground.env));
+    Ok(list.prepared(user.text, env))
 }
 
 /// What the parent is given.
 ///
 /// # Errors
 /// [`WorkspaceError`].
-pub fn prepare_parent(_ground: &Ground<'_>, _parent: &ParentSpec) -> Result<Prepared, WorkspaceError> {
-    todo!()
+pub fn prepare_parent(ground: &Ground<'_>, parent: &ParentSpec) -> Result<Prepared, WorkspaceError> {
+    // Another image runs as that image says: its command was made for it.
+    let user = (parent.image == ImageRef::Host).then(|| WorkerUser::of("", ground.env));
+    let home = user.as_ref().map_or_else(|| PathBuf::from("/root"), |user| user.home.clone());
+    let mut list = MountList::new(ground, home);
+    list.add_rules(&parent.volumes)?;
+    let Prepared { mounts, notes, .. } = list.prepared(String::new(), BTreeMap::new());
+    Ok(Prepared { user: user.map(|user| user.text), workdir: None, env: parent.env.clone(), mounts, notes })
 }
 
 /// Forgets a removed worker: its private home goes; its private workspace too if it is empty, else it is kept and the
@@ -66,6 +127,34 @@ pub fn prepare_parent(_ground: &Ground<'_>, _parent: &ParentSpec) -> Result<Prep
 ///
 /// # Errors
 /// The system's.
-pub fn forget(_paths: &Paths, _name: &Name) -> std::io::Result<Vec<String>> {
-    todo!()
+pub fn forget(paths: &Paths, name: &Name) -> io::Result<Vec<String>> {
+    let worker = paths.worker(name);
+    for part in ["home", "agent", "secrets"] {
+        let path = worker.join(part);
+        match fs::remove_dir_all(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(told("can't remove", &path, &error)),
+        }
+    }
+    let workspace = worker.join("workspace");
+    match fs::remove_dir(&workspace) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            return Ok(vec![format!("{name}'s workspace is not empty and was kept: {}", workspace.display())]);
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told("can't remove", &workspace, &error)),
+        _ => {}
+    }
+    match fs::remove_dir(&worker) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            Ok(vec![format!("{name}'s directory holds files of others and was kept: {}", worker.display())])
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(told("can't remove", &worker, &error)),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// A rule as its user wrote it, for messages.
+fn rule_text(rule: &MountRule) -> String {
+    String::from(rule.clone())
 }

@@ -71,6 +71,8 @@ pub fn body(spec: &ContainerSpec, target: &Target<'_>) -> Result<(ContainerCreat
         attach_stdout: Some(false),
         attach_stderr: Some(false),
         exposed_ports: (!exposed.is_empty()).then_some(exposed),
+        // What a closed terminal sends: an interactive shell does not hear SIGTERM, and every stop would end in SIGKILL.
+        stop_signal: spec.tty.then(|| "SIGHUP".to_owned()),
         healthcheck: spec.health.as_ref().and_then(health),
         host_config: Some(host_config),
         ..Default::default()

@@ -231,7 +231,8 @@ async fn of_container(shared: &Arc<Shared>, request: &Request, id: &str, verb: &
 async fn stop(shared: &Shared, container: &Container, request: &Request) {
     let init = container.request["HostConfig"]["Init"] == true;
     if init {
-        return store::finish(shared, &container.id, 143, false);
+        let code = if container.request["StopSignal"] == "SIGHUP" { 129 } else { 143 };
+        return store::finish(shared, &container.id, code, false);
     }
     let grace = request.param("t").and_then(|text| text.parse().ok()).unwrap_or(10);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(grace);

@@ -1,0 +1,234 @@
+//! Routes that ask for something once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::oneshot;
+
+use super::{ApiError, App};
+use crate::api::types::{
+    ContainerDetail, ContainerRow, Done, DownRequest, SendRequest, SessionRequest, SessionRow, SpawnReply,
+    SpawnRequest, StatsRow, Verb, Why,
+};
+use crate::bay::container::{ContainerId, Role};
+use crate::bay::matching::{self, MatchError};
+use crate::bay::name::Name;
+use crate::bay::session::{SessionId, TermSize};
+use crate::engine::{SharedEngine, Stats};
+use crate::supervisor::event::{Command, Reply};
+use crate::supervisor::session::Typed;
+
+type Answer<T> = Result<Json<T>, ApiError>;
+type Body<T> = Result<Json<T>, JsonRejection>;
+
+/// Readings that are taken at once.
+const READINGS: usize = 8;
+/// A text that is typed may be this long.
+const SEND: usize = 256 * 1024;
+
+fn body<T>(body: Body<T>) -> Result<T, ApiError> {
+    body.map(|Json(body)| body).map_err(|rejection| ApiError::new("invalid", rejection.body_text()))
+}
+
+impl App {
+    /// Asks the machine and waits for its answer.
+    pub(super) async fn ask(&self, command: Command) -> Result<Reply, ApiError> {
+        let ended = || ApiError::new("internal", "the supervisor is ending");
+        let (answer, answered) = oneshot::channel();
+        self.handle.commands.send((command, answer)).await.map_err(|_| ended())?;
+        match answered.await.map_err(|_| ended())? {
+            Reply::Refused(error) => Err(ApiError(error)),
+            reply => Ok(reply),
+        }
+    }
+
+    async fn done(&self, command: Command) -> Answer<Done> {
+        match self.ask(command).await? {
+            Reply::Done(done) => Ok(Json(done)),
+            _ => Err(ApiError::new("internal", "the supervisor answered something else")),
+        }
+    }
+
+    /// The row that a route's `{id}` means.
+    pub(super) fn row(&self, word: &str) -> Result<ContainerRow, ApiError> {
+        let view = self.handle.view.borrow().clone();
+        let not_found = |error: &MatchError| ApiError::new("not-found", error.to_string());
+        if let Some(exact) = view.containers.iter().find(|row| row.name == word) {
+            return Ok(exact.clone());
+        }
+        match matching::resolve(word, &view.containers).map_err(|error| not_found(&error))?.as_slice() {
+            [row] => Ok((*row).clone()),
+            many => {
+                let names = many.iter().take(10).map(|row| row.name.clone()).collect();
+                Err(not_found(&MatchError::Ambiguous { word: word.to_owned(), names }))
+            }
+        }
+    }
+
+    /// The row with its container, which must exist, and the engine.
+    pub(super) fn container(&self, word: &str) -> Result<(ContainerRow, ContainerId, SharedEngine), ApiError> {
+        let row = self.row(word)?;
+        if row.id.is_empty() {
+            return Err(ApiError::new("busy", format!("{} is still being made", row.name)));
+        }
+        let engine = self.engine()?;
+        let id = ContainerId::new(row.id.clone());
+        Ok((row, id, engine))
+    }
+
+    pub(super) fn engine(&self) -> Result<SharedEngine, ApiError> {
+        self.handle.engine.borrow().clone().ok_or_else(|| {
+            let reason = self.handle.view.borrow().status.engine.reason.clone();
+            ApiError::new("engine-away", reason.unwrap_or_else(|| "the engine has not answered yet".to_owned()))
+        })
+    }
+}
+
+pub async fn spawn(State(app): State<App>, request: Body<SpawnRequest>) -> Answer<SpawnReply> {
+    match app.ask(Command::Spawn(Box::new(body(request)?))).await? {
+        Reply::Spawned(reply) => Ok(Json(reply)),
+        _ => Err(ApiError::new("internal", "the supervisor answered something else")),
+    }
+}
+
+async fn act(app: &App, target: String, verb: Verb) -> Answer<Done> {
+    app.done(Command::Act { target, verb }).await
+}
+
+pub async fn start(State(app): State<App>, Path(id): Path<String>) -> Answer<Done> {
+    act(&app, id, Verb::Start).await
+}
+
+pub async fn stop(State(app): State<App>, Path(id): Path<String>) -> Answer<Done> {
+    act(&app, id, Verb::Stop).await
+}
+
+pub async fn restart(State(app): State<App>, Path(id): Path<String>) -> Answer<Done> {
+    act(&app, id, Verb::Restart).await
+}
+
+pub async fn refresh(State(app): State<App>, Path(id): Path<String>) -> Answer<Done> {
+    act(&app, id, Verb::Refresh).await
+}
+
+pub async fn remove(State(app): State<App>, Path(id): Path<String>) -> Answer<Done> {
+    act(&app, id, Verb::Remove).await
+}
+
+pub async fn up(State(app): State<App>) -> Answer<Done> {
+    app.done(Command::Up).await
+}
+
+pub async fn down(State(app): State<App>, request: Body<DownRequest>) -> Answer<Done> {
+    app.done(Command::Down(body(request)?)).await
+}
+
+pub async fn reload_route(State(app): State<App>) -> Answer<Done> {
+    reload(&app).await.map(Json)
+}
+
+/// Reads the configuration anew. An invalid one changes nothing.
+pub(super) async fn reload(app: &App) -> Result<Done, ApiError> {
+    let read = app.reload.clone();
+    let config = tokio::task::spawn_blocking(move || read())
+        .await
+        .map_err(|error| ApiError::new("internal", error.to_string()))?
+        .map_err(|error| ApiError::new("invalid", error))?;
+    match app.ask(Command::Reload(Arc::new(config))).await? {
+        Reply::Done(done) => Ok(done),
+        _ => Err(ApiError::new("internal", "the supervisor answered something else")),
+    }
+}
+
+pub async fn why(State(app): State<App>, Path(name): Path<String>) -> Answer<Why> {
+    match app.ask(Command::Why(name)).await? {
+        Reply::Why(why) => Ok(Json(*why)),
+        _ => Err(ApiError::new("internal", "the supervisor answered something else")),
+    }
+}
+
+pub async fn detail(State(app): State<App>, Path(id): Path<String>) -> Answer<ContainerDetail> {
+    let (row, id, engine) = app.container(&id)?;
+    let inspect = engine.describe(&id).await?;
+    Ok(Json(ContainerDetail { row, inspect }))
+}
+
+/// Types a text into the main tty.
+pub async fn send(State(app): State<App>, Path(id): Path<String>, request: Body<SendRequest>) -> Answer<Done> {
+    let request = body(request)?;
+    if request.text.len() > SEND {
+        return Err(ApiError::new("invalid", format!("a text of more than {} KiB is not typed", SEND / 1024)));
+    }
+    let row = app.row(&id)?;
+    let no_tty = || ApiError::new("refused", format!("{} has no terminal that is open", row.name));
+    let session = app.handle.sessions.main_of(&row.name).ok_or_else(no_tty)?;
+    let attachment = app.handle.sessions.attach(session, TermSize::default()).await.ok_or_else(no_tty)?;
+    let type_in = |typed| attachment.input.send(typed);
+    type_in(Typed::Paste(request.text)).await.map_err(|_| no_tty())?;
+    if request.enter {
+        type_in(Typed::Bytes(Bytes::from_static(b"\r"))).await.map_err(|_| no_tty())?;
+    }
+    Ok(Json(Done { text: format!("sent to {}", row.name), notes: vec![] }))
+}
+
+pub async fn open_session(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    request: Body<SessionRequest>,
+) -> Answer<SessionRow> {
+    let request = body(request)?;
+    let (row, id, engine) = app.container(&id)?;
+    let name: Name = row.name.parse().map_err(|_| ApiError::new("internal", "its name can't be read"))?;
+    let size = TermSize::new(request.size.rows, request.size.cols);
+    Ok(Json(app.handle.sessions.open_shell(&engine, &id, &name, &request.command, size).await?))
+}
+
+pub async fn close_session(State(app): State<App>, Path(id): Path<u64>) -> Answer<Done> {
+    if app.handle.sessions.close(SessionId(id)).await {
+        return Ok(Json(Done { text: format!("session {id} is closed"), notes: vec![] }));
+    }
+    Err(ApiError::new("not-found", format!("there is no session {id}")))
+}
+
+/// One reading of everything that runs. What ends meanwhile is left out.
+pub async fn stats(State(app): State<App>) -> Answer<Vec<StatsRow>> {
+    let engine = app.engine()?;
+    let rows = app.handle.view.borrow().containers.clone();
+    let running = rows.into_iter().filter(|row| row.started_at.is_some() && !row.id.is_empty());
+    let readings = running.map(|row| {
+        let engine = engine.clone();
+        async move { reading(&engine, row).await }
+    });
+    let mut stats: Vec<StatsRow> =
+        futures_util::stream::iter(readings).buffer_unordered(READINGS).filter_map(std::future::ready).collect().await;
+    stats.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Json(stats))
+}
+
+/// Between the two readings that a CPU percentage needs.
+const BETWEEN: Duration = Duration::from_millis(200);
+
+async fn reading(engine: &SharedEngine, row: ContainerRow) -> Option<StatsRow> {
+    let id = ContainerId::new(row.id);
+    let mut stats: Stats = engine.stats(&id).await.ok()?;
+    if stats.cpu_percent.is_none() {
+        tokio::time::sleep(BETWEEN).await;
+        stats = engine.stats(&id).await.ok()?;
+    }
+    // In a shared namespace the figures are the parent's.
+    let own = row.role == Role::Parent || row.network != "shared";
+    Some(StatsRow {
+        name: row.name,
+        cpu_percent: stats.cpu_percent,
+        memory: stats.memory,
+        memory_limit: stats.memory_limit,
+        pids: stats.pids,
+        network: stats.network.filter(|_| own),
+        block: stats.block,
+    })
+}

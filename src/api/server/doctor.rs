@@ -1,0 +1,111 @@
+//! What the supervisor can look at for `doctor`: everything that could keep a worker from starting.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::App;
+use crate::api::types::{ContainerRow, Finding, LinkState, State as Is, Status, Verdict};
+use crate::bay::container::Role;
+
+/// Below this, a worker may not find space.
+const LOW_DISK: u64 = 1 << 30;
+
+pub async fn doctor(State(app): State<App>) -> Json<Vec<Finding>> {
+    let snapshot = app.snapshot();
+    let status = &snapshot.status;
+    let mut findings = vec![engine(status), disk(status)];
+    findings.extend(status.engine.limits.iter().map(|limit| finding("engine limits", Verdict::Warn, limit.clone())));
+    findings.extend(ports(&app, status).await);
+    findings.push(image(&app).await);
+    findings.push(sharing(&snapshot.containers));
+    findings.extend(status.troubles.iter().map(|trouble| finding("supervisor", Verdict::Warn, trouble.clone())));
+    Json(findings)
+}
+
+fn finding(check: &str, verdict: Verdict, text: impl Into<String>) -> Finding {
+    Finding { check: check.to_owned(), verdict, text: text.into(), hint: None }
+}
+
+fn engine(status: &Status) -> Finding {
+    let engine = &status.engine;
+    match engine.state {
+        LinkState::Up => {
+            finding("engine", Verdict::Ok, format!("{} {} answers at {}", engine.kind, engine.version, engine.endpoint))
+        }
+        LinkState::Connecting => {
+            finding("engine", Verdict::Skipped, format!("{} has not answered yet", engine.endpoint))
+        }
+        LinkState::Away => Finding {
+            hint: Some("start it, or name another in [engine] host, DOCKER_HOST or a docker context".to_owned()),
+            ..finding("engine", Verdict::Fail, engine.reason.clone().unwrap_or_default())
+        },
+    }
+}
+
+fn disk(status: &Status) -> Finding {
+    let free = crate::bay::size::ByteSize::bytes(status.disk.free >> 20 << 20);
+    let verdict = if status.disk.free < LOW_DISK { Verdict::Warn } else { Verdict::Ok };
+    finding("disk", verdict, format!("{free} free for the state directory"))
+}
+
+/// Ports that the parent wants, and who has them.
+async fn ports(app: &App, status: &Status) -> Vec<Finding> {
+    let runs = status.parent.as_ref().is_some_and(|parent| parent.started_at.is_some());
+    if runs {
+        return vec![finding("ports", Verdict::Ok, "the parent runs and publishes its ports")];
+    }
+    let Ok(engine) = app.engine() else {
+        return vec![finding("ports", Verdict::Skipped, "the engine is away")];
+    };
+    let published = match engine.published().await {
+        Ok(published) => published,
+        Err(error) => return vec![finding("ports", Verdict::Skipped, error.to_string())],
+    };
+    let config = app.handle.config.borrow().clone();
+    let wanted = config.parent.ports.iter().flat_map(|rule| rule.mappings().to_vec());
+    let taken: Vec<Finding> = wanted
+        .filter_map(|mapping| {
+            let by_container =
+                published.iter().find(|(other, _)| other.host == mapping.host).map(|(_, name)| name.clone());
+            let holder = match by_container {
+                Some(name) => format!("container {name}"),
+                None if std::net::TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, mapping.host)).is_err() => {
+                    "a process of this machine".to_owned()
+                }
+                None => return None,
+            };
+            Some(finding("ports", Verdict::Fail, format!("port {} is held by {holder}", mapping.host)))
+        })
+        .collect();
+    if taken.is_empty() { vec![finding("ports", Verdict::Ok, "the parent's ports are free")] } else { taken }
+}
+
+async fn image(app: &App) -> Finding {
+    let Ok(engine) = app.engine() else {
+        return finding("image", Verdict::Skipped, "the engine is away");
+    };
+    let config = app.handle.config.borrow().clone();
+    match engine.ensure_image(&config.worker.image).await {
+        Ok(()) => {
+            finding("image", Verdict::Ok, format!("the workers' image {:?} is there", config.worker.image.to_string()))
+        }
+        Err(error) => finding("image", Verdict::Fail, error.to_string()),
+    }
+}
+
+fn sharing(rows: &[ContainerRow]) -> Finding {
+    let workers = rows.iter().filter(|row| row.role == Role::Worker && row.network == "shared");
+    let running: Vec<&ContainerRow> = workers.filter(|row| row.started_at.is_some()).collect();
+    let cut_off: Vec<&str> =
+        running.iter().filter(|row| row.state == Is::CutOff).map(|row| row.name.as_str()).collect();
+    if !cut_off.is_empty() {
+        return Finding {
+            hint: Some("`podbay restart parent` repairs them".to_owned()),
+            ..finding("namespace sharing", Verdict::Fail, format!("cut off: {}", cut_off.join(", ")))
+        };
+    }
+    match running.len() {
+        0 => finding("namespace sharing", Verdict::Skipped, "no worker runs in the shared network"),
+        count => finding("namespace sharing", Verdict::Ok, format!("{count} in the parent's network")),
+    }
+}

@@ -1,0 +1,155 @@
+//! One more process in a container, for the length of a WebSocket. Its first text frame is the [`ExecRequest`].
+
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, State};
+use axum::response::Response;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::terminal::{binary, text};
+use super::{ApiError, App};
+use crate::api::types::{ExecRequest, Frame};
+use crate::bay::container::ContainerId;
+use crate::bay::session::TermSize;
+use crate::engine::{Exec, ExecId, ExecIo, ExecSpec, ExecState, SharedEngine};
+
+/// The request must come within this time.
+const REQUEST: Duration = Duration::from_secs(10);
+/// How long the engine may take to know the exit code after the streams have ended.
+const EXIT: Duration = Duration::from_secs(2);
+
+type ToClient = SplitSink<WebSocket, Message>;
+
+pub async fn exec(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, ApiError> {
+    let (_, id, engine) = app.container(&id)?;
+    Ok(upgrade.on_upgrade(move |socket| run(socket, engine, id)))
+}
+
+async fn run(socket: WebSocket, engine: SharedEngine, id: ContainerId) {
+    let (mut to_client, mut from_client) = socket.split();
+    let ended = match begin(&engine, &id, &mut from_client).await {
+        Ok(exec) => {
+            let exec_id = exec.id.clone();
+            carry(exec, &engine, &mut to_client, from_client).await;
+            exit_of(&engine, &exec_id).await
+        }
+        Err(reason) => Frame::Ended { reason, code: None },
+    };
+    // A client that is gone does not need to know.
+    drop(to_client.send(text(&ended)).await);
+    drop(to_client.close().await);
+}
+
+async fn begin(
+    engine: &SharedEngine,
+    id: &ContainerId,
+    from_client: &mut SplitStream<WebSocket>,
+) -> Result<Exec, String> {
+    let first = tokio::time::timeout(REQUEST, from_client.next()).await;
+    let Ok(Some(Ok(Message::Text(request)))) = first else { return Err("no request came".to_owned()) };
+    let request: ExecRequest = serde_json::from_str(&request).map_err(|error| format!("not a request: {error}"))?;
+    if request.command.is_empty() {
+        return Err("no command was given".to_owned());
+    }
+    let tty = request.tty.map(|size| TermSize::new(size.rows, size.cols));
+    let mut spec = ExecSpec { command: request.command, tty, ..ExecSpec::default() };
+    if tty.is_some() {
+        spec.env.insert("TERM".to_owned(), "xterm-256color".to_owned());
+    }
+    engine.exec(id, &spec).await.map_err(|error| error.to_string())
+}
+
+async fn carry(exec: Exec, engine: &SharedEngine, to_client: &mut ToClient, from_client: SplitStream<WebSocket>) {
+    match exec.io {
+        ExecIo::Tty(tty) => {
+            let resize = Some((engine, &exec.id));
+            tokio::select! {
+                () = show_tty(tty.output, to_client) => {}
+                () = feed(from_client, tty.input, resize) => {}
+            }
+        }
+        ExecIo::Pipes { mut output, input } => {
+            let show = async {
+                while let Some(Ok(chunk)) = output.next().await {
+                    let mut tagged = BytesMut::with_capacity(chunk.bytes.len() + 1);
+                    tagged.put_u8(if chunk.stderr { 2 } else { 1 });
+                    tagged.put(chunk.bytes);
+                    if to_client.send(binary(tagged.freeze())).await.is_err() {
+                        break;
+                    }
+                }
+            };
+            tokio::select! {
+                () = show => {}
+                () = feed(from_client, input, None) => {}
+            }
+        }
+    }
+}
+
+async fn show_tty(mut output: Box<dyn AsyncRead + Send + Unpin>, to_client: &mut ToClient) {
+    let mut buffer = BytesMut::with_capacity(16 * 1024);
+    while let Ok(count) = output.read_buf(&mut buffer).await {
+        if count == 0 || to_client.send(binary(buffer.split().freeze())).await.is_err() {
+            break;
+        }
+        buffer.reserve(16 * 1024);
+    }
+}
+
+/// Ends only when the client is gone: a closed stdin is no reason to stop reading the output.
+async fn feed(
+    mut from_client: SplitStream<WebSocket>,
+    mut input: Box<dyn AsyncWrite + Send + Unpin>,
+    resize: Option<(&SharedEngine, &ExecId)>,
+) {
+    while let Some(Ok(message)) = from_client.next().await {
+        match message {
+            Message::Binary(bytes) => write(&mut input, &bytes).await,
+            Message::Text(frame) => match (serde_json::from_str(&frame), resize) {
+                (Ok(Frame::Resize { rows, cols }), Some((engine, id))) => {
+                    // The process may have just ended.
+                    drop(engine.resize_exec(id, TermSize::new(rows, cols)).await);
+                }
+                (Ok(Frame::Eof), _) => drop(input.shutdown().await),
+                _ => {}
+            },
+            Message::Close(_) => return,
+            Message::Ping(_) | Message::Pong(_) => {}
+        }
+    }
+}
+
+async fn write(input: &mut Box<dyn AsyncWrite + Send + Unpin>, bytes: &Bytes) {
+    // A process that has closed its stdin goes on writing.
+    if input.write_all(bytes).await.is_ok() {
+        drop(input.flush().await);
+    }
+}
+
+/// The end of a stream says nothing; the engine knows.
+async fn exit_of(engine: &SharedEngine, id: &ExecId) -> Frame {
+    let deadline = tokio::time::Instant::now() + EXIT;
+    loop {
+        match engine.exec_state(id).await {
+            Ok(ExecState::Exited { code }) => {
+                return Frame::Ended { reason: format!("exited with code {code}"), code: Some(code) };
+            }
+            Ok(ExecState::Running { .. }) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(ExecState::Running { .. }) => {
+                return Frame::Ended { reason: "its output ended, but it still runs".to_owned(), code: None };
+            }
+            Err(error) => return Frame::Ended { reason: error.to_string(), code: None },
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The supervisor's side of the wire: routes over a [`Handle`], on a unix socket that only its owner may use.
+//!
+//! Changes nothing itself: it hands commands over and shows the latest view. A slow or vanished client costs nothing but
+//! its own connection.
+
+mod actions;
+mod doctor;
+mod error;
+mod exec;
+mod listener;
+mod streams;
+mod terminal;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use super::types::{ContainerRow, SessionRow, Snapshot, Status};
+use crate::config::Config;
+use crate::config::env::Env;
+use crate::config::paths::Paths;
+use crate::supervisor::executor::{Executor, Handle};
+use crate::supervisor::lock::{Lock, LockError};
+use crate::supervisor::store::StoreError;
+
+pub use error::ApiError;
+
+/// Bodies larger than this are refused.
+const BODY: usize = 1 << 20;
+/// How long answers may take to leave once the supervisor ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Why there is no supervisor in this process.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Another one runs.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Its state can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A directory or the socket can't be made.
+    #[error("{path}: {error}")]
+    Io {
+        /// Which.
+        path: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+}
+
+/// Reads the configuration anew: on SIGHUP and by `POST /api/reload`.
+pub type Reload = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
+
+/// What every route has at hand.
+#[derive(Clone)]
+pub struct App {
+    handle: Handle,
+    reload: Reload,
+}
+
+/// Runs the supervisor of a bay until it is told to end. `ready` is called once its socket answers.
+///
+/// # Errors
+/// [`ServeError`]: then nothing was started, and nothing is left behind.
+pub async fn serve(config: Config, env: Env, reload: Reload, ready: impl FnOnce()) -> Result<(), ServeError> {
+    // Before anything is made: the socket must never have been open to others, not even for a moment.
+    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
+    let paths = Paths::of(&config.bay, &env);
+    let at = |path: &std::path::Path| {
+        let path = path.display().to_string();
+        move |error| ServeError::Io { path, error }
+    };
+    paths.create().map_err(at(&paths.state))?;
+    let lock = Lock::take(&paths.state, &paths.socket)?;
+    let (executor, handle) = Executor::new(config, env, paths.clone())?;
+    let listener = listener::bind(&paths.socket).map_err(at(&paths.socket))?;
+    let app = App { handle: handle.clone(), reload };
+    let ending = handle.ending.clone();
+    let server = axum::serve(listener, router(app.clone())).with_graceful_shutdown(ending.clone().cancelled_owned());
+    let signals = tokio::spawn(follow_signals(app));
+    ready();
+    let server = tokio::spawn(server.into_future());
+    executor.run().await;
+    // The executor has ended by itself or by a signal: answers go out, streams are cut.
+    ending.cancel();
+    drop(tokio::time::timeout(LAST_WORDS, server).await);
+    signals.abort();
+    drop(std::fs::remove_file(&paths.socket));
+    drop(lock);
+    Ok(())
+}
+
+/// SIGTERM, SIGINT: end, containers stay. SIGHUP: read the configuration anew.
+async fn follow_signals(app: App) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
+        tracing::error!("signals can't be followed");
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return app.handle.ending.cancel(),
+            _ = interrupt.recv() => return app.handle.ending.cancel(),
+            _ = hangup.recv() => match actions::reload(&app).await {
+                Ok(done) => tracing::info!("{}", done.text),
+                Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+            },
+        }
+    }
+}
+
+/// All routes.
+fn router(app: App) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/api/status", get(status))
+        .route("/api/containers", get(containers).post(actions::spawn))
+        .route("/api/containers/{id}", get(actions::detail).delete(actions::remove))
+        .route("/api/containers/{id}/start", post(actions::start))
+        .route("/api/containers/{id}/stop", post(actions::stop))
+        .route("/api/containers/{id}/restart", post(actions::restart))
+        .route("/api/containers/{id}/refresh", post(actions::refresh))
+        .route("/api/containers/{id}/send", post(actions::send))
+        .route("/api/containers/{id}/sessions", post(actions::open_session))
+        .route("/api/containers/{id}/logs", get(streams::logs))
+        .route("/api/containers/{id}/terminal", get(terminal::main))
+        .route("/api/containers/{id}/exec", get(exec::exec))
+        .route("/api/sessions", get(sessions))
+        .route("/api/sessions/{id}", delete(actions::close_session))
+        .route("/api/sessions/{id}/terminal", get(terminal::session))
+        .route("/api/up", post(actions::up))
+        .route("/api/down", post(actions::down))
+        .route("/api/reload", post(actions::reload_route))
+        .route("/api/why/{name}", get(actions::why))
+        .route("/api/stats", get(actions::stats))
+        .route("/api/doctor", get(doctor::doctor))
+        .route("/api/events", get(streams::events))
+        .fallback(error::no_route)
+        .layer(DefaultBodyLimit::max(BODY))
+        .with_state(app)
+}
+
+impl App {
+    /// The latest view, its clock set right.
+    fn snapshot(&self) -> Snapshot {
+        let view = self.handle.view.borrow().clone();
+        let mut snapshot = (*view).clone();
+        snapshot.status.uptime_s = self.handle.started.elapsed().as_secs();
+        snapshot
+    }
+}
+
+async fn health(State(app): State<App>) -> Json<Value> {
+    let count = app.handle.view.borrow().containers.len();
+    Json(json!({ "status": "ok", "containerCount": count, "uptime": app.handle.started.elapsed().as_secs_f64() }))
+}
+
+async fn status(State(app): State<App>) -> Json<Status> {
+    Json(app.snapshot().status)
+}
+
+async fn containers(State(app): State<App>) -> Json<Vec<ContainerRow>> {
+    Json(app.handle.view.borrow().containers.clone())
+}
+
+async fn sessions(State(app): State<App>) -> Json<Vec<SessionRow>> {
+    Json(app.handle.sessions.rows())
+}

@@ -1,0 +1,126 @@
+//! Terminals over WebSocket: binary frames are the program's bytes, text frames are [`Frame`]s.
+
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream::SplitSink;
+use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{ApiError, App};
+use crate::api::types::Frame;
+use crate::bay::session::{SessionId, TermSize};
+use crate::supervisor::session::{Attachment, Sent, Typed};
+
+/// A message of a client is at most this long.
+const MESSAGE: usize = 1 << 20;
+
+/// `?rows=24&cols=80`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct SizeQuery {
+    rows: u16,
+    cols: u16,
+}
+
+/// The main tty of a container.
+pub async fn main(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(size): Query<SizeQuery>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, ApiError> {
+    let row = app.row(&id)?;
+    let session = app.handle.sessions.main_of(&row.name).ok_or_else(|| {
+        ApiError::new(
+            "refused",
+            format!(
+                "{} has no terminal that is open: {}",
+                row.name,
+                row.reason.unwrap_or_else(|| "it has no tty".to_owned())
+            ),
+        )
+    })?;
+    attach(&app, session, &size, upgrade).await
+}
+
+/// Any session.
+pub async fn session(
+    State(app): State<App>,
+    Path(id): Path<u64>,
+    Query(size): Query<SizeQuery>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, ApiError> {
+    attach(&app, SessionId(id), &size, upgrade).await
+}
+
+async fn attach(app: &App, id: SessionId, size: &SizeQuery, upgrade: WebSocketUpgrade) -> Result<Response, ApiError> {
+    let size = TermSize::new(size.rows, size.cols);
+    let attachment = app
+        .handle
+        .sessions
+        .attach(id, size)
+        .await
+        .ok_or_else(|| ApiError::new("not-found", format!("there is no session {id}")))?;
+    let ending = app.handle.ending.clone();
+    Ok(upgrade.max_message_size(MESSAGE).on_upgrade(move |socket| carry(socket, attachment, ending)))
+}
+
+async fn carry(socket: WebSocket, attachment: Attachment, ending: CancellationToken) {
+    let (mut to_client, mut from_client) = socket.split();
+    let Attachment { mut output, input } = attachment;
+    let typing = async {
+        while let Some(Ok(message)) = from_client.next().await {
+            let typed = match message {
+                Message::Binary(bytes) => Typed::Bytes(bytes),
+                Message::Text(text) => match serde_json::from_str(&text) {
+                    Ok(Frame::Resize { rows, cols }) => Typed::Size(TermSize::new(rows, cols)),
+                    // Not understood: a later client's word, or nonsense. Neither harms.
+                    _ => continue,
+                },
+                Message::Close(_) => break,
+                Message::Ping(_) | Message::Pong(_) => continue,
+            };
+            if input.send(typed).await.is_err() {
+                break;
+            }
+        }
+    };
+    let showing = async {
+        while let Some(sent) = output.recv().await {
+            if show(&mut to_client, sent).await.is_err() {
+                break;
+            }
+        }
+        // The client may have gone already.
+        drop(to_client.close().await);
+    };
+    // A session that ended says so, and its client leaves; a client that is gone ends the rest.
+    tokio::select! {
+        () = typing => {}
+        () = showing => {}
+        () = ending.cancelled() => {}
+    }
+}
+
+async fn show(to_client: &mut SplitSink<WebSocket, Message>, sent: Sent) -> Result<(), axum::Error> {
+    match sent {
+        Sent::Reset(TermSize { rows, cols }, bytes) => {
+            to_client.send(text(&Frame::Reset { rows, cols })).await?;
+            to_client.send(Message::Binary(bytes)).await
+        }
+        Sent::Live(bytes) => to_client.send(Message::Binary(bytes)).await,
+        Sent::Size(TermSize { rows, cols }) => to_client.send(text(&Frame::Size { rows, cols })).await,
+        Sent::Ended { reason, code } => to_client.send(text(&Frame::Ended { reason, code })).await,
+    }
+}
+
+pub(super) fn text(frame: &Frame) -> Message {
+    Message::Text(serde_json::to_string(frame).unwrap_or_default().into())
+}
+
+pub(super) const fn binary(bytes: Bytes) -> Message {
+    Message::Binary(bytes)
+}

@@ -1,0 +1,122 @@
+//! What types alone can't hold: ranges, shapes of words, and what must fit together.
+//!
+//! Pure: a check sees the values and says the path of what is wrong; the caller finds the line.
+
+mod graph;
+mod probe;
+pub mod service;
+pub mod template;
+mod words;
+
+use std::collections::BTreeSet;
+
+use crate::bay::template::ParentSpec;
+
+use super::error::Fault;
+use super::file::File;
+use super::node::Path;
+use super::{ApiConfig, Config, EngineConfig, Notify, UiConfig};
+
+/// The outcome of a check.
+pub type Checked = Result<(), Fault>;
+
+/// Everything but the services.
+pub fn check(file: &File) -> Checked {
+    engine(&file.engine)?;
+    parent(&file.parent)?;
+    template::template(&file.worker, &Path::of("worker"))?;
+    let mut seen = BTreeSet::new();
+    for (index, one) in file.template.iter().enumerate() {
+        let path = Path::of("template").item(index);
+        if one.name.as_str() == Config::DEFAULT_TEMPLATE {
+            return Err(Fault::new(path.key("name"), "\"default\" is the [worker] table; choose another name"));
+        }
+        if !seen.insert(&one.name) {
+            return Err(Fault::new(
+                path.key("name"),
+                format_args!("there are two templates named {:?}", one.name.as_str()),
+            ));
+        }
+        template::template(one, &path)?;
+    }
+    api(&file.api)?;
+    ui(&file.ui)
+}
+
+fn engine(engine: &EngineConfig) -> Checked {
+    let known = ["unix://", "tcp://", "ssh://"];
+    let fits = known.iter().any(|scheme| engine.host.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+    ensure(engine.host.is_empty() || fits, || {
+        let what =
+            format!("{:?} is not an endpoint: write unix://PATH, tcp://HOST:PORT or ssh://USER@HOST", engine.host);
+        Fault::new(Path::of("engine.host"), what)
+    })?;
+    words::text(&engine.host, &Path::of("engine.host"))
+}
+
+fn parent(parent: &ParentSpec) -> Checked {
+    let path = Path::of("parent");
+    words::image(&parent.image, &path.key("image"))?;
+    words::argv(&parent.command, &path.key("command"))?;
+    words::mounts(&parent.volumes, &path.key("volumes"))?;
+    words::env(&parent.env, &path.key("env"))?;
+    let mut seen = BTreeSet::new();
+    for (index, rule) in parent.ports.iter().enumerate() {
+        for mapping in rule.mappings() {
+            if !seen.insert((mapping.ip, mapping.host, mapping.protocol)) {
+                let what = format!("port {} of the machine is published twice", mapping.host);
+                return Err(Fault::new(path.key("ports").item(index), what));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn api(api: &ApiConfig) -> Checked {
+    let path = Path::of("api");
+    ensure(api.listen.is_none_or(|address| address.port() > 0), || {
+        Fault::new(path.key("listen"), "port 0 is a different port each time; name one")
+    })?;
+    words::path(&api.token_file, &path.key("token_file"))?;
+    words::each_once(&api.callback_hosts, &path.key("callback_hosts"))?;
+    for (index, host) in api.callback_hosts.iter().enumerate() {
+        let fits = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
+        ensure(fits, || {
+            let what = format!("{host:?} is not a host: write a name or an address, without scheme and path");
+            Fault::new(path.key("callback_hosts").item(index), what)
+        })?;
+    }
+    Ok(())
+}
+
+fn ui(ui: &UiConfig) -> Checked {
+    let path = Path::of("ui");
+    let theme = path.key("theme");
+    let named = !ui.theme.is_empty() && ui.theme.chars().all(|c| c.is_alphanumeric() || "_-. ".contains(c));
+    ensure(named && !ui.theme.starts_with('.'), || {
+        Fault::new(
+            theme,
+            format_args!("{:?} is not a theme's name: write the name of its file, without .toml", ui.theme),
+        )
+    })?;
+    words::argv(&ui.notify_command, &path.key("notify_command"))?;
+    ensure(ui.notify != Notify::Command || !ui.notify_command.is_empty(), || {
+        Fault::new(path.key("notify"), "\"command\" needs notify_command, like [\"notify-send\", \"podbay\"]")
+    })?;
+    for (context, keys) in &ui.keys {
+        let context = path.key("keys").key(context);
+        for (keys, action) in keys {
+            let one = context.key(keys);
+            let fits = !keys.trim().is_empty() && !keys.chars().any(char::is_control);
+            ensure(fits, || Fault::new(one.clone(), "is not a key sequence"))?;
+            let named = action.as_deref().is_none_or(|a| !a.trim().is_empty() && !a.chars().any(char::is_control));
+            ensure(named, || Fault::new(one, "must be the name of an action, or false to unbind the keys"))?;
+        }
+    }
+    Ok(())
+}
+
+/// `Err(fault())` unless it holds.
+pub fn ensure(holds: bool, fault: impl FnOnce() -> Fault) -> Checked {
+    if holds { Ok(()) } else { Err(fault()) }
+}

@@ -1,0 +1,134 @@
+//! Finding the engine and looking at it.
+
+use std::time::Duration;
+
+use crate::bay::backoff::Backoff;
+use crate::bay::container::{ContainerId, Observed, Status};
+use crate::engine::{self, SharedEngine};
+use crate::supervisor::event::Event;
+use crate::supervisor::guard::Namespaces;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Executor;
+
+impl Executor {
+    pub(super) fn connect(&mut self) {
+        self.link.cancel();
+        self.link = CancellationToken::new();
+        let ground = self.ground.clone();
+        let slot = self.engine.clone();
+        let events = self.events.clone();
+        let link = self.link.clone();
+        self.spawn_event(async move {
+            let engine = match engine::connect(&ground.config.engine, &ground.env) {
+                Ok(engine) => engine,
+                Err(error) => return Event::Connected { endpoint: None, answer: Err(error) },
+            };
+            let answer = engine.identify().await;
+            if answer.is_ok() {
+                slot.send_replace(Some(engine.clone()));
+                tokio::spawn(follow_events(engine.clone(), ground.config.bay.clone(), events, link));
+            }
+            Event::Connected { endpoint: Some(engine.endpoint().to_owned()), answer }
+        });
+    }
+
+    pub(super) fn look(&mut self, look: u64) {
+        let Some(engine) = self.present_engine() else { return };
+        let bay = self.ground.config.bay.clone();
+        self.spawn_event(async move {
+            let seen = engine.list(&bay).await;
+            let namespaces = match &seen {
+                Ok(seen) => namespaces_of(seen),
+                Err(_) => Namespaces::new(),
+            };
+            Event::Looked { look, seen, namespaces }
+        });
+    }
+
+    /// The parent is watched between looks, so that a lost event does not hide its end for long.
+    pub(super) fn watch_parent(&mut self) {
+        if let Some(pid) = self.machine.parent_pid() {
+            let gone = std::fs::metadata(format!("/proc/{pid}")).is_err();
+            if gone && self.ticks.is_multiple_of(2) {
+                // The channel is never full for long, and the next tick asks again.
+                drop(self.events.try_send(Event::Hinted(None)));
+            }
+            return;
+        }
+        let Some((id, since)) = self.machine.remote_parent() else { return };
+        let Some(engine) = self.present_engine() else { return };
+        let events = self.events.clone();
+        self.tasks.spawn(async move {
+            let changed = match engine.inspect(&id).await {
+                Ok(seen) => seen.status.since() != since,
+                Err(engine::EngineError::NotFound { .. }) => true,
+                Err(_) => false,
+            };
+            if changed {
+                drop(events.send(Event::Hinted(None)).await);
+            }
+        });
+    }
+}
+
+/// Hints until the link is lost. A stream's end says nothing: it is opened again.
+async fn follow_events(
+    engine: SharedEngine,
+    bay: crate::bay::name::Name,
+    events: mpsc::Sender<Event>,
+    link: CancellationToken,
+) {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    loop {
+        let stream = tokio::select! {
+            () = link.cancelled() => return,
+            stream = engine.events(&bay) => stream,
+        };
+        if let Ok(mut stream) = stream {
+            // What happened while nobody listened is seen by a look.
+            drop(events.send(Event::Hinted(None)).await);
+            loop {
+                let hint = tokio::select! {
+                    () = link.cancelled() => return,
+                    hint = stream.next() => hint,
+                };
+                match hint {
+                    Some(Ok(hint)) => {
+                        backoff.reset();
+                        drop(events.send(Event::Hinted(Some(hint))).await);
+                    }
+                    Some(Err(error)) => {
+                        tracing::debug!(%error, "the event stream broke");
+                        break;
+                    }
+                    None => break,
+                }
+            }
+            drop(events.send(Event::Hinted(None)).await);
+        }
+        let wait = backoff.fail(u64::from(std::process::id()));
+        tokio::select! {
+            () = link.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Which namespace each running container is in, where this machine shows it.
+fn namespaces_of(seen: &[Observed]) -> Namespaces {
+    let running = seen.iter().filter_map(|container| match container.status {
+        Status::Running { pid, .. } if pid != 0 => Some((container.id.clone(), pid)),
+        _ => None,
+    });
+    running
+        .filter_map(|(id, pid)| Some((id, namespace_of(pid)?)))
+        .collect::<std::collections::BTreeMap<ContainerId, u64>>()
+}
+
+fn namespace_of(pid: u32) -> Option<u64> {
+    let link = std::fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
+    link.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+}

@@ -1,0 +1,131 @@
+//! Taking a step: the calls, and one look at the container afterwards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bay::container::{ContainerId, Observed};
+use crate::bay::name::{Name, in_bay};
+use crate::bay::session::TermSize;
+use crate::engine::{EngineError, SharedEngine};
+use crate::supervisor::crash;
+use crate::supervisor::event::{Event, StepError, StepNotes, Stepped};
+use crate::supervisor::goal::{Make, Step, What};
+
+use super::{Executor, Ground, create};
+
+/// Time between the polite signal and SIGKILL.
+const GRACE: Duration = Duration::from_secs(10);
+
+impl Executor {
+    pub(super) fn step(&mut self, target: String, step: Step) {
+        let engine = self.present_engine();
+        let ground = self.ground.clone();
+        let mut used = self.machine.host_ports();
+        used.extend(&self.reserved);
+        let port_choice = create::PortChoice { used };
+        if let Step::Create(make, _) = &step {
+            self.reserved.extend(create::wanted_ports(&ground.config, make, &port_choice));
+        }
+        self.spawn_event(async move {
+            let Some(engine) = engine else { return Event::Stepped(Box::new(unreachable_engine(target, step))) };
+            let result = take(&ground, &engine, &target, &step, &port_choice).await;
+            let (seen, certain) = see(&engine, &step, &result).await;
+            Event::Stepped(Box::new(Stepped { target, step, result, seen, certain }))
+        });
+    }
+}
+
+fn unreachable_engine(target: String, step: Step) -> Stepped {
+    let error = EngineError::Away { endpoint: "the engine".to_owned(), why: "it went away".to_owned() };
+    Stepped { target, step, result: Err(error.into()), seen: None, certain: false }
+}
+
+async fn take(
+    ground: &Arc<Ground>,
+    engine: &SharedEngine,
+    target: &str,
+    step: &Step,
+    ports: &create::PortChoice,
+) -> Result<StepNotes, StepError> {
+    match step {
+        Step::Create(make, network) => create::create(ground, engine, (target, make), network, ports).await,
+        Step::Start(id) => start(ground, engine, id).await,
+        Step::Stop(id) => {
+            crash::point("before-stop");
+            engine.stop(id, GRACE).await?;
+            crash::point("after-stop");
+            Ok(StepNotes::default())
+        }
+        Step::Restart(id) => {
+            engine.stop(id, GRACE).await?;
+            crash::point("between-stop-and-start");
+            start(ground, engine, id).await
+        }
+        Step::Remove(id) => {
+            crash::point("before-remove");
+            // Asked to end first: an agent saves its session on the way out.
+            engine.stop(id, GRACE).await?;
+            engine.remove(id).await?;
+            crash::point("after-remove");
+            Ok(StepNotes::default())
+        }
+        Step::Rename(id, name) => {
+            engine.rename(id, name).await?;
+            crash::point("after-rename");
+            Ok(StepNotes::default())
+        }
+    }
+}
+
+/// The terminal is attached before the start: not a byte is missed, and the size is right before the first prompt.
+async fn start(ground: &Arc<Ground>, engine: &SharedEngine, id: &ContainerId) -> Result<StepNotes, StepError> {
+    let container = engine.inspect(id).await?;
+    if container.tty
+        && let Some(name) = worker_name(ground, &container)
+    {
+        let size = first_size(&container);
+        if let Err(error) = ground.sessions.open_main(engine, id, &name, size, false).await {
+            tracing::warn!(%name, %error, "its terminal could not be attached before the start");
+        }
+    }
+    crash::point("before-start");
+    engine.start(id).await?;
+    ground.sessions.started(id);
+    crash::point("after-start");
+    Ok(StepNotes::default())
+}
+
+fn worker_name(ground: &Ground, container: &Observed) -> Option<Name> {
+    in_bay(&ground.config.bay, &container.name)?.parse().ok()
+}
+
+/// The size that the client gave with its spawn, by way of a label.
+fn first_size(container: &Observed) -> TermSize {
+    let (rows, cols) = container.label(create::SIZE_LABEL).split_once('x').unwrap_or_default();
+    match (rows.parse(), cols.parse()) {
+        (Ok(rows), Ok(cols)) => TermSize::new(rows, cols),
+        _ => TermSize::default(),
+    }
+}
+
+/// The container as it is now.
+async fn see(engine: &SharedEngine, step: &Step, result: &Result<StepNotes, StepError>) -> (Option<Observed>, bool) {
+    let id = match (step, result) {
+        (Step::Create(..), Ok(StepNotes { made: Some((_, id)), .. })) => id,
+        (Step::Create(..), _) => return (None, false),
+        (Step::Start(id) | Step::Stop(id) | Step::Restart(id) | Step::Remove(id) | Step::Rename(id, _), _) => id,
+    };
+    match engine.inspect(id).await {
+        Ok(container) => (Some(container), true),
+        Err(EngineError::NotFound { .. }) => (None, true),
+        Err(_) => (None, false),
+    }
+}
+
+/// What a spawn's client looks at it with.
+pub(super) const fn size_of(make: &Make) -> Option<TermSize> {
+    match &make.what {
+        What::Worker { size, .. } => *size,
+        What::Parent => None,
+    }
+}

@@ -1,0 +1,380 @@
+//! Turning wishes into goals.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use crate::api::types::{Done, DownRequest, ErrorDetail, SpawnRequest, Verb};
+use crate::bay::container::{Observed, Role, Status};
+use crate::bay::matching::{self, MatchError};
+use crate::bay::name::Name;
+use crate::bay::owner::Nonce;
+use crate::bay::template::{NetworkMode, WorkspaceMode};
+
+use super::super::event::{Command, CommandId, Now, Reply};
+use super::super::goal::{Goal, GoalKind, Make, PARENT, What};
+use super::super::refusal;
+use super::{DEFERRED, Link, Machine, Out, Pending, PendingKind};
+
+impl Machine {
+    pub(super) fn take_command(&mut self, id: CommandId, command: Command, now: Now, out: &mut Out) {
+        // What needs no engine is answered at once, whatever its state.
+        match command {
+            Command::Why(name) => {
+                let reply = match self.why(&name) {
+                    Ok(why) => Reply::Why(Box::new(why)),
+                    Err(error) => Reply::Refused(error),
+                };
+                return out.reply(id, reply);
+            }
+            Command::Reload(config) => return self.reload(id, config, now, out),
+            Command::Down(request) if request.supervisor_only => {
+                out.reply(
+                    id,
+                    Reply::Done(Done {
+                        text: "the supervisor ends; containers stay as they are".to_owned(),
+                        notes: vec![],
+                    }),
+                );
+                self.exiting = true;
+                return out.push(super::Effect::Exit);
+            }
+            _ => {}
+        }
+        if self.exiting {
+            return out.reply(id, Reply::Refused(refusal::busy("the bay is going down")));
+        }
+        match &self.link {
+            Link::Away { why, .. } => out.reply(id, Reply::Refused(refusal::away(why))),
+            _ if !self.looking.known => {
+                if self.deferred.len() >= DEFERRED {
+                    out.reply(
+                        id,
+                        Reply::Refused(refusal::busy("the engine has not answered yet, and many wait already")),
+                    );
+                } else {
+                    self.deferred.push((id, command));
+                }
+            }
+            _ => self.begin(id, command, now, out),
+        }
+    }
+
+    pub(super) fn run_deferred(&mut self, now: Now, out: &mut Out) {
+        for (id, command) in std::mem::take(&mut self.deferred) {
+            self.begin(id, command, now, out);
+        }
+    }
+
+    fn begin(&mut self, id: CommandId, command: Command, now: Now, out: &mut Out) {
+        self.dirty = true;
+        let begun = match command {
+            Command::Spawn(request) => self.spawn(id, &request, now),
+            Command::Act { target, verb } => self.act(id, &target, verb),
+            Command::Up => {
+                self.up(id);
+                Ok(None)
+            }
+            Command::Down(request) => Ok(self.down(id, request, out)),
+            Command::Reload(_) | Command::Why(_) => Ok(None),
+        };
+        match begun {
+            Ok(None) => {}
+            Ok(Some(done)) => self.answer(done, out),
+            Err(error) => out.reply(id, Reply::Refused(error)),
+        }
+    }
+
+    fn wait(&mut self, id: CommandId, kind: PendingKind, targets: impl IntoIterator<Item = String>) {
+        let targets: BTreeSet<String> = targets.into_iter().collect();
+        self.pending.push(Pending { id, kind, targets, failures: Vec::new(), notes: Vec::new() });
+    }
+
+    fn spawn(&mut self, id: CommandId, request: &SpawnRequest, now: Now) -> Result<Option<Pending>, ErrorDetail> {
+        let template_name = request.template.clone().unwrap_or_else(|| self.config.worker.name.clone());
+        let template = request.overrides.over(self.template(&template_name)?);
+        if template.workspace == WorkspaceMode::Clone {
+            return Err(refusal::invalid(
+                "this version of podbay binds directories and does not clone repositories yet",
+            ));
+        }
+        if !request.overrides.ports.is_empty() && template.network != NetworkMode::Bridge {
+            return Err(refusal::invalid(
+                "ports are published of workers with network \"bridge\" only; in the shared network the parent publishes",
+            ));
+        }
+        let name = match &request.name {
+            Some(text) => Name::worker(text).map_err(|error| refusal::invalid(&error.to_string()))?,
+            None => self.free_name(&template_name),
+        };
+        if self.seen.contains_key(name.as_str()) || self.stored.goals.contains_key(name.as_str()) {
+            return Err(refusal::name_taken(&name));
+        }
+        if self.foreign.contains(name.as_str()) {
+            return Err(refusal::name_foreign(&name));
+        }
+        let what = What::Worker {
+            template: template_name,
+            overrides: Box::new(request.overrides.clone()),
+            size: request.size,
+        };
+        let make = Make { nonce: self.fresh_nonce(&format!("{name}{}", now.wall)), what };
+        if template.network == NetworkMode::Shared {
+            self.want_parent();
+        }
+        let key = name.as_str().to_owned();
+        self.faults.remove(&key);
+        self.stored.stopped.remove(&key);
+        self.stored.goals.insert(key.clone(), Goal::new(GoalKind::Made(make)));
+        self.wait(id, PendingKind::Spawn(key.clone()), [key]);
+        Ok(None)
+    }
+
+    /// The lowest free `<template>-<n>`; `worker-<n>` for the default template.
+    fn free_name(&self, template: &Name) -> Name {
+        let stem = if *template == self.config.worker.name { "worker" } else { template.as_str() };
+        let stem = stem.get(..stem.len().min(50)).unwrap_or("worker");
+        let taken = |name: &str| {
+            self.seen.contains_key(name) || self.stored.goals.contains_key(name) || self.foreign.contains(name)
+        };
+        let mut number = 1_u64;
+        loop {
+            let candidate = format!("{stem}-{number}");
+            if let Ok(name) = Name::worker(&candidate)
+                && !taken(&candidate)
+            {
+                return name;
+            }
+            number += 1;
+        }
+    }
+
+    /// A parent that is missing or down gets a goal; one that is on its way or runs does not.
+    fn want_parent(&mut self) {
+        if self.stored.goals.contains_key(PARENT) {
+            return;
+        }
+        let kind = match self.parent() {
+            None => GoalKind::Made(self.make_parent()),
+            Some(parent) if !parent.status.is_running() => GoalKind::Running,
+            Some(_) => return,
+        };
+        self.stored.stopped.remove(PARENT);
+        self.stored.goals.insert(PARENT.to_owned(), Goal::new(kind));
+    }
+
+    fn up(&mut self, id: CommandId) {
+        self.want_parent();
+        self.repairing.get_or_insert_default();
+        let targets = self.stored.goals.contains_key(PARENT).then(|| PARENT.to_owned());
+        self.wait(id, PendingKind::Repair { repaired: 0 }, targets);
+    }
+
+    fn down(&mut self, id: CommandId, request: DownRequest, out: &mut Out) -> Option<Pending> {
+        let running = self.seen.iter().filter(|(_, seen)| seen.container.status.is_running());
+        let (workers, parent): (Vec<String>, Vec<String>) =
+            running.map(|(name, _)| name.clone()).partition(|name| name != PARENT);
+        let mut targets = parent;
+        let mut notes = Vec::new();
+        if request.workers {
+            targets.extend(workers);
+        } else if !workers.is_empty() {
+            notes.push(format!(
+                "{} keeps running without the parent's network; `podbay up` brings it back",
+                if workers.len() == 1 { "1 worker".to_owned() } else { format!("{} workers", workers.len()) }
+            ));
+        }
+        let error = refusal::busy("the bay is going down");
+        self.repairing = None;
+        for pending in self.pending.extract_if(.., |pending| matches!(pending.kind, PendingKind::Repair { .. })) {
+            out.reply(pending.id, Reply::Refused(error.clone()));
+        }
+        let dropped: Vec<String> =
+            self.stored.goals.keys().filter(|name| !self.busy.contains_key(*name)).cloned().collect();
+        for name in dropped {
+            self.stored.goals.remove(&name);
+            self.tell(&name, &Err(error.clone()), &[], out);
+        }
+        for name in &targets {
+            self.supersede(name);
+            self.stored.stopped.insert(name.clone());
+            self.stored.goals.insert(name.clone(), Goal::new(GoalKind::Stopped));
+        }
+        self.wait(id, PendingKind::Down, targets);
+        let pending = self.pending.last_mut()?;
+        pending.notes = notes;
+        if pending.targets.is_empty() { self.pending.pop() } else { None }
+    }
+
+    fn act(&mut self, id: CommandId, target: &str, verb: Verb) -> Result<Option<Pending>, ErrorDetail> {
+        let name = self.find(target)?;
+        if let Some(goal) = self.stored.goals.get(&name)
+            && self.busy.contains_key(&name)
+        {
+            return Err(refusal::busy(&format!("{name} is {}", goal.working())));
+        }
+        if self.stored.goals.contains_key(&name) && !matches!(verb, Verb::Stop | Verb::Remove) {
+            return Err(refusal::busy(&format!("{name} waits for something else; stop or remove it first")));
+        }
+        let Some(container) = self.seen.get(&name).map(|seen| seen.container.clone()) else {
+            return self.act_unseen(id, &name, verb);
+        };
+        if name == PARENT && matches!(verb, Verb::Restart | Verb::Start | Verb::Refresh) {
+            return self.act_on_parent(id, &container, verb);
+        }
+        let (kind, text) = match verb {
+            Verb::Start if container.status.is_running() => return Ok(Some(done(id, "it runs already"))),
+            Verb::Start => (self.bring_back_checked(&container)?, "started"),
+            Verb::Stop if !container.status.is_running() && !self.stored.goals.contains_key(&name) => {
+                self.stored.stopped.insert(name);
+                return Ok(Some(done(id, "it does not run")));
+            }
+            Verb::Stop => (GoalKind::Stopped, "stopped"),
+            Verb::Restart => (self.bring_back_checked(&container)?, "restarted"),
+            Verb::Refresh => (self.refresh(&container)?, "made anew; workspace and agent home kept"),
+            Verb::Remove => (GoalKind::Gone, "removed"),
+        };
+        self.supersede(&name);
+        if verb == Verb::Stop {
+            self.stored.stopped.insert(name.clone());
+        } else {
+            self.stored.stopped.remove(&name);
+        }
+        self.stored.goals.insert(name.clone(), Goal::new(kind));
+        self.wait(id, PendingKind::Verb(text), [name]);
+        Ok(None)
+    }
+
+    /// A name whose container is not there: one that is being made, or a parent that was removed.
+    fn act_unseen(&mut self, id: CommandId, name: &str, verb: Verb) -> Result<Option<Pending>, ErrorDetail> {
+        if name == PARENT && matches!(verb, Verb::Restart | Verb::Start | Verb::Refresh) {
+            self.up(id);
+            return Ok(None);
+        }
+        if matches!(verb, Verb::Stop | Verb::Remove) && self.stored.goals.contains_key(name) {
+            self.supersede(name);
+            self.stored.goals.insert(name.to_owned(), Goal::new(GoalKind::Gone));
+            self.wait(id, PendingKind::Verb("given up"), [name.to_owned()]);
+            return Ok(None);
+        }
+        Err(refusal::not_found(&MatchError::None { word: name.to_owned(), nearest: None }))
+    }
+
+    /// Those who waited for the goal that this one replaces are told so.
+    fn supersede(&mut self, name: &str) {
+        let error = refusal::busy("something else was asked of it in the meantime");
+        for pending in &mut self.pending {
+            if pending.targets.remove(name) {
+                pending.failures.push((name.to_owned(), error.clone()));
+                // Kept until something ends; an answer is owed in any case.
+                pending.targets.insert(name.to_owned());
+            }
+        }
+    }
+
+    fn act_on_parent(&mut self, id: CommandId, parent: &Observed, verb: Verb) -> Result<Option<Pending>, ErrorDetail> {
+        let cut_off = self.seen.values().any(|seen| self.lost(&seen.container).is_some());
+        let kind = match (verb, &parent.status) {
+            (Verb::Refresh, _) => {
+                let make = self.make_again(parent)?;
+                Some(GoalKind::Recreated { make, old: parent.id.clone(), start: true })
+            }
+            (_, status) if !status.is_running() => Some(GoalKind::Running),
+            // It runs, and only its workers are in the old namespace: those are what needs a restart.
+            (Verb::Restart, Status::Running { since, .. }) if !cut_off => {
+                Some(GoalKind::Restarted { before: Some(*since) })
+            }
+            _ => None,
+        };
+        self.stored.stopped.remove(PARENT);
+        let targets = kind.map(|kind| {
+            self.stored.goals.insert(PARENT.to_owned(), Goal::new(kind));
+            PARENT.to_owned()
+        });
+        self.repairing.get_or_insert_default();
+        self.wait(id, PendingKind::Repair { repaired: 0 }, targets);
+        Ok(None)
+    }
+
+    /// A worker of the shared network is not touched while its parent is down: the engine would end it for good.
+    fn bring_back_checked(&self, container: &Observed) -> Result<GoalKind, ErrorDetail> {
+        let joins = matches!(container.network, crate::bay::container::ObservedNetwork::Of(_));
+        let parent_up = self.parent().is_some_and(|parent| parent.status.is_running());
+        if joins && !parent_up && !self.stored.goals.contains_key(PARENT) {
+            return Err(refusal::parent_down());
+        }
+        self.bring_back(container)
+    }
+
+    fn refresh(&self, container: &Observed) -> Result<GoalKind, ErrorDetail> {
+        if container.role() != Some(Role::Worker) {
+            return Err(refusal::invalid("only workers and the parent are refreshed"));
+        }
+        let make = self.make_again(container)?;
+        if self.is_bridge_free(&make) || self.parent().is_some_and(|parent| parent.status.is_running()) {
+            let start = container.status.is_running();
+            return Ok(GoalKind::Recreated { make, old: container.id.clone(), start });
+        }
+        Err(refusal::parent_down())
+    }
+
+    fn is_bridge_free(&self, make: &Make) -> bool {
+        match &make.what {
+            What::Parent => true,
+            What::Worker { template, overrides, .. } => self
+                .config
+                .template(template)
+                .is_some_and(|template| overrides.over(template).network != NetworkMode::Shared),
+        }
+    }
+
+    /// The name that a route's `{id}` means: exact name, id, or a unique prefix of either.
+    pub(super) fn find(&self, word: &str) -> Result<String, ErrorDetail> {
+        if self.stored.goals.contains_key(word) || self.seen.contains_key(word) || word == PARENT {
+            return Ok(word.to_owned());
+        }
+        let found = matching::resolve(word, &self.rows).map_err(|error| refusal::not_found(&error))?;
+        match found.as_slice() {
+            [row] => Ok(row.name.clone()),
+            many => {
+                let names = many.iter().take(10).map(|row| row.name.clone()).collect();
+                Err(refusal::not_found(&MatchError::Ambiguous { word: word.to_owned(), names }))
+            }
+        }
+    }
+
+    fn reload(&mut self, id: CommandId, config: std::sync::Arc<crate::config::Config>, now: Now, out: &mut Out) {
+        if config.bay != self.config.bay {
+            let text = format!(
+                "the configuration is of bay {:?}, this supervisor's is {:?}",
+                config.bay.as_str(),
+                self.config.bay.as_str()
+            );
+            return out.reply(id, Reply::Refused(refusal::invalid(&text)));
+        }
+        let changed = *config != *self.config;
+        self.config = config;
+        let text = if changed { "the configuration was read anew" } else { "the configuration is unchanged" };
+        if changed {
+            self.say(now, None, text);
+        }
+        out.reply(id, Reply::Done(Done { text: text.to_owned(), notes: vec![] }));
+    }
+
+    /// Unique: the counter never stands still, and the key makes it unguessable.
+    pub(super) fn fresh_nonce(&self, salt: &str) -> Nonce {
+        let mut hash = Sha256::new();
+        hash.update(self.key.sign(&self.config.bay, Role::Worker, &Nonce::from_bytes([0; 16])));
+        hash.update(format!("{}:{}:{}:{salt}", self.pid, self.seq, self.spread));
+        hash.update(format!("{:?}", self.stored.ours.len()));
+        hash.update(format!("{:?}", self.last_good));
+        let digest = hash.finalize();
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(digest.get(..16).unwrap_or(&[0; 16]));
+        Nonce::from_bytes(bytes)
+    }
+}
+
+fn done(id: CommandId, text: &'static str) -> Pending {
+    Pending { id, kind: PendingKind::Verb(text), targets: BTreeSet::new(), failures: Vec::new(), notes: Vec::new() }
+}

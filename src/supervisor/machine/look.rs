@@ -1,0 +1,293 @@
+//! Taking in what the engine says: the link, looks, hints, and what ended while nobody looked.
+
+use std::collections::BTreeMap;
+
+use crate::bay::container::{Observed, Status};
+use crate::bay::name::{RETIRED, in_bay};
+use crate::bay::owner::Nonce;
+use crate::engine::{EngineError, Hint, Identity};
+
+use super::super::event::{Effect, Now, Reply};
+use super::super::goal::{Goal, GoalKind, PARENT};
+use super::super::guard::Namespaces;
+use super::super::refusal;
+use super::{Link, MISSES, Machine, Out, Seen};
+use crate::api::types::ErrorDetail;
+
+/// Exit codes of processes that were ended from outside: SIGKILL, SIGTERM, and the engine's own "lost".
+const TAKEN_DOWN: [i64; 3] = [137, 143, 255];
+
+impl Machine {
+    pub(super) fn link_up(&mut self, identity: Identity, now: Now, out: &mut Out) {
+        let text = format!("{} {} answers", identity.kind, identity.version);
+        self.say(now, None, text);
+        self.identity = Some(identity);
+        self.backoff.reset();
+        self.link = Link::Up { missed: 0, pinging: false, heard: now.mono };
+        self.looking.in_flight = false;
+        self.looking.known = false;
+        self.look(now, out);
+    }
+
+    pub(super) fn link_lost(&mut self, why: &str, now: Now, out: &mut Out) {
+        let was_up = matches!(self.link, Link::Up { .. });
+        let news = match &self.link {
+            Link::Away { why: known, .. } => known != why,
+            _ => true,
+        };
+        if was_up {
+            self.gap_since = self.last_good.or(self.stored.seen_at);
+            out.push(Effect::Disconnect);
+        }
+        self.spread = self.spread.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let wait = self.backoff.fail(self.spread >> 33);
+        self.link = Link::Away {
+            why: why.to_owned(),
+            next: now.mono + wait,
+            next_wall: now.wall.checked_add(wait).unwrap_or(now.wall),
+            connecting: false,
+        };
+        self.looking.known = false;
+        self.looking.in_flight = false;
+        // Steps under way will report; what they find is taken in then.
+        self.sessions_open.clear();
+        self.dirty = true;
+        if news {
+            self.say(now, None, format!("the engine is away: {why}"));
+        }
+        self.refuse_all(&refusal::away(why), out);
+    }
+
+    pub(super) fn take_ping(&mut self, answer: Result<(), EngineError>, now: Now, out: &mut Out) {
+        let Link::Up { missed, pinging, heard } = &mut self.link else { return };
+        *pinging = false;
+        match answer {
+            Ok(()) => {
+                *missed = 0;
+                *heard = now.mono;
+            }
+            Err(error @ EngineError::Away { .. }) => self.link_lost(&error.to_string(), now, out),
+            Err(error) => {
+                *missed += 1;
+                if *missed >= MISSES {
+                    self.link_lost(&error.to_string(), now, out);
+                } else {
+                    *pinging = true;
+                    out.push(Effect::Ping);
+                }
+            }
+        }
+    }
+
+    pub(super) fn take_hint(&mut self, hint: Option<Hint>, now: Now, out: &mut Out) {
+        if let Some(hint) = hint {
+            // An exec or a probe changes nothing that a look would show.
+            if hint.action.starts_with("exec_") || hint.action.starts_with("top") {
+                return;
+            }
+            if hint.action == "oom" {
+                let hit = self.seen.iter().find(|(_, seen)| seen.container.id == hint.id).map(|(name, _)| name.clone());
+                if let Some(name) = hit {
+                    self.ooms.insert(name, now.wall);
+                    self.dirty = true;
+                }
+            }
+        }
+        self.look(now, out);
+    }
+
+    pub(super) fn take_look(
+        &mut self,
+        look: u64,
+        seen: Result<Vec<Observed>, EngineError>,
+        namespaces: Namespaces,
+        now: Now,
+        out: &mut Out,
+    ) {
+        if look != self.looking.last || !self.looking.in_flight {
+            // One from before the link was lost.
+            return;
+        }
+        self.looking.in_flight = false;
+        let listed = match seen {
+            Ok(listed) => listed,
+            Err(error @ EngineError::Away { .. }) => return self.link_lost(&error.to_string(), now, out),
+            Err(error) => return self.look_failed(&error, now, out),
+        };
+        if let Link::Up { missed, heard, .. } = &mut self.link {
+            *missed = 0;
+            *heard = now.mono;
+        }
+        self.take_listed(listed, look);
+        if self.namespaces != namespaces {
+            self.namespaces = namespaces;
+            self.dirty = true;
+        }
+        self.note_running(now);
+        if !self.looking.known {
+            self.looking.known = true;
+            self.dirty = true;
+            self.run_deferred(now, out);
+        }
+        if self.looking.again {
+            self.look(now, out);
+        }
+    }
+
+    /// A list that failed says nothing: everything stays as it was, and is looked at again.
+    fn look_failed(&mut self, error: &EngineError, now: Now, out: &mut Out) {
+        if let Link::Up { missed, .. } = &mut self.link {
+            *missed += 1;
+            if *missed >= MISSES {
+                return self.link_lost(&error.to_string(), now, out);
+            }
+        }
+        self.looking.due = now.mono + std::time::Duration::from_secs(1);
+    }
+
+    /// Sorts a list into ours, retired and foreign. What was seen after the look was asked for is newer than the list.
+    fn take_listed(&mut self, listed: Vec<Observed>, look: u64) {
+        let bay = self.config.bay.clone();
+        let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+        let mut retired = BTreeMap::new();
+        let mut foreign = std::collections::BTreeSet::new();
+        for container in listed {
+            let Some(name) = in_bay(&bay, &container.name).map(str::to_owned) else { continue };
+            let Some(nonce) = self.owned(&container) else {
+                foreign.insert(name);
+                continue;
+            };
+            let sighting = Seen { container, nonce, epoch: look };
+            match name.strip_suffix(RETIRED) {
+                Some(name) => retired.insert(name.to_owned(), sighting),
+                None => seen.insert(name, sighting),
+            };
+        }
+        for (known, listed) in [(&self.seen, &mut seen), (&self.retired, &mut retired)] {
+            for (name, newer) in known.iter().filter(|(_, known)| known.epoch >= look) {
+                listed.insert(name.clone(), newer.clone());
+            }
+            // Gone since the look was asked for.
+            listed.retain(|name, sighting| {
+                !self.vanished.iter().any(|(id, epoch)| *epoch >= look && *id == sighting.container.id)
+                    || known.get(name).is_some_and(|known| known.epoch >= look)
+            });
+        }
+        self.vanished.retain(|(_, epoch)| *epoch > look);
+        let same = |one: &BTreeMap<String, Seen>, other: &BTreeMap<String, Seen>| {
+            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.0 == b.0 && a.1.container == b.1.container)
+        };
+        self.dirty |= !same(&self.seen, &seen) || !same(&self.retired, &retired) || self.foreign != foreign;
+        self.seen = seen;
+        self.retired = retired;
+        self.foreign = foreign;
+    }
+
+    /// The nonce of a container that this bay made. A label alone proves nothing, and a copied one even less: the first
+    /// id seen with a nonce keeps it.
+    fn owned(&mut self, container: &Observed) -> Option<Nonce> {
+        let nonce = self.key.verify(&self.config.bay, container)?;
+        match self.stored.ours.get(&nonce) {
+            Some(id) if *id == container.id => Some(nonce),
+            Some(_) => None,
+            None => {
+                // Made by a supervisor that was killed before it could write down the id.
+                self.stored.ours.insert(nonce.clone(), container.id.clone());
+                Some(nonce)
+            }
+        }
+    }
+
+    /// One container as it is after a step.
+    pub(super) fn absorb(&mut self, container: Observed) {
+        let bay = self.config.bay.clone();
+        let Some(nonce) = self.owned(&container) else { return };
+        let id = container.id.clone();
+        let changed_run = self
+            .seen
+            .values()
+            .any(|seen| seen.container.id == id && seen.container.status.since() != container.status.since());
+        if changed_run {
+            // A new run may be in a new namespace.
+            self.namespaces.remove(&id);
+        }
+        self.seen.retain(|_, seen| seen.container.id != id);
+        self.retired.retain(|_, seen| seen.container.id != id);
+        let Some(name) = in_bay(&bay, &container.name).map(str::to_owned) else { return };
+        let sighting = Seen { container, nonce, epoch: self.looking.last };
+        match name.strip_suffix(RETIRED) {
+            Some(name) => self.retired.insert(name.to_owned(), sighting),
+            None => self.seen.insert(name, sighting),
+        };
+        self.dirty = true;
+    }
+
+    /// One container that is known not to be there any more.
+    pub(super) fn vanish(&mut self, id: &crate::bay::container::ContainerId) {
+        self.seen.retain(|_, seen| seen.container.id != *id);
+        self.retired.retain(|_, seen| seen.container.id != *id);
+        self.vanished.push((id.clone(), self.looking.last));
+        self.stored.ours.retain(|_, known| known != id);
+        self.dirty = true;
+    }
+
+    /// Remembers what runs, for the next supervisor after a reboot.
+    fn note_running(&mut self, now: Now) {
+        if self.gap_since.is_some() {
+            return;
+        }
+        let running = self.seen.iter().filter(|(_, seen)| seen.container.status.is_running());
+        let running = running.map(|(name, _)| name.clone()).collect();
+        if self.stored.running != running || self.stored.boot != self.boot {
+            self.stored.running = running;
+            self.stored.boot.clone_from(&self.boot);
+            self.stored.seen_at = Some(now.wall);
+        }
+        self.last_good = Some(now.wall);
+        let there = |id| {
+            let ours = self.seen.values().chain(self.retired.values());
+            ours.into_iter().any(|seen| seen.container.id == id)
+        };
+        let gone: Vec<Nonce> =
+            self.stored.ours.iter().filter(|(_, id)| !there((*id).clone())).map(|(n, _)| n.clone()).collect();
+        let making = |nonce: &Nonce| self.stored.goals.values().any(|goal| goal.kind.nonce() == Some(nonce));
+        for nonce in gone.into_iter().filter(|nonce| !making(nonce)) {
+            self.stored.ours.remove(&nonce);
+        }
+    }
+
+    /// What ran before the engine or the machine went down, and was taken down with it, is brought back: the parent by
+    /// its rank first, the workers once it runs.
+    pub(super) fn recover_from_gap(&mut self, now: Now) {
+        let Some(since) = self.gap_since.take() else { return };
+        let slack = jiff::SignedDuration::from_secs(5);
+        let since = since.checked_sub(slack).unwrap_or(since);
+        let taken_down = |status: &Status| match status {
+            Status::Exited { code, at, .. } => TAKEN_DOWN.contains(code) && at.is_none_or(|at| at >= since),
+            _ => false,
+        };
+        let ran = self.stored.running.clone();
+        let back: Vec<String> = ran
+            .into_iter()
+            .filter(|name| !self.stored.stopped.contains(name) && !self.stored.goals.contains_key(name))
+            .filter(|name| self.seen.get(name).is_some_and(|seen| taken_down(&seen.container.status)))
+            .collect();
+        for name in back {
+            self.say(now, Some(&name), "went down with the engine; it is started again");
+            self.stored.goals.insert(name.clone(), Goal::new(GoalKind::Running));
+            if name == PARENT {
+                self.repairing.get_or_insert_default();
+            }
+        }
+        self.note_running(now);
+    }
+
+    /// Everybody who waits is told this.
+    pub(super) fn refuse_all(&mut self, error: &ErrorDetail, out: &mut Out) {
+        let deferred = std::mem::take(&mut self.deferred).into_iter().map(|(id, _)| id);
+        let pending = std::mem::take(&mut self.pending).into_iter().map(|pending| pending.id);
+        for id in deferred.chain(pending) {
+            out.reply(id, Reply::Refused(error.clone()));
+        }
+    }
+}

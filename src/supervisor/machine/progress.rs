@@ -1,0 +1,537 @@
+//! Moving goals along: the next step of each, what came of it, and who is told.
+
+use std::time::Duration;
+
+use crate::api::types::{Done, ErrorDetail, SpawnReply};
+use crate::bay::container::{Observed, Status, label};
+use crate::bay::name::{ContainerName, Name};
+use crate::bay::template::{NetworkMode, Overrides, Repair, Template};
+use crate::engine::EngineError;
+
+use super::super::event::{Effect, Now, Reply, StepError, Stepped};
+use super::super::goal::{Goal, GoalKind, Make, PARENT, Step, What};
+use super::super::reconcile::{self, Hindrance, Next, ParentSight, Sight};
+use super::super::refusal;
+use super::{Link, Machine, Out, Pending, PendingKind};
+
+/// Tries of one step until its goal is given up.
+const TRIES: u32 = 5;
+
+impl Machine {
+    /// Finds the next step of every goal that has none under way.
+    pub(super) fn advance(&mut self, now: Now, out: &mut Out) {
+        if !self.looking.known || !matches!(self.link, Link::Up { .. }) {
+            return;
+        }
+        // The parent first: what waits for it may go on in the same turn.
+        let mut names: Vec<String> = self.stored.goals.keys().cloned().collect();
+        names.sort_by_key(|name| name != PARENT);
+        for name in names {
+            self.advance_one(&name, now, out);
+        }
+    }
+
+    fn advance_one(&mut self, name: &str, now: Now, out: &mut Out) {
+        // A goal becomes another at most twice: made, cleaned up, done.
+        for _ in 0..3 {
+            let Some(goal) = self.stored.goals.get(name) else { return };
+            if self.busy.contains_key(name) || goal.not_before.is_some_and(|at| at > now.mono) {
+                return;
+            }
+            let kind = goal.kind.clone();
+            let next = self.with_sight(name, &kind, |sight| reconcile::next(&kind, sight));
+            match next {
+                Next::Take(step) => {
+                    self.waits.remove(name);
+                    self.busy.insert(name.to_owned(), step.clone());
+                    out.push(Effect::Step(name.to_owned(), step));
+                    self.dirty = true;
+                    return;
+                }
+                Next::Wait(what) => {
+                    self.dirty |= self.waits.insert(name.to_owned(), what) != Some(what);
+                    return;
+                }
+                Next::Done => return self.reached(name, now, out),
+                Next::Fail(why) => {
+                    let error = self.explain(why);
+                    self.give_up(name, error, now, out);
+                }
+            }
+        }
+    }
+
+    /// A worker that could not have its parent is told what became of the parent.
+    fn explain(&self, why: Hindrance) -> ErrorDetail {
+        let of_goal = self.stored.goals.get(PARENT).and_then(|goal| goal.failure.clone());
+        let of_past = self.faults.get(PARENT).map(|fault| refusal::failed(fault));
+        match of_goal.or(of_past) {
+            Some(error) if why == Hindrance::ParentDown => {
+                ErrorDetail { message: format!("the parent could not be brought up: {}", error.message), ..error }
+            }
+            _ if why == Hindrance::ParentDown => refusal::parent_down(),
+            _ => refusal::failed(&why.to_string()),
+        }
+    }
+
+    fn become_goal(&mut self, name: &str, kind: GoalKind) {
+        if let Some(goal) = self.stored.goals.get_mut(name) {
+            goal.kind = kind;
+            goal.attempts = 0;
+            goal.not_before = None;
+        }
+    }
+
+    fn with_sight<T>(&self, name: &str, goal: &GoalKind, look: impl FnOnce(&Sight<'_>) -> T) -> T {
+        let engine_name = self.engine_name(name);
+        let seen = self.seen.get(name);
+        let parent = match self.parent() {
+            Some(parent) if parent.status.is_running() && !self.parent_moves() => ParentSight::Up(parent),
+            _ if self
+                .stored
+                .goals
+                .get(PARENT)
+                .is_some_and(|goal| !matches!(goal.kind, GoalKind::Stopped | GoalKind::Gone)) =>
+            {
+                ParentSight::Coming
+            }
+            _ => ParentSight::Down,
+        };
+        let sight = Sight {
+            current: seen.map(|seen| &seen.container),
+            current_nonce: seen.map(|seen| &seen.nonce),
+            retired: self.retired.get(name).map(|seen| &seen.container),
+            foreign: self.foreign.contains(name),
+            parent,
+            shared: self.is_shared(goal),
+            name: &engine_name,
+        };
+        look(&sight)
+    }
+
+    /// The parent runs, but is about to be stopped, restarted or replaced.
+    fn parent_moves(&self) -> bool {
+        self.stored.goals.contains_key(PARENT)
+    }
+
+    fn engine_name(&self, name: &str) -> String {
+        format!("{}-{name}", self.config.bay)
+    }
+
+    fn is_shared(&self, goal: &GoalKind) -> bool {
+        match goal {
+            GoalKind::Made(make) | GoalKind::Recreated { make, .. } => match &make.what {
+                What::Parent => false,
+                What::Worker { template, overrides, .. } => self
+                    .config
+                    .template(template)
+                    .is_some_and(|template| overrides.over(template).network == NetworkMode::Shared),
+            },
+            _ => false,
+        }
+    }
+
+    /// What came of a step.
+    pub(super) fn take_step(&mut self, stepped: Stepped, now: Now, out: &mut Out) {
+        let Stepped { target, step, result, seen, certain } = stepped;
+        self.busy.remove(&target);
+        self.dirty = true;
+        if let Ok(notes) = &result
+            && let Some((nonce, id)) = &notes.made
+        {
+            self.stored.ours.insert(nonce.clone(), id.clone());
+        }
+        match (seen, &step) {
+            (Some(container), _) => self.absorb(container),
+            (None, Step::Start(id) | Step::Stop(id) | Step::Restart(id) | Step::Remove(id) | Step::Rename(id, _))
+                if certain =>
+            {
+                self.vanish(id);
+            }
+            _ => {}
+        }
+        match result {
+            Ok(notes) => {
+                if matches!(step, Step::Restart(_) | Step::Start(_)) {
+                    self.count_start(&target);
+                }
+                if let Some(goal) = self.stored.goals.get_mut(&target) {
+                    goal.attempts = 0;
+                    goal.not_before = None;
+                    goal.notes.extend(notes.notes);
+                }
+            }
+            Err(error) => self.step_failed(&target, &step, &error, now, out),
+        }
+    }
+
+    /// A start that is not the first one counts.
+    fn count_start(&mut self, target: &str) {
+        let first = matches!(
+            self.stored.goals.get(target).map(|goal| &goal.kind),
+            Some(GoalKind::Made(_) | GoalKind::Recreated { .. } | GoalKind::Restored { .. })
+        );
+        if !first {
+            *self.stored.restarts.entry(target.to_owned()).or_default() += 1;
+        }
+    }
+
+    fn step_failed(&mut self, target: &str, step: &Step, error: &StepError, now: Now, out: &mut Out) {
+        let text = error.to_string();
+        self.say(now, Some(target), format!("{} failed: {text}", step.what()));
+        self.spread = self.spread.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let Some(goal) = self.stored.goals.get_mut(target) else { return };
+        goal.attempts += 1;
+        goal.last_error = Some(text.clone());
+        let passing = match error {
+            StepError::Engine(error) => match error {
+                EngineError::Away { .. } => {
+                    // The goal stays, and so does nobody's question: the link's loss answers it.
+                    return self.link_lost(&text, now, out);
+                }
+                EngineError::Deadline { .. } | EngineError::NameTaken(_) | EngineError::Conflict { .. } => true,
+                EngineError::NotFound { .. } => !matches!(step, Step::Create(..)),
+                _ => false,
+            },
+            StepError::Workspace(_) => false,
+        };
+        if passing && goal.attempts < TRIES {
+            let mut backoff = crate::bay::backoff::Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+            let wait = (0..goal.attempts).map(|_| backoff.fail(self.spread >> 33)).last().unwrap_or_default();
+            goal.not_before = Some(now.mono + wait);
+            // It may have happened all the same: the engine is asked before anything is tried again.
+            self.look(now, out);
+            return;
+        }
+        let detail = refusal::of_step(step.what(), error);
+        self.give_up(target, detail, now, out);
+    }
+
+    /// A goal that can't be reached: what it left is cleaned up, then everybody is told.
+    fn give_up(&mut self, name: &str, error: ErrorDetail, now: Now, out: &mut Out) {
+        let Some(goal) = self.stored.goals.get_mut(name) else { return };
+        let error = goal.failure.clone().unwrap_or(error);
+        let cleanup = match &goal.kind {
+            GoalKind::Made(make) => {
+                let left = self
+                    .seen
+                    .get(name)
+                    .is_some_and(|seen| seen.nonce == make.nonce && !seen.container.status.is_running());
+                left.then_some(GoalKind::Gone)
+            }
+            GoalKind::Recreated { make, old, start } => {
+                Some(GoalKind::Restored { old: old.clone(), failed: make.nonce.clone(), start: *start })
+            }
+            _ => None,
+        };
+        match cleanup {
+            Some(kind) => {
+                goal.failure = Some(error);
+                self.become_goal(name, kind);
+            }
+            None => self.ended(name, Err(error), now, out),
+        }
+    }
+
+    fn reached(&mut self, name: &str, now: Now, out: &mut Out) {
+        let failure = self.stored.goals.get(name).and_then(|goal| goal.failure.clone());
+        self.ended(name, failure.map_or(Ok(()), Err), now, out);
+    }
+
+    /// A goal has ended: its traces go, and those who wait are told.
+    fn ended(&mut self, name: &str, result: Result<(), ErrorDetail>, now: Now, out: &mut Out) {
+        let Some(goal) = self.stored.goals.remove(name) else { return };
+        self.waits.remove(name);
+        self.dirty = true;
+        match &result {
+            Ok(()) => {
+                self.faults.remove(name);
+                self.ooms.remove(name);
+            }
+            Err(error) => {
+                self.faults.insert(name.to_owned(), error.message.clone());
+                self.say(now, Some(name), error.message.clone());
+            }
+        }
+        let spawn_failed = result.is_err() && matches!(goal.kind, GoalKind::Made(_) | GoalKind::Gone);
+        if !self.seen.contains_key(name) && (goal.kind == GoalKind::Gone || spawn_failed) {
+            self.forget(name, out);
+        }
+        self.tell(name, &result, &goal.notes, out);
+    }
+
+    /// Nothing is left of this name.
+    fn forget(&mut self, name: &str, out: &mut Out) {
+        self.faults.remove(name);
+        self.ooms.remove(name);
+        self.stored.stopped.remove(name);
+        self.stored.restarts.remove(name);
+        self.stored.running.remove(name);
+        if name != PARENT
+            && let Ok(worker) = Name::worker(name)
+        {
+            out.push(Effect::ForgetWorker(worker));
+        }
+    }
+
+    pub(super) fn tell(&mut self, name: &str, result: &Result<(), ErrorDetail>, notes: &[String], out: &mut Out) {
+        for pending in &mut self.pending {
+            if pending.targets.remove(name) {
+                pending.notes.extend(notes.iter().cloned());
+                if let Err(error) = result {
+                    pending.failures.push((name.to_owned(), error.clone()));
+                }
+            }
+        }
+        let (done, waiting): (Vec<Pending>, Vec<Pending>) =
+            std::mem::take(&mut self.pending).into_iter().partition(Pending::is_done);
+        self.pending = waiting;
+        for pending in done {
+            self.answer(pending, out);
+        }
+    }
+
+    pub(super) fn answer(&mut self, pending: Pending, out: &mut Out) {
+        let exits = pending.kind == PendingKind::Down;
+        let id = pending.id;
+        let reply = self.reply_to(pending);
+        let refused = matches!(reply, Reply::Refused(_));
+        out.reply(id, reply);
+        if exits && !refused {
+            self.exiting = true;
+            out.push(Effect::Exit);
+        }
+    }
+
+    fn reply_to(&self, pending: Pending) -> Reply {
+        if let Some((name, error)) = pending.failures.first() {
+            let mut error = error.clone();
+            if pending.kind != PendingKind::Spawn(name.clone()) {
+                error.message = format!("{name}: {}", error.message);
+            }
+            if pending.failures.len() > 1 {
+                let others: Vec<&str> = pending.failures.iter().skip(1).map(|(name, _)| name.as_str()).collect();
+                error.message = format!("{} (also failed: {})", error.message, others.join(", "));
+            }
+            return Reply::Refused(error);
+        }
+        let notes = pending.notes;
+        match pending.kind {
+            PendingKind::Spawn(name) => {
+                let container = self.seen.get(&name).map(|seen| &seen.container);
+                Reply::Spawned(SpawnReply {
+                    id: container.map(|container| container.id.to_string()).unwrap_or_default(),
+                    host_port: container.and_then(|container| container.ports.first()).map(|port| port.host),
+                    name,
+                    notes,
+                })
+            }
+            PendingKind::Verb(text) => Reply::Done(Done { text: text.to_owned(), notes }),
+            PendingKind::Repair { repaired } => {
+                let text = match repaired {
+                    0 => "the parent runs".to_owned(),
+                    1 => "the parent runs; repaired 1 worker".to_owned(),
+                    n => format!("the parent runs; repaired {n} workers"),
+                };
+                Reply::Done(Done { text, notes })
+            }
+            PendingKind::Down => Reply::Done(Done { text: "the bay is down".to_owned(), notes }),
+        }
+    }
+
+    /// While a repair is on: every worker that is cut off gets a goal, once the parent runs.
+    pub(super) fn repair(&mut self) {
+        let Some(tried) = self.repairing.clone() else { return };
+        if self.parent_moves() || !self.parent().is_some_and(|parent| parent.status.is_running()) {
+            return;
+        }
+        let lost: Vec<String> = self
+            .seen
+            .iter()
+            .filter(|(name, seen)| {
+                let bound = self.is_bound_to_lost_parent(&seen.container) && self.stored.running.contains(*name);
+                self.lost(&seen.container).is_some() || bound
+            })
+            .map(|(name, _)| name.clone())
+            .filter(|name| {
+                !tried.contains(name) && !self.stored.goals.contains_key(name) && !self.stored.stopped.contains(name)
+            })
+            .collect();
+        for name in lost {
+            let Some(container) = self.seen.get(&name).map(|seen| seen.container.clone()) else { continue };
+            let kind = self.bring_back(&container);
+            if let Some(set) = &mut self.repairing {
+                set.insert(name.clone());
+            }
+            match kind {
+                Ok(kind) => {
+                    self.stored.goals.insert(name.clone(), Goal::new(kind));
+                    for pending in &mut self.pending {
+                        if let PendingKind::Repair { repaired } = &mut pending.kind {
+                            *repaired += 1;
+                            pending.targets.insert(name.clone());
+                        }
+                    }
+                }
+                Err(error) => {
+                    self.faults.insert(name.clone(), error.message.clone());
+                    for pending in &mut self.pending {
+                        if matches!(pending.kind, PendingKind::Repair { .. }) {
+                            pending.failures.push((name.clone(), error.clone()));
+                        }
+                    }
+                }
+            }
+            self.dirty = true;
+        }
+    }
+
+    /// A worker that ended while its parent was away: bound to what is gone.
+    fn is_bound_to_lost_parent(&self, container: &Observed) -> bool {
+        use crate::bay::container::ObservedNetwork::Of;
+        match (&container.network, self.parent()) {
+            (Of(bound), Some(parent)) => *bound != parent.id && container.status.is_running(),
+            _ => false,
+        }
+    }
+
+    /// How a worker gets its network back: a restart joins the parent's present namespace, a new parent needs a new worker.
+    pub(super) fn bring_back(&self, container: &Observed) -> Result<GoalKind, ErrorDetail> {
+        let parent = self.parent();
+        let bound_here = match (&container.network, parent) {
+            (crate::bay::container::ObservedNetwork::Of(bound), Some(parent)) => *bound == parent.id,
+            _ => true,
+        };
+        if bound_here {
+            return Ok(match container.status {
+                Status::Running { since, .. } => GoalKind::Restarted { before: Some(since) },
+                _ => GoalKind::Running,
+            });
+        }
+        let make = self.make_again(container)?;
+        Ok(GoalKind::Recreated { make, old: container.id.clone(), start: true })
+    }
+
+    /// What a container was made from, read off its labels.
+    pub(super) fn make_again(&self, container: &Observed) -> Result<Make, ErrorDetail> {
+        let nonce = self.fresh_nonce(container.id.as_str());
+        if container.role() == Some(crate::bay::container::Role::Parent) {
+            return Ok(Make { nonce, what: What::Parent });
+        }
+        let name = container.label(label::TEMPLATE);
+        let template: Name = name.parse().map_err(|_| refusal::no_template(name))?;
+        self.template(&template)?;
+        let overrides: Overrides = serde_json::from_str(container.label(label::REQUEST)).unwrap_or_default();
+        Ok(Make { nonce, what: What::Worker { template, overrides: Box::new(overrides), size: None } })
+    }
+
+    pub(super) fn template(&self, name: &Name) -> Result<&Template, ErrorDetail> {
+        self.config.template(name).ok_or_else(|| refusal::no_template(name.as_str()))
+    }
+
+    /// Repairs are over when the parent runs and nobody waits for it any more.
+    pub(super) fn answer_repairs(&mut self, out: &mut Out) {
+        if self.repairing.is_none() || self.parent_moves() || self.stored.goals.keys().any(|name| self.tried(name)) {
+            return;
+        }
+        let (done, waiting): (Vec<Pending>, Vec<Pending>) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|pending| matches!(pending.kind, PendingKind::Repair { .. }) && pending.targets.is_empty());
+        self.pending = waiting;
+        if !self.pending.iter().any(|pending| matches!(pending.kind, PendingKind::Repair { .. })) {
+            self.repairing = None;
+        }
+        for pending in done {
+            self.answer(pending, out);
+        }
+    }
+
+    fn tried(&self, name: &str) -> bool {
+        self.repairing.as_ref().is_some_and(|tried| tried.contains(name))
+    }
+
+    /// With `repair = "auto"`, a parent that was lost comes back by itself, ever more slowly if it does not stay.
+    pub(super) fn keep_parent(&mut self, now: Now) {
+        if self.config.parent.repair != Repair::Auto
+            || self.stored.goals.contains_key(PARENT)
+            || self.stored.stopped.contains(PARENT)
+        {
+            return;
+        }
+        let cut_off = self.seen.values().any(|seen| self.lost(&seen.container).is_some());
+        let down = match self.parent() {
+            Some(parent) => !parent.status.is_running(),
+            None => cut_off,
+        };
+        if down && now.mono >= self.parent_not_before {
+            self.spread = self.spread.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            self.parent_not_before = now.mono + self.parent_backoff.fail(self.spread >> 33) * 2;
+            let kind = if self.parent().is_some() { GoalKind::Running } else { GoalKind::Made(self.make_parent()) };
+            self.say(now, Some(PARENT), "was lost; it is brought back");
+            self.stored.goals.insert(PARENT.to_owned(), Goal::new(kind));
+        }
+        if cut_off && self.repairing.is_none() && !down {
+            self.repairing = Some(self.faults.keys().cloned().collect());
+        }
+    }
+
+    /// Workers that asked to be removed once they end.
+    pub(super) fn remove_ended(&mut self) {
+        let ended: Vec<String> = self
+            .seen
+            .iter()
+            .filter(|(name, seen)| !self.stored.goals.contains_key(*name) && self.is_passing(&seen.container))
+            .filter(|(_, seen)| matches!(seen.container.status, Status::Exited { .. }))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in ended {
+            self.stored.goals.insert(name, Goal::new(GoalKind::Gone));
+            self.dirty = true;
+        }
+    }
+
+    /// Retired containers whose goal was given up for another: the name is free, then it gets it back, or it is not, then
+    /// its successor is there.
+    pub(super) fn clear_retired(&mut self) {
+        let orphans: Vec<(String, GoalKind)> = self
+            .retired
+            .iter()
+            .filter(|(name, _)| !self.stored.goals.contains_key(*name))
+            .map(|(name, seen)| {
+                let old = seen.container.id.clone();
+                let kind = if self.seen.contains_key(name) {
+                    GoalKind::Cleared { old }
+                } else {
+                    GoalKind::Restored { old, failed: seen.nonce.clone(), start: false }
+                };
+                (name.clone(), kind)
+            })
+            .collect();
+        for (name, kind) in orphans {
+            self.stored.goals.insert(name, Goal::new(kind));
+            self.dirty = true;
+        }
+    }
+
+    fn is_passing(&self, container: &Observed) -> bool {
+        let overrides: Overrides = serde_json::from_str(container.label(label::REQUEST)).unwrap_or_default();
+        let by_template = || {
+            let name = container.label(label::TEMPLATE).parse::<Name>().ok()?;
+            Some(self.config.template(&name)?.remove_on_exit)
+        };
+        container.role() == Some(crate::bay::container::Role::Worker)
+            && (overrides.rm || by_template().unwrap_or(false))
+    }
+
+    pub(super) fn make_parent(&self) -> Make {
+        Make { nonce: self.fresh_nonce(ContainerName::parent(&self.config.bay).as_str()), what: What::Parent }
+    }
+}
+
+impl Pending {
+    /// A repair is answered by the end of the repair.
+    fn is_done(&self) -> bool {
+        let repairing = matches!(self.kind, PendingKind::Repair { .. }) && self.failures.is_empty();
+        self.targets.is_empty() && !repairing
+    }
+}

@@ -1,0 +1,369 @@
+//! How things are, for everybody to see.
+
+use std::collections::BTreeMap;
+
+use crate::api::types::{
+    Capacity, ContainerRow, EngineStatus, ErrorDetail, LinkState, PoolRow, ServiceRow, Snapshot, State,
+    Status as BayStatus, Why,
+};
+use crate::bay::container::{HealthState, Observed, ObservedNetwork, Role, Status, label};
+use crate::bay::name::Name;
+use crate::bay::reason::Reason;
+use crate::bay::template::{Overrides, Template};
+
+use super::super::event::Now;
+use super::super::goal::{Goal, GoalKind, PARENT, What};
+use super::{Link, Machine};
+
+pub(super) fn snapshot(machine: &Machine, now: Now) -> Snapshot {
+    Snapshot {
+        seq: machine.seq,
+        status: machine.status(now),
+        containers: machine.rows.clone(),
+        sessions: machine.sessions.clone(),
+        history: machine.history.iter().cloned().collect(),
+    }
+}
+
+impl Machine {
+    /// All rows, the parent first, then by name.
+    pub(super) fn make_rows(&self, now: Now) -> Vec<ContainerRow> {
+        let mut rows: Vec<ContainerRow> =
+            self.seen.iter().map(|(name, seen)| self.row(name, &seen.container, now)).collect();
+        for (name, goal) in &self.stored.goals {
+            if !self.seen.contains_key(name)
+                && let Some(row) = self.row_of_goal(name, goal)
+            {
+                rows.push(row);
+            }
+        }
+        rows.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
+        rows
+    }
+
+    fn row(&self, name: &str, container: &Observed, _now: Now) -> ContainerRow {
+        let reason = self.reason_of(name);
+        let overrides: Overrides = serde_json::from_str(container.label(label::REQUEST)).unwrap_or_default();
+        let template = self.template_of(container.label(label::TEMPLATE));
+        ContainerRow {
+            id: container.id.to_string(),
+            name: name.to_owned(),
+            role: container.role().unwrap_or(Role::Worker),
+            template: container.label(label::TEMPLATE).to_owned(),
+            state: self.state_of(name, container),
+            image: container.image.clone(),
+            network: network_word(container, &overrides, template),
+            project: project_of(&overrides, template),
+            branch: overrides.branch.clone(),
+            ports: container.ports.clone(),
+            health: container.health,
+            restarts: self.stored.restarts.get(name).copied().unwrap_or(0),
+            created_at: Some(container.created_at),
+            started_at: container.status.since(),
+            attention: None,
+            reason: reason.map(|reason| reason.to_string()),
+        }
+    }
+
+    fn template_of(&self, name: &str) -> Option<&Template> {
+        self.config.template(&name.parse::<Name>().ok()?)
+    }
+
+    /// A container that is being made has a row before it has an id.
+    fn row_of_goal(&self, name: &str, goal: &Goal) -> Option<ContainerRow> {
+        let GoalKind::Made(make) = &goal.kind else { return None };
+        let (role, template, image, network, project) = match &make.what {
+            What::Parent => (Role::Parent, String::new(), self.config.parent.image.to_string(), "own".to_owned(), None),
+            What::Worker { template, overrides, .. } => {
+                let made = self.config.template(template).map(|template| overrides.over(template));
+                let image = made.as_ref().map(|made| made.image.to_string()).unwrap_or_default();
+                let network = made.as_ref().map(|made| mode_word(made).to_owned()).unwrap_or_default();
+                let project = project_of(overrides, self.config.template(template));
+                (Role::Worker, template.to_string(), image, network, project)
+            }
+        };
+        Some(ContainerRow {
+            id: String::new(),
+            name: name.to_owned(),
+            role,
+            template,
+            state: if matches!(self.link, Link::Up { .. }) { State::Creating } else { State::Unknown },
+            image,
+            network,
+            project,
+            branch: None,
+            ports: Vec::new(),
+            health: None,
+            restarts: 0,
+            created_at: None,
+            started_at: None,
+            attention: None,
+            reason: self.goal_reason(name, goal).map(|reason| reason.to_string()),
+        })
+    }
+
+    fn goal_reason(&self, name: &str, goal: &Goal) -> Option<Reason> {
+        if let Link::Away { why, .. } = &self.link {
+            return Some(Reason::EngineAway(why.clone()));
+        }
+        if let Some(what) = self.waits.get(name) {
+            return Some(Reason::WaitsFor(what));
+        }
+        if goal.attempts > 0 && !self.busy.contains_key(name) {
+            let error = goal.last_error.clone().unwrap_or_default();
+            return Some(Reason::Retrying { what: goal.working(), error, attempt: goal.attempts + 1 });
+        }
+        Some(Reason::Working(goal.working()))
+    }
+
+    fn state_of(&self, name: &str, container: &Observed) -> State {
+        if !matches!(self.link, Link::Up { .. }) {
+            return State::Unknown;
+        }
+        match &container.status {
+            Status::Running { .. } if self.lost(container).is_some() => State::CutOff,
+            Status::Running { .. } => State::Running,
+            Status::Created { .. } if self.stored.goals.contains_key(name) => State::Creating,
+            Status::Created { .. } => State::Failed,
+            Status::Exited { .. } if self.faults.contains_key(name) && !self.stored.stopped.contains(name) => {
+                State::Failed
+            }
+            Status::Exited { .. } => State::Exited,
+            Status::Removing => State::Unknown,
+        }
+    }
+
+    /// Why this container is not simply running.
+    pub(super) fn reason_of(&self, name: &str) -> Option<Reason> {
+        let container = &self.seen.get(name)?.container;
+        if let Link::Away { why, .. } = &self.link {
+            return Some(Reason::EngineAway(why.clone()));
+        }
+        if let Some(goal) = self.stored.goals.get(name) {
+            return self.goal_reason(name, goal);
+        }
+        let fault = self.faults.get(name);
+        match &container.status {
+            Status::Running { paused, .. } => self
+                .lost(container)
+                .or_else(|| paused.then_some(Reason::Paused))
+                .or_else(|| {
+                    let unhealthy = container.health == Some(HealthState::Unhealthy);
+                    unhealthy.then_some(Reason::Unhealthy(container.failed_probes))
+                })
+                .or_else(|| self.ooms.get(name).map(|_| Reason::ChildOutOfMemory))
+                .or_else(|| fault.map(|error| Reason::Fault(error.clone()))),
+            Status::Created { error } if error.is_empty() => {
+                Some(fault.map_or(Reason::NeverStarted, |error| Reason::Fault(error.clone())))
+            }
+            Status::Created { error } => Some(Reason::StartFailed(error.clone())),
+            Status::Exited { oom: true, .. } => Some(Reason::OutOfMemory),
+            Status::Exited { .. } if self.stored.stopped.contains(name) => Some(Reason::Stopped),
+            Status::Exited { .. } if fault.is_some() => fault.map(|error| Reason::Fault(error.clone())),
+            Status::Exited { error, .. } if !error.is_empty() => Some(Reason::StartFailed(error.clone())),
+            Status::Exited { code, .. } if name == PARENT => Some(Reason::StoppedOutside { code: *code }),
+            Status::Exited { code, .. } => Some(Reason::Exited { code: *code }),
+            Status::Removing => Some(Reason::Working("being removed by the engine")),
+        }
+    }
+
+    /// Lines of history for what changed.
+    pub(super) fn note_changes(&mut self, rows: &[ContainerRow], now: Now) {
+        let old: BTreeMap<String, (State, Option<String>)> =
+            self.rows.iter().map(|row| (row.name.clone(), (row.state, row.reason.clone()))).collect();
+        let mut lines = Vec::new();
+        for row in rows {
+            let before = old.get(&row.name);
+            if before.is_some_and(|(state, reason)| *state == row.state && *reason == row.reason) {
+                continue;
+            }
+            // A word for what is under way is not news of its own.
+            if before.is_some_and(|(state, _)| *state == row.state) && self.stored.goals.contains_key(&row.name) {
+                continue;
+            }
+            let text = match &row.reason {
+                Some(reason) => format!("{}: {reason}", row.state.as_str()),
+                None => row.state.as_str().to_owned(),
+            };
+            lines.push((row.name.clone(), text));
+        }
+        let gone = old.keys().filter(|name| !rows.iter().any(|row| row.name == **name));
+        lines.extend(gone.map(|name| (name.clone(), "gone".to_owned())));
+        for (name, text) in lines {
+            self.say(now, Some(&name), text);
+        }
+        self.dirty = false;
+    }
+
+    fn status(&self, now: Now) -> BayStatus {
+        let mut workers = BTreeMap::new();
+        for row in self.rows.iter().filter(|row| row.role == Role::Worker) {
+            *workers.entry(row.state.as_str().to_owned()).or_insert(0) += 1;
+        }
+        let templates = std::iter::once(&self.config.worker).chain(&self.config.templates);
+        BayStatus {
+            bay: self.config.bay.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: self.pid,
+            engine: self.engine_status(),
+            parent: self.rows.iter().find(|row| row.role == Role::Parent).cloned(),
+            workers,
+            pool: self.pools(),
+            services: self.services(),
+            disk: self.disk,
+            capacity: self.capacity(),
+            uptime_s: now.mono.as_secs(),
+            templates: templates.map(|template| template.name.to_string()).collect(),
+            troubles: self.troubles.iter().chain(&self.save_trouble).cloned().collect(),
+        }
+    }
+
+    fn engine_status(&self) -> EngineStatus {
+        let (state, reason, next_try_at) = match &self.link {
+            Link::Connecting => (LinkState::Connecting, None, None),
+            Link::Up { .. } => (LinkState::Up, None, None),
+            Link::Away { why, next_wall, .. } => (LinkState::Away, Some(why.clone()), Some(*next_wall)),
+        };
+        let identity = self.identity.as_ref();
+        EngineStatus {
+            kind: identity.map(|identity| identity.kind.to_owned()).unwrap_or_default(),
+            endpoint: self.endpoint.clone(),
+            version: identity.map(|identity| identity.version.clone()).unwrap_or_default(),
+            state,
+            reason,
+            next_try_at,
+            limits: identity
+                .map(|identity| identity.limits.iter().map(|limit| format!("{}: {}", limit.what, limit.why)).collect())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Pools are read from the configuration; filling them is a later version's.
+    fn pools(&self) -> Vec<PoolRow> {
+        let pooled = self.config.templates.iter().filter_map(|template| Some((template, template.pool.as_ref()?)));
+        pooled
+            .map(|(template, pool)| PoolRow {
+                template: template.name.to_string(),
+                target: pool.target,
+                min: pool.min,
+                max_creating: pool.max_creating,
+                warm: 0,
+                claimed: 0,
+                creating: 0,
+                hits: 0,
+                misses: 0,
+                claim_ms: Default::default(),
+                last_error: Some("this version of podbay does not fill pools yet".to_owned()),
+            })
+            .collect()
+    }
+
+    fn services(&self) -> Vec<ServiceRow> {
+        let rows = self.config.services.iter().map(|service| ServiceRow {
+            name: service.name.to_string(),
+            run: String::new(),
+            reason_for_host: None,
+            state: State::Unknown.as_str().to_owned(),
+            pid: None,
+            ports: Vec::new(),
+            ready: None,
+            restarts: 0,
+            last_exit: None,
+            next_start_at: None,
+            depends_on: BTreeMap::new(),
+            reason: Some("this version of podbay does not run services yet".to_owned()),
+        });
+        rows.collect()
+    }
+
+    fn capacity(&self) -> Capacity {
+        let Some(identity) = &self.identity else { return Capacity::default() };
+        let each = self.config.worker.limits.memory.as_u64();
+        let running = self.seen.values().filter(|seen| seen.container.status.is_running()).count();
+        let used = u64::try_from(running).unwrap_or(u64::MAX).saturating_mul(each);
+        let workers = (each > 0).then(|| identity.memory.saturating_sub(used) / each);
+        Capacity { cpus: identity.cpus, memory: identity.memory, workers }
+    }
+
+    /// One answer for anything that has a name.
+    pub(super) fn why(&self, word: &str) -> Result<Why, ErrorDetail> {
+        let name = self.find(word)?;
+        let row = self.rows.iter().find(|row| row.name == name);
+        let goal = self.stored.goals.get(&name);
+        let wanted = match (goal, row) {
+            (Some(goal), _) => goal.working().to_owned(),
+            (None, _) if self.stored.stopped.contains(&name) => "stopped, by request".to_owned(),
+            (None, None) => "nothing: podbay has no such container".to_owned(),
+            (None, Some(row)) if row.state == State::Exited => "nothing: it has ended by itself".to_owned(),
+            (None, Some(_)) => "running".to_owned(),
+        };
+        let observed = match row {
+            None => "not there".to_owned(),
+            Some(row) => match (row.started_at, &row.health) {
+                (Some(since), Some(health)) => {
+                    format!("{} since {since}, {health:?}", row.state.as_str()).to_lowercase()
+                }
+                (Some(since), None) => format!("{} since {since}", row.state.as_str()),
+                (None, _) => row.state.as_str().to_owned(),
+            },
+        };
+        let history = self.history.iter().filter(|line| line.name.as_deref() == Some(name.as_str())).cloned();
+        let mut history: Vec<_> = history.collect();
+        let surplus = history.len().saturating_sub(10);
+        history.drain(..surplus);
+        let next_try_at = match &self.link {
+            Link::Away { next_wall, .. } => Some(*next_wall),
+            _ => None,
+        };
+        Ok(Why {
+            wanted,
+            observed,
+            reason: row.and_then(|row| row.reason.clone()),
+            waits_for: self.waits.get(&name).map(|what| (*what).to_owned()),
+            last_error: self.faults.get(&name).cloned().or_else(|| goal.and_then(|goal| goal.last_error.clone())),
+            attempts: goal.map_or(0, |goal| goal.attempts),
+            next_try_at,
+            hint: row.and_then(|row| hint(row).map(str::to_owned)),
+            history,
+            name,
+        })
+    }
+}
+
+fn hint(row: &ContainerRow) -> Option<&'static str> {
+    match (row.state, row.role) {
+        (State::CutOff, _) => Some("`podbay restart parent` repairs every worker that is cut off; workspaces are kept"),
+        (State::Exited | State::Failed, Role::Parent) => {
+            Some("`podbay restart parent` brings it back and repairs its workers")
+        }
+        (State::Exited | State::Failed, _) => {
+            Some("`podbay start NAME` runs it again, `podbay logs NAME` shows what it said")
+        }
+        _ => None,
+    }
+}
+
+fn mode_word(template: &Template) -> &'static str {
+    use crate::bay::template::NetworkMode;
+    match template.network {
+        NetworkMode::Shared => "shared",
+        NetworkMode::Bridge => "bridge",
+        NetworkMode::None => "none",
+    }
+}
+
+fn network_word(container: &Observed, overrides: &Overrides, template: Option<&Template>) -> String {
+    match (&container.network, container.role()) {
+        (ObservedNetwork::Of(_), _) => "shared".to_owned(),
+        (ObservedNetwork::Own, Some(Role::Parent)) => "own".to_owned(),
+        (ObservedNetwork::Own, _) => {
+            template.map_or("bridge", |template| mode_word(&overrides.over(template))).to_owned()
+        }
+    }
+}
+
+fn project_of(overrides: &Overrides, template: Option<&Template>) -> Option<String> {
+    let by_template = || template.map(|template| template.project.clone()).filter(|project| !project.is_empty());
+    let asked = overrides.project.as_ref().map(|path| path.to_string_lossy().into_owned());
+    asked.or_else(|| overrides.repo.clone()).or_else(by_template)
+}

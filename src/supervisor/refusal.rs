@@ -1,0 +1,102 @@
+//! What a command that can't be done is answered with. One place, so that the same trouble has the same words and code.
+
+use crate::api::types::ErrorDetail;
+use crate::bay::matching::MatchError;
+use crate::bay::name::Name;
+use crate::engine::EngineError;
+
+use super::event::StepError;
+
+fn detail(code: &str, message: impl Into<String>, hint: Option<&str>) -> ErrorDetail {
+    ErrorDetail { code: code.to_owned(), message: message.into(), hint: hint.map(str::to_owned) }
+}
+
+/// The engine does not answer.
+#[must_use]
+pub fn away(why: &str) -> ErrorDetail {
+    detail("engine-away", why, Some("podbay tries again by itself; `podbay status` says when"))
+}
+
+/// Something else is under way.
+#[must_use]
+pub fn busy(why: &str) -> ErrorDetail {
+    detail("busy", why, None)
+}
+
+/// The request itself is wrong.
+#[must_use]
+pub fn invalid(why: &str) -> ErrorDetail {
+    detail("invalid", why, None)
+}
+
+/// Nothing, or too much, is called so.
+#[must_use]
+pub fn not_found(error: &MatchError) -> ErrorDetail {
+    detail("not-found", error.to_string(), Some("`podbay ls` lists the names"))
+}
+
+/// No template is called so.
+#[must_use]
+pub fn no_template(name: &str) -> ErrorDetail {
+    detail(
+        "invalid",
+        format!("the configuration has no template {name:?}"),
+        Some("`podbay config show` lists the templates"),
+    )
+}
+
+/// A worker has the name already.
+#[must_use]
+pub fn name_taken(name: &Name) -> ErrorDetail {
+    detail("name-taken", format!("there is a worker {:?} already", name.as_str()), None)
+}
+
+/// A container that podbay did not make has the name.
+#[must_use]
+pub fn name_foreign(name: &Name) -> ErrorDetail {
+    detail(
+        "name-taken",
+        format!("a container that this bay did not make has the name of {:?}", name.as_str()),
+        Some("podbay leaves it alone; choose another name"),
+    )
+}
+
+/// A worker can't be started against a parent that is down.
+#[must_use]
+pub fn parent_down() -> ErrorDetail {
+    detail(
+        "refused",
+        "the parent does not run, and this worker lives in its network",
+        Some("`podbay restart parent` brings both back"),
+    )
+}
+
+/// A goal that can't be reached.
+#[must_use]
+pub fn failed(why: &str) -> ErrorDetail {
+    detail("refused", why, None)
+}
+
+/// A step that failed for good.
+#[must_use]
+pub fn of_step(what: &str, error: &StepError) -> ErrorDetail {
+    let text = format!("{what} failed: {error}");
+    match error {
+        StepError::Workspace(_) => detail("invalid", error.to_string(), None),
+        StepError::Engine(error) => match error {
+            EngineError::Away { .. } => away(&error.to_string()),
+            EngineError::Deadline { .. } => {
+                detail("engine-away", text, Some("it may have happened all the same; `podbay ls` shows what is"))
+            }
+            EngineError::NotFound { .. } => detail("not-found", text, None),
+            EngineError::NameTaken(_) => detail("name-taken", error.to_string(), None),
+            EngineError::NoImage(_) => detail("invalid", error.to_string(), None),
+            EngineError::PortTaken { .. } => {
+                detail("port-taken", error.to_string(), Some("free the port, or publish another"))
+            }
+            EngineError::Conflict { .. } => detail("busy", text, None),
+            EngineError::Refused { .. } => detail("refused", text, None),
+            EngineError::Failed { .. } => detail("internal", text, None),
+        },
+    }
+}

@@ -1,0 +1,199 @@
+//! The screens: one task a session, which owns the emulator and talks to its clients.
+//!
+//! Owns the open terminals of a bay: the main tty of a container, and shells beside it. Decides nothing about
+//! containers: it is told when one is opened, started, ended or gone, and asks the engine only how a stream's end is to
+//! be read. Called by the executor (open, started, ended, forget) and by the API's server (attach, send, close).
+//!
+//! All channels are bounded. When full: commands wait, a client's output is resynced by a [`Sent::Reset`], a client's
+//! input waits, input that the program does not read is dropped beyond 1 MiB and said in the title, notice of changed
+//! rows is dropped because one is pending already.
+
+mod clients;
+mod link;
+mod shell;
+mod sizing;
+mod table;
+mod task;
+mod typing;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::api::types::SessionRow;
+use crate::bay::container::ContainerId;
+use crate::bay::name::Name;
+use crate::bay::session::{SessionId, SessionKind, TermSize};
+use crate::engine::{EngineError, SharedEngine};
+
+use link::{Link, Target};
+use table::{Command, Fate, Table};
+
+/// All sessions of a bay. Cheap to clone; when the last one is dropped the tasks end, the programs do not.
+#[derive(Clone)]
+pub struct Sessions {
+    table: Arc<Table>,
+}
+
+/// A client's hold on a session. Dropping it detaches; nothing is typed.
+pub struct Attachment {
+    /// What the session sends to this client. The first is a [`Sent::Reset`].
+    pub output: mpsc::Receiver<Sent>,
+    /// What this client does.
+    pub input: mpsc::Sender<Typed>,
+}
+
+/// From a session to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Redraw all: the screen has this size, and these bytes bring a fresh terminal to it.
+    Reset(TermSize, Bytes),
+    /// Live bytes, harmless.
+    Live(Bytes),
+    /// The terminal has another size now.
+    Size(TermSize),
+    /// It has ended; nothing follows.
+    Ended {
+        /// In words.
+        reason: String,
+        /// The exit code, when known.
+        code: Option<i64>,
+    },
+}
+
+/// From a client to a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Typed {
+    /// Bytes for the program.
+    Bytes(Bytes),
+    /// A paste, bracketed if the program asked for it.
+    Paste(String),
+    /// The client's terminal has this size. It becomes the session's when this client types, or is alone.
+    Size(TermSize),
+}
+
+impl Sessions {
+    /// No sessions yet. `changed` is notified when a row changes.
+    #[must_use]
+    pub fn new(changed: mpsc::Sender<()>) -> Self {
+        Self { table: Arc::new(Table::new(changed)) }
+    }
+
+    /// Opens the main tty of a container, created or running. Its history is fetched from the engine's log first when
+    /// `adopted`. One session a container: a second call returns the first's id, under the new name, and attaches anew
+    /// when its stream has ended (the container is started again, or the engine is back). `size` only counts for a new
+    /// session.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn open_main(
+        &self,
+        engine: &SharedEngine,
+        id: &ContainerId,
+        name: &Name,
+        size: TermSize,
+        adopted: bool,
+    ) -> Result<SessionId, EngineError> {
+        let known = self.table.main_of_container(id);
+        if let Some(session) = known {
+            self.table.rename(id, name);
+            if self.table.is_linked(session, engine) {
+                return Ok(session);
+            }
+        }
+        let history = if adopted { link::history(engine, id).await } else { Vec::new() };
+        let tty = engine.attach(id).await?;
+        let link = Link { engine: Arc::clone(engine), tty, history: adopted.then_some(history) };
+        // Another call may have been faster.
+        if let Some(session) = known.or_else(|| self.table.main_of_container(id)) {
+            self.relink(session, link).await;
+            return Ok(session);
+        }
+        let target = Target::Main(id.clone());
+        let row = self.table.row(name, SessionKind::Main, name.as_str(), size);
+        Ok(task::start(&self.table, row, target, link))
+    }
+
+    async fn relink(&self, session: SessionId, link: Link) {
+        self.table.order_one(session, |orders| orders.fate = Fate::Alive);
+        let (done, linked) = oneshot::channel();
+        if self.table.command(session, Command::Link(Box::new(link), done)).await {
+            // An error means that the session was closed meanwhile: then there is nothing to wait for.
+            let _ = linked.await;
+        }
+    }
+
+    /// The container's main process has just been started: its tty gets the size that its session has, at once.
+    pub fn started(&self, id: &ContainerId) {
+        self.table.order(id, |orders| orders.starts += 1);
+    }
+
+    /// The container is called otherwise inside the bay now (a warm worker was claimed).
+    pub fn renamed(&self, id: &ContainerId, name: &Name) {
+        self.table.rename(id, name);
+    }
+
+    /// One more process in a container, on a tty of its own. Empty command: the best shell there is, `bash` before
+    /// `sh`.
+    ///
+    /// # Errors
+    /// The engine's; an image without a shell is [`EngineError::Refused`].
+    pub async fn open_shell(
+        &self,
+        engine: &SharedEngine,
+        id: &ContainerId,
+        name: &Name,
+        command: &[String],
+        size: TermSize,
+    ) -> Result<SessionRow, EngineError> {
+        let (target, link, title) = shell::open(engine, id, name, command, size).await?;
+        let row = self.table.row(name, SessionKind::Shell, &title, size);
+        task::start(&self.table, row.clone(), target, link);
+        Ok(row)
+    }
+
+    /// The main session of the container that is called so.
+    #[must_use]
+    pub fn main_of(&self, name: &str) -> Option<SessionId> {
+        self.table.main_of_name(name)
+    }
+
+    /// Looks at a session. `None`: there is none of this id.
+    pub async fn attach(&self, id: SessionId, size: TermSize) -> Option<Attachment> {
+        let (reply, attachment) = oneshot::channel();
+        self.table.command(id, Command::Attach(size, reply)).await.then_some(())?;
+        attachment.await.ok()
+    }
+
+    /// Types into a session without looking at it: its size stays. `false`: there is none of this id, it has ended, or
+    /// its program does not read.
+    pub async fn send(&self, id: SessionId, typed: Typed) -> bool {
+        let (reply, taken) = oneshot::channel();
+        self.table.command(id, Command::Type(typed, reply)).await && taken.await.unwrap_or(false)
+    }
+
+    /// Ends a shell's process and forgets the screen. `false`: there is none of this id. The main session of a
+    /// container that runs is left as it is: its process is ended with the container.
+    pub async fn close(&self, id: SessionId) -> bool {
+        let (reply, closed) = oneshot::channel();
+        self.table.command(id, Command::Close(reply)).await && closed.await.is_ok()
+    }
+
+    /// The container has ended or is gone: its sessions end with this reason; the last screen stays to be looked at.
+    pub fn container_ended(&self, id: &ContainerId, reason: &str, code: Option<i64>) {
+        self.table.order(id, |orders| orders.fate = Fate::Ended { reason: reason.to_owned(), code });
+    }
+
+    /// The container is gone for good: its sessions are forgotten.
+    pub fn forget(&self, id: &ContainerId) {
+        self.table.order(id, |orders| orders.fate = Fate::Forgotten);
+        self.table.remove_container(id);
+    }
+
+    /// All sessions, by id.
+    #[must_use]
+    pub fn rows(&self) -> Vec<SessionRow> {
+        self.table.rows()
+    }
+}

@@ -1,0 +1,110 @@
+//! Shells: one more process in a container.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use super::link::{Link, Shell, Target};
+use crate::bay::container::ContainerId;
+use crate::bay::name::Name;
+use crate::bay::session::TermSize;
+use crate::engine::{EngineError, ExecIo, ExecSpec, ExecState, SharedEngine};
+
+pub(super) const NO_SHELL: &str = "the image has no shell (neither bash nor sh)";
+
+/// Where a shell's processes carry their mark.
+const MARKER: &str = "PODBAY_SESSION";
+/// `bash` where there is one. `$0` is set so that prompts and titles say what runs.
+const BEST: &str = "command -v bash >/dev/null 2>&1 && exec bash; exec sh";
+/// Signals all processes that carry a mark, by their environment: the engine's pid is of another namespace, and the
+/// processes that a shell left in the background are its own too.
+const SIGNAL: &str = r#"for p in /proc/[0-9]*; do
+  case "$(tr '\0' '\n' <"$p/environ" 2>/dev/null)" in *"$2"*) kill -"$1" "${p##*/}" 2>/dev/null;; esac
+done"#;
+/// How long a process may take to end itself after SIGHUP.
+const GRACE: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(50);
+
+/// Starts the process. The title is the program's name.
+pub(super) async fn open(
+    engine: &SharedEngine,
+    id: &ContainerId,
+    name: &Name,
+    command: &[String],
+    size: TermSize,
+) -> Result<(Target, Link, String), EngineError> {
+    let best = command.is_empty();
+    let marker = format!("{:016x}", std::hash::RandomState::new().build_hasher().finish());
+    let command = if best { ["sh", "-c", BEST].map(str::to_owned).to_vec() } else { command.to_vec() };
+    let title = if best { "shell" } else { command.first().map_or("", String::as_str) };
+    let title = crate::terminal::safe::Safe::new(title.rsplit('/').next().unwrap_or(title)).cut(256).into_string();
+    let env = [("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), (MARKER, &marker)];
+    let env: BTreeMap<String, String> = env.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let spec = ExecSpec { command, tty: Some(size), env, user: None, workdir: None };
+    let what = || format!("open a shell in {name}");
+    let started = engine.exec(id, &spec).await.map_err(|error| if best { no_shell(error, what()) } else { error })?;
+    let ExecIo::Tty(tty) = started.io else {
+        return Err(EngineError::Failed { what: what(), message: "the engine gave it no tty".to_owned() });
+    };
+    let shell = Shell { container: id.clone(), exec: started.id, marker, best };
+    Ok((Target::Shell(shell), Link { engine: Arc::clone(engine), tty, history: None }, title))
+}
+
+/// The engine says at length that `sh` is not there.
+fn no_shell(error: EngineError, what: String) -> EngineError {
+    match error {
+        EngineError::Refused { message, .. }
+        | EngineError::Failed { message, .. }
+        | EngineError::NotFound { message, .. }
+            if message.contains("executable file not found") || message.contains("no such file") =>
+        {
+            EngineError::Refused { what, message: NO_SHELL.to_owned() }
+        }
+        error => error,
+    }
+}
+
+/// Ends a shell with all that it started: SIGHUP as a terminal that is closed sends it, SIGKILL after two seconds.
+/// Closing the stream would end nothing, and the engine has no call for it; so the signals are sent from inside the
+/// container, which needs a `sh`, `tr` and `kill` there. Without them the process lives on, and that is logged.
+pub(super) async fn end(engine: &SharedEngine, shell: &Shell) {
+    for signal in ["HUP", "KILL"] {
+        signal_all(engine, shell, signal).await;
+        let ended = tokio::time::timeout(GRACE, async {
+            while let Ok(ExecState::Running { .. }) = engine.exec_state(&shell.exec).await {
+                tokio::time::sleep(POLL).await;
+            }
+        });
+        if ended.await.is_ok() {
+            // What stays behind of a shell that is gone ignores SIGHUP, or does not hear it.
+            if signal == "HUP" {
+                signal_all(engine, shell, "KILL").await;
+            }
+            return;
+        }
+    }
+    tracing::warn!(container = %shell.container, "a closed shell's process can't be ended and runs on");
+}
+
+async fn signal_all(engine: &SharedEngine, shell: &Shell, signal: &str) {
+    let mark = format!("{MARKER}={}", shell.marker);
+    let command = ["sh", "-c", SIGNAL, "sh", signal, mark.as_str()].map(str::to_owned).to_vec();
+    let spec = ExecSpec { command, ..ExecSpec::default() };
+    let run = async {
+        match engine.exec(&shell.container, &spec).await {
+            // Its end is the end of its output.
+            Ok(started) => {
+                if let ExecIo::Pipes { mut output, .. } = started.io {
+                    while output.next().await.is_some() {}
+                }
+            }
+            Err(error) => tracing::debug!(%error, "a shell can't be signalled"),
+        }
+    };
+    if tokio::time::timeout(GRACE, run).await.is_err() {
+        tracing::debug!(container = %shell.container, "signalling a shell takes too long");
+    }
+}

@@ -1,0 +1,106 @@
+//! Sizes: how often a program is told of another one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::link::Target;
+use crate::bay::session::TermSize;
+use crate::engine::SharedEngine;
+
+/// Between two sizes: ten a second.
+const PACE: Duration = Duration::from_millis(100);
+/// Long enough that a program sees both sizes of a nudge.
+const NUDGE: Duration = Duration::from_millis(60);
+
+/// The size that a session has, and the one that it should have.
+#[derive(Debug)]
+pub(super) struct Sizing {
+    now: TermSize,
+    wanted: TermSize,
+    not_before: Instant,
+}
+
+impl Sizing {
+    pub fn new(size: TermSize) -> Self {
+        Self { now: size, wanted: size, not_before: Instant::now() }
+    }
+
+    pub const fn now(&self) -> TermSize {
+        self.now
+    }
+
+    pub fn want(&mut self, size: TermSize) {
+        self.wanted = TermSize::new(size.rows, size.cols);
+    }
+
+    /// Waits until another size is due; for ever while the present one is wanted.
+    pub async fn due(&self) {
+        if self.now == self.wanted {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep_until(self.not_before).await;
+    }
+
+    /// Whether another size may be taken now.
+    pub fn is_due(&self) -> bool {
+        self.now != self.wanted && Instant::now() >= self.not_before
+    }
+
+    /// Takes the wanted size; the next change waits its time.
+    pub fn take(&mut self) -> TermSize {
+        self.now = self.wanted;
+        self.not_before = Instant::now() + PACE;
+        self.now
+    }
+}
+
+/// What the engine is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Resize {
+    pub size: TermSize,
+    /// Counted up to have it set by way of another size, so that a program that draws the whole screen draws it again.
+    pub nudges: u64,
+}
+
+/// Tells the engine of sizes for as long as the sender lives; of several at once only the last.
+pub(super) fn spawn(engine: SharedEngine, target: Target) -> watch::Sender<Option<Resize>> {
+    let (sender, mut receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        let mut nudged = 0;
+        while receiver.changed().await.is_ok() {
+            let Some(Resize { size, nudges }) = *receiver.borrow_and_update() else {
+                continue;
+            };
+            if nudges != nudged {
+                nudged = nudges;
+                let other =
+                    TermSize { rows: size.rows, cols: if size.cols > 2 { size.cols - 1 } else { size.cols + 1 } };
+                target.resize(&engine, other).await;
+                tokio::time::sleep(NUDGE).await;
+            }
+            // A failure is not paced: the container is not started yet, and its size must not be late when it is.
+            if target.resize(&engine, size).await {
+                tokio::time::sleep(PACE).await;
+            }
+        }
+    });
+    sender
+}
+
+impl Target {
+    /// `false` when the engine did not do it: not started yet, ended, or away.
+    async fn resize(&self, engine: &SharedEngine, size: TermSize) -> bool {
+        let engine = Arc::clone(engine);
+        let result = match self {
+            Self::Main(id) => engine.resize(id, size).await,
+            Self::Shell(shell) => engine.resize_exec(&shell.exec, size).await,
+        };
+        if let Err(error) = &result {
+            tracing::debug!(%error, "a terminal was not resized");
+        }
+        result.is_ok()
+    }
+}

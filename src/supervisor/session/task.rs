@@ -1,0 +1,476 @@
+//! One session's task: everything that happens becomes an event, and events are handled one after the other. Nothing
+//! here waits for a client, a program or the engine.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::clients::{ClientId, Clients, Said};
+use super::link::{self, Line, Link, Look, Target};
+use super::sizing::{self, Resize, Sizing};
+use super::table::{Command, Entry, Fate, Orders, Table};
+use super::typing::Typing;
+use super::{Sent, Typed};
+use crate::api::types::SessionRow;
+use crate::bay::backoff::Backoff;
+use crate::bay::session::{SessionId, SessionKind, TermSize};
+use crate::engine::SharedEngine;
+use crate::terminal::RESTORE;
+use crate::terminal::emulator::Emulator;
+use crate::terminal::keys;
+
+/// Lines kept above a screen.
+const SCROLLBACK: usize = 1000;
+/// Commands that wait for the task; then the caller does.
+const COMMANDS: usize = 16;
+/// How often those who are behind are looked after.
+const CATCH_UP: Duration = Duration::from_millis(10);
+/// A stream that was open for so long was a good one.
+const LASTING: Duration = Duration::from_secs(5);
+/// How long a program's last words may take after its end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long clients that are behind may take to hear of the end of a session that is forgotten.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+type Looking = Pin<Box<dyn Future<Output = Look> + Send>>;
+
+struct Session {
+    id: SessionId,
+    table: Weak<Table>,
+    target: Target,
+    engine: SharedEngine,
+    /// What the title is while the program gives none; empty: the container's name.
+    label: String,
+    commands: mpsc::Receiver<Command>,
+    orders: watch::Receiver<Orders>,
+    starts: u64,
+    emulator: Emulator,
+    clients: Clients,
+    line: Line,
+    typing: Typing,
+    sizing: Sizing,
+    resizer: watch::Sender<Option<Resize>>,
+    nudges: u64,
+    looking: Option<Looking>,
+    backoff: Backoff,
+    linked_at: Instant,
+    catch_up_at: Instant,
+    said_refusing: bool,
+    state: State,
+}
+
+/// Where a session is in its life.
+enum State {
+    /// Its program runs, as far as is known.
+    Open,
+    /// The engine does not answer; it is asked again.
+    Away,
+    /// The program has ended; its last words are read until then.
+    Ending { until: Instant, last: Sent },
+    /// All is said.
+    Ended(Sent),
+}
+
+enum Event {
+    Command(Option<Command>),
+    Said(ClientId, Said),
+    Output(io::Result<Bytes>),
+    Wrote(io::Result<()>),
+    Looked(Look),
+    Orders,
+    SizeDue,
+    CatchUp,
+    LastWords,
+}
+
+/// Puts a session into the table and starts its task.
+pub(super) fn start(table: &Arc<Table>, row: SessionRow, target: Target, link: Link) -> SessionId {
+    let id = row.id;
+    let (sender, commands) = mpsc::channel(COMMANDS);
+    let (orders_sender, orders) = watch::channel(Orders::default());
+    let size = TermSize::new(row.size.rows, row.size.cols);
+    let mut session = Session {
+        id,
+        table: Arc::downgrade(table),
+        engine: Arc::clone(&link.engine),
+        label: if row.kind == SessionKind::Main { String::new() } else { row.title.clone() },
+        commands,
+        orders,
+        starts: 0,
+        emulator: Emulator::new(size, SCROLLBACK),
+        clients: Clients::default(),
+        line: Line::default(),
+        typing: Typing::default(),
+        sizing: Sizing::new(size),
+        resizer: sizing::spawn(Arc::clone(&link.engine), target.clone()),
+        nudges: 0,
+        looking: None,
+        linked_at: Instant::now(),
+        catch_up_at: Instant::now(),
+        said_refusing: false,
+        backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(30)),
+        state: State::Open,
+        target,
+    };
+    let container = session.target.container().clone();
+    table.insert(Entry { row, container, linked: None, commands: sender, orders: orders_sender });
+    session.link(link);
+    tokio::spawn(session.run());
+    id
+}
+
+impl Session {
+    async fn run(mut self) {
+        loop {
+            let event = self.next().await;
+            if !self.handle(event) {
+                break;
+            }
+        }
+        self.table().inspect(|table| table.remove(self.id));
+        let deadline = Instant::now() + GOODBYE;
+        while self.clients.are_behind() && Instant::now() < deadline {
+            self.catch_up();
+            sleep(CATCH_UP).await;
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        let behind = self.clients.are_behind();
+        let last_words = if let State::Ending { until, .. } = &self.state { Some(*until) } else { None };
+        let looking = async {
+            match &mut self.looking {
+                Some(looking) => looking.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            command = self.commands.recv() => Event::Command(command),
+            Ok(()) = self.orders.changed() => Event::Orders,
+            (client, said) = self.clients.next() => Event::Said(client, said),
+            output = self.line.read() => Event::Output(output),
+            wrote = self.typing.pump() => Event::Wrote(wrote),
+            look = looking => Event::Looked(look),
+            () = self.sizing.due() => Event::SizeDue,
+            () = sleep_until(self.catch_up_at), if behind => Event::CatchUp,
+            () = sleep_until(last_words.unwrap_or_else(Instant::now)), if last_words.is_some() => Event::LastWords,
+        }
+    }
+
+    /// `false`: the session is over and forgotten.
+    fn handle(&mut self, event: Event) -> bool {
+        match event {
+            Event::Command(None) => {
+                self.finish_now("the container is gone", None);
+                return false;
+            }
+            Event::Command(Some(command)) => return self.obey(command),
+            Event::Said(client, said) => self.said(client, said),
+            Event::Output(Ok(bytes)) if !bytes.is_empty() => self.output(&bytes),
+            Event::Output(_) => self.stream_ended(),
+            // The reading side sees the same end, and says it once.
+            Event::Wrote(Err(_)) => self.typing.close(),
+            Event::Wrote(Ok(())) => self.say_refusing(),
+            Event::Looked(look) => self.looked(look),
+            Event::Orders => return self.ordered(),
+            Event::SizeDue => self.take_size(),
+            Event::CatchUp => self.catch_up(),
+            Event::LastWords => self.finish(),
+        }
+        true
+    }
+
+    fn obey(&mut self, command: Command) -> bool {
+        match command {
+            Command::Attach(size, reply) => self.attach(size, reply),
+            Command::Link(link, reply) => {
+                self.backoff.reset();
+                self.link(*link);
+                // The caller may have given up.
+                let _ = reply.send(());
+            }
+            Command::Type(typed, reply) => {
+                let _ = reply.send(self.type_in(typed));
+            }
+            Command::Close(reply) => {
+                let ended = matches!(self.state, State::Ended(_) | State::Ending { .. });
+                let shell = match &self.target {
+                    Target::Main(_) if !ended => {
+                        let _ = reply.send(());
+                        return true;
+                    }
+                    Target::Shell(shell) if !self.has_exited() => Some((Arc::clone(&self.engine), shell.clone())),
+                    _ => None,
+                };
+                self.finish_now("closed", None);
+                tokio::spawn(async move {
+                    if let Some((engine, shell)) = shell {
+                        super::shell::end(&engine, &shell).await;
+                    }
+                    let _ = reply.send(());
+                });
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether the program is known to be gone, not only its stream.
+    fn has_exited(&self) -> bool {
+        match &self.state {
+            State::Ending { last, .. } | State::Ended(last) => matches!(last, Sent::Ended { code: Some(_), .. }),
+            State::Open | State::Away => false,
+        }
+    }
+
+    fn attach(&mut self, size: TermSize, reply: tokio::sync::oneshot::Sender<super::Attachment>) {
+        // Its own size first, where that counts: what it sees first is then right already.
+        let alone = self.clients.len() == 0 && !matches!(self.state, State::Ended(_));
+        if alone {
+            self.sizing.want(size);
+            if self.sizing.is_due() {
+                self.take_size();
+            } else {
+                // The program may have been given another one by then.
+                self.tell_engine(false);
+            }
+        }
+        let reset = self.reset();
+        let attachment = self.clients.attach(size, reset);
+        if let State::Ended(last) = &self.state {
+            self.clients.farewell(&last.clone());
+            self.catch_up();
+        }
+        // A caller that has given up has dropped its half: that is noticed as any other detaching.
+        let _ = reply.send(attachment);
+        self.publish();
+    }
+
+    /// A stream, the first or another one.
+    fn link(&mut self, link: Link) {
+        let other_engine = !Arc::ptr_eq(&self.engine, &link.engine);
+        self.engine = link.engine;
+        if other_engine {
+            self.resizer = sizing::spawn(Arc::clone(&self.engine), self.target.clone());
+        }
+        self.line.open(link.tty.output);
+        self.typing.open(link.tty.input);
+        if let Some(history) = &link.history {
+            self.emulator = Emulator::new(self.sizing.now(), SCROLLBACK);
+            // Questions in it were answered long ago.
+            self.emulator.feed(history);
+            self.tell_engine(true);
+            self.clients.reset();
+        } else if matches!(self.state, State::Ended(_) | State::Ending { .. }) {
+            // Started again: a new program on the old screen.
+            self.emulator.feed(RESTORE);
+            self.emulator.feed(b"\r\n");
+            self.clients.reset();
+        }
+        self.looking = match &self.target {
+            Target::Main(_) => None,
+            Target::Shell(shell) => Some(Box::pin(link::watch_shell(Arc::clone(&self.engine), shell.clone()))),
+        };
+        self.linked_at = Instant::now();
+        self.state = State::Open;
+        self.publish();
+    }
+
+    fn output(&mut self, bytes: &[u8]) {
+        let fed = self.emulator.feed(bytes);
+        if !fed.replies.is_empty() {
+            self.typing.push(&fed.replies);
+        }
+        if fed.rebuilt {
+            tracing::warn!(session = %self.id, "the emulator failed; the screen is drawn anew");
+            self.tell_engine(true);
+        }
+        if !fed.forward.is_empty() {
+            self.clients.live(&Bytes::from(fed.forward));
+        }
+        if fed.title_changed {
+            self.publish();
+        }
+    }
+
+    fn said(&mut self, client: ClientId, said: Said) {
+        match said {
+            Said::Gone => {
+                self.clients.remove(client);
+                self.publish();
+            }
+            Said::Typed(Typed::Size(size)) => self.clients.resized(client, size),
+            Said::Typed(typed) => {
+                self.clients.typed(client);
+                self.type_in(typed);
+            }
+        }
+        if let Some(size) = self.clients.size() {
+            self.sizing.want(size);
+        }
+    }
+
+    fn type_in(&mut self, typed: Typed) -> bool {
+        let taken = match typed {
+            Typed::Bytes(bytes) => self.typing.push(&bytes),
+            Typed::Paste(text) => self.typing.push(&keys::paste(&text, self.emulator.modes())),
+            Typed::Size(_) => true,
+        };
+        self.say_refusing();
+        taken
+    }
+
+    fn say_refusing(&mut self) {
+        let refusing = self.typing.is_refusing();
+        if std::mem::replace(&mut self.said_refusing, refusing) != refusing {
+            self.publish();
+        }
+    }
+
+    /// The end of a stream says nothing: the engine does.
+    fn stream_ended(&mut self) {
+        self.line.close();
+        self.typing.close();
+        if matches!(self.state, State::Ending { .. }) {
+            self.finish();
+            return;
+        }
+        if self.linked_at.elapsed() >= LASTING {
+            self.backoff.reset();
+        }
+        let first = self.backoff.failures() == 0;
+        let wait = if first { Duration::ZERO } else { self.backoff.fail(self.id.0) };
+        self.look_after(wait);
+        self.publish();
+    }
+
+    fn look_after(&mut self, wait: Duration) {
+        let looking = link::look(Arc::clone(&self.engine), self.target.clone(), wait, self.backoff.failures());
+        self.looking = Some(Box::pin(looking));
+    }
+
+    fn looked(&mut self, look: Look) {
+        self.looking = None;
+        match look {
+            Look::Back(link) => {
+                self.link(*link);
+                // Not a success yet: a stream that ends at once must not be asked for without pause.
+                self.backoff.fail(self.id.0);
+            }
+            Look::Ended { reason, code } => self.end(reason, code),
+            Look::Away | Look::Again => {
+                self.state = if matches!(look, Look::Away) { State::Away } else { State::Open };
+                let wait = self.backoff.fail(self.id.0);
+                self.look_after(wait);
+                self.publish();
+            }
+        }
+    }
+
+    fn ordered(&mut self) -> bool {
+        let orders = self.orders.borrow_and_update().clone();
+        if orders.starts != self.starts {
+            self.starts = orders.starts;
+            self.tell_engine(false);
+        }
+        match orders.fate {
+            Fate::Alive => {}
+            Fate::Ended { reason, code } => self.end(reason, code),
+            Fate::Forgotten => {
+                self.finish_now("the container is gone", None);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn end(&mut self, reason: String, code: Option<i64>) {
+        if matches!(self.state, State::Ended(_) | State::Ending { .. }) {
+            return;
+        }
+        self.looking = None;
+        self.state = State::Ending { until: Instant::now() + LAST_WORDS, last: Sent::Ended { reason, code } };
+        if !self.line.is_open() {
+            self.finish();
+        }
+    }
+
+    fn finish_now(&mut self, reason: &str, code: Option<i64>) {
+        self.end(reason.to_owned(), code);
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        self.line.close();
+        self.typing.close();
+        self.looking = None;
+        if let State::Ending { last, .. } = &self.state {
+            let last = last.clone();
+            self.clients.farewell(&last);
+            self.state = State::Ended(last);
+            self.catch_up();
+        }
+        self.publish();
+    }
+
+    fn take_size(&mut self) {
+        let size = self.sizing.take();
+        self.emulator.resize(size);
+        self.clients.tell_size(size);
+        self.tell_engine(false);
+        self.publish();
+    }
+
+    fn tell_engine(&mut self, nudge: bool) {
+        self.nudges += u64::from(nudge);
+        self.resizer.send_replace(Some(Resize { size: self.sizing.now(), nudges: self.nudges }));
+    }
+
+    fn reset(&self) -> Sent {
+        Sent::Reset(self.emulator.size(), Bytes::from(self.emulator.snapshot()))
+    }
+
+    fn catch_up(&mut self) {
+        self.catch_up_at = Instant::now() + CATCH_UP;
+        let before = self.clients.len();
+        let emulator = &self.emulator;
+        self.clients.catch_up(|| Sent::Reset(emulator.size(), Bytes::from(emulator.snapshot())));
+        if self.clients.len() != before {
+            self.publish();
+        }
+    }
+
+    fn table(&self) -> Option<Arc<Table>> {
+        self.table.upgrade()
+    }
+
+    /// Brings the row up to date.
+    fn publish(&self) {
+        let Some(table) = self.table() else {
+            return;
+        };
+        let program = self.emulator.title();
+        let trouble = match self.state {
+            State::Away => " (the engine is away)",
+            _ if self.typing.is_refusing() => " (does not read: input was dropped)",
+            _ => "",
+        };
+        table.update(self.id, |entry| {
+            let known = [program, &self.label, &entry.row.name].into_iter().find(|t| !t.is_empty());
+            entry.row.title = format!("{}{trouble}", known.unwrap_or_default());
+            entry.row.size = self.sizing.now();
+            entry.row.clients = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
+            entry.row.ended = match &self.state {
+                State::Ended(Sent::Ended { reason, .. }) => Some(reason.clone()),
+                _ => None,
+            };
+            entry.linked = self.line.is_open().then(|| Arc::downgrade(&self.engine));
+        });
+    }
+}

@@ -1,0 +1,290 @@
+//! What must outlive the supervisor and can't be read off the engine.
+//!
+//! One file, `state.json`: written to a temporary one, synced, renamed, the directory synced, the one before kept as
+//! `state.json.prev`. A damaged file is moved aside, never a reason not to start; a file of a later version is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::bay::container::ContainerId;
+use crate::bay::owner::{Nonce, OwnerKey};
+
+use super::goal::Goal;
+
+/// The version of the state file that this podbay writes.
+pub const VERSION: u32 = 1;
+
+/// What is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stored {
+    /// [`VERSION`] when written.
+    pub version: u32,
+    /// Goals that are not reached yet, by name inside the bay.
+    #[serde(default)]
+    pub goals: BTreeMap<String, Goal>,
+    /// Which container was made with which nonce: labels can be copied, ids can't.
+    #[serde(default)]
+    pub ours: BTreeMap<Nonce, ContainerId>,
+    /// Names that the user stopped.
+    #[serde(default)]
+    pub stopped: BTreeSet<String>,
+    /// Names that ran when last seen: what a reboot or a restarted engine took down is brought back.
+    #[serde(default)]
+    pub running: BTreeSet<String>,
+    /// How often podbay started each again.
+    #[serde(default)]
+    pub restarts: BTreeMap<String, u32>,
+    /// When all was last seen well, by the wall clock.
+    #[serde(default)]
+    pub seen_at: Option<Timestamp>,
+    /// The boot that it was seen in.
+    #[serde(default)]
+    pub boot: String,
+}
+
+/// Why there is no state to start from.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A later podbay wrote it.
+    #[error("{} was written by a later podbay (version {found}, this one reads up to {VERSION}); use that one, or move the file away", path.display())]
+    Later {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// The system says no.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What it says.
+        error: io::Error,
+    },
+}
+
+/// The state file of one bay.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+const FILE: &str = "state.json";
+const PREVIOUS: &str = "state.json.prev";
+const KEY: &str = "owner.key";
+/// A state file larger than this is not one of ours.
+const MAX_BYTES: u64 = 16 << 20;
+
+impl Store {
+    /// The store in a bay's state directory, which exists.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// What was last written, and what had to be done to read it, in words.
+    ///
+    /// # Errors
+    /// [`StoreError::Later`], or what the system says of the directory.
+    pub fn load(&self) -> Result<(Stored, Vec<String>), StoreError> {
+        let mut troubles = Vec::new();
+        for name in [FILE, PREVIOUS] {
+            let path = self.dir.join(name);
+            match read(&path) {
+                Ok(Some(stored)) => return Ok((stored, troubles)),
+                Ok(None) => {}
+                Err(Damage::Later(found)) => return Err(StoreError::Later { path, found }),
+                Err(Damage::Unreadable(why)) => troubles.push(self.set_aside(&path, &why)),
+            }
+        }
+        Ok((Stored::default(), troubles))
+    }
+
+    fn set_aside(&self, path: &Path, why: &str) -> String {
+        let aside =
+            (0..1000).map(|n| self.dir.join(format!("state.json.bad-{n}"))).find(|candidate| !candidate.exists());
+        match aside.and_then(|aside| fs::rename(path, &aside).ok().map(|()| aside)) {
+            Some(aside) => format!("{} could not be read ({why}); it is now {}", path.display(), aside.display()),
+            None => format!("{} could not be read ({why}), nor moved away", path.display()),
+        }
+    }
+
+    /// Writes the state; what was there stays whole until the new one is on the disk.
+    ///
+    /// # Errors
+    /// What the system says: then the old file is still the one in force.
+    pub fn save(&self, stored: &Stored) -> io::Result<()> {
+        let path = self.dir.join(FILE);
+        let mut bytes = serde_json::to_vec_pretty(stored)?;
+        bytes.push(b'\n');
+        let fresh = self.dir.join("state.json.new");
+        write_synced(&fresh, &bytes).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+        if path.is_file() {
+            // A link to the old file under its other name; losing that race costs only the older copy.
+            let previous = self.dir.join(PREVIOUS);
+            drop(fs::remove_file(&previous));
+            drop(fs::hard_link(&path, &previous));
+        }
+        fs::rename(&fresh, &path)?;
+        File::open(&self.dir)?.sync_all()
+    }
+
+    /// The bay's key, made on first use.
+    ///
+    /// # Errors
+    /// What the system says, or that the file does not hold a key.
+    pub fn key(&self) -> Result<OwnerKey, StoreError> {
+        let path = self.dir.join(KEY);
+        let at = |error| StoreError::Io { path: path.clone(), error };
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let bytes: [u8; 32] =
+                    bytes.try_into().map_err(|_| at(io::Error::other("it does not hold a key of 32 bytes")))?;
+                Ok(OwnerKey::new(bytes))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let bytes: [u8; 32] = random().map_err(at)?;
+                let fresh = path.with_extension("new");
+                write_synced(&fresh, &bytes).map_err(at)?;
+                fs::rename(&fresh, &path).map_err(at)?;
+                Ok(OwnerKey::new(bytes))
+            }
+            Err(error) => Err(at(error)),
+        }
+    }
+}
+
+enum Damage {
+    Unreadable(String),
+    Later(u32),
+}
+
+fn read(path: &Path) -> Result<Option<Stored>, Damage> {
+    let unreadable = |error: &dyn std::fmt::Display| Damage::Unreadable(error.to_string());
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(&error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    let head: Version = serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))?;
+    if head.version > VERSION {
+        return Err(Damage::Later(head.version));
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| unreadable(&error))
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Random bytes of the system's.
+///
+/// # Errors
+/// What the system says.
+pub fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The present boot of this machine; empty where the kernel does not tell.
+#[must_use]
+pub fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some() -> Stored {
+        Stored { version: VERSION, restarts: BTreeMap::from([("fox".to_owned(), 3)]), ..Stored::default() }
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path());
+        (dir, store)
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let (_dir, store) = store();
+        assert_eq!(store.load().unwrap(), (Stored::default(), vec![]));
+        store.save(&some()).unwrap();
+        assert_eq!(store.load().unwrap(), (some(), vec![]));
+    }
+
+    #[test]
+    fn k10_a_damaged_file_is_set_aside_and_the_previous_one_used() {
+        let (dir, store) = store();
+        store.save(&some()).unwrap();
+        store.save(&Stored { restarts: BTreeMap::new(), ..some() }).unwrap();
+        let path = dir.path().join(FILE);
+        let whole = fs::read(&path).unwrap();
+        for cut in 0..whole.len() - 2 {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let previous = dir.path().join(PREVIOUS);
+            let kept = fs::read(&previous).unwrap();
+            let (stored, troubles) = store.load().unwrap();
+            assert_eq!(stored, some(), "cut at {cut}");
+            assert_eq!(troubles.len(), 1, "cut at {cut}");
+            fs::write(previous, kept).unwrap();
+        }
+    }
+
+    #[test]
+    fn k10_flipped_bits_a_directory_and_nothing_readable_never_stop_the_start() {
+        let (dir, store) = store();
+        store.save(&some()).unwrap();
+        let path = dir.path().join(FILE);
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x80;
+            fs::write(&path, &bytes).unwrap();
+            store.load().unwrap();
+        }
+        drop(fs::remove_file(&path));
+        fs::create_dir(&path).unwrap();
+        let (_, troubles) = store.load().unwrap();
+        assert!(!troubles.is_empty());
+        store.save(&some()).unwrap();
+        assert_eq!(store.load().unwrap().0, some());
+    }
+
+    #[test]
+    fn k10_a_later_version_is_refused_in_words() {
+        let (dir, store) = store();
+        fs::write(dir.path().join(FILE), br#"{"version": 2, "new": true}"#).unwrap();
+        let error = store.load().unwrap_err().to_string();
+        assert!(error.contains("later podbay (version 2, this one reads up to 1)"), "{error}");
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_only_its_owner_reads_it() {
+        let (dir, store) = store();
+        let bay = "bay".parse().unwrap();
+        let nonce = Nonce::from_bytes([7; 16]);
+        let sign = |store: &Store| store.key().unwrap().sign(&bay, crate::bay::container::Role::Worker, &nonce);
+        assert_eq!(sign(&store), sign(&store));
+        let mode = fs::metadata(dir.path().join(KEY)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

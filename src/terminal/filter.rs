@@ -1,0 +1,318 @@
+//! What of a program's output may reach a terminal.
+//!
+//! What is not known to be harmless is dropped. What passes is written anew in its plainest form, so that the emulator
+//! and every terminal that the bytes are forwarded to understand the same, and so that [`RESTORE`] can undo all of it:
+//! - modes: only those of [`modes`](super::modes), alternate screens all as 1049; origin mode, insert mode, line
+//!   drawing sets and `CSI s`/`u` are carried out here, by rewriting; no other set, tab stop, keyboard protocol, printer,
+//!   palette or window operation passes;
+//! - `ESC c` becomes [`RESTORE`] and a cleared screen: a real reset would undo the settings of the terminal's owner too;
+//! - control strings and questions are taken out. BEL and `CSI 3 J` pass, as they would over ssh;
+//! - bidi controls, tags and separators are dropped, bytes that are no text become `?`.
+
+use std::fmt::Write as _;
+
+use unicode_width::UnicodeWidthChar;
+
+use super::csi::Csi;
+use super::lex::{ControlString, Kind, Sink};
+use super::modes::Tracked;
+use super::query::Query;
+use crate::bay::session::TermSize;
+
+/// The bytes that put a user's terminal back, whatever of a program's output was forwarded to it: synchronised output
+/// ended, alternate screen left, scroll region and modes reset, cursor shown in its own shape, colours off. The cursor
+/// stays where it is.
+pub const RESTORE: &[u8] = b"\x1b[?2026l\x1b[<u\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?9l\x1b[?1005l\x1b[?1006l\
+\x1b[?1004l\x1b[?2004l\x1b7\x1b[?1049l\x1b7\x1b[r\x1b8\x1b[0m\x1b(B\x0f\x1b[?1l\x1b>\x1b[?7h\x1b[4l\x1b[?25h\x1b[0 q";
+
+/// Something at a place in the filtered bytes that the emulator has to deal with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// The program rang.
+    Bell,
+    /// It gave itself a title.
+    Title(Vec<u8>),
+    /// It asks for something.
+    Ask(Query),
+    /// So many tab stops back from where the cursor is.
+    BackTab(u16),
+}
+
+/// The filter's state.
+#[derive(Debug)]
+pub(super) struct Filter {
+    pub out: Vec<u8>,
+    /// Marks with their place in `out`, ascending.
+    pub marks: Vec<(usize, Mark)>,
+    pub tracked: Tracked,
+    size: TermSize,
+    sets: Sets,
+    saved_sets: Sets,
+}
+
+/// Which of the two character sets draw lines, and which one is in use.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sets {
+    first_lines: bool,
+    second_lines: bool,
+    second: bool,
+}
+
+impl Sets {
+    const fn draws_lines(self) -> bool {
+        if self.second { self.second_lines } else { self.first_lines }
+    }
+}
+
+impl Filter {
+    pub fn new(size: TermSize) -> Self {
+        Self {
+            out: Vec::new(),
+            marks: Vec::new(),
+            tracked: Tracked::default(),
+            size,
+            sets: Sets::default(),
+            saved_sets: Sets::default(),
+        }
+    }
+
+    /// Another size: a terminal forgets its scroll region then.
+    pub fn resize(&mut self, size: TermSize) {
+        self.size = size;
+        self.tracked.forget_regions();
+    }
+
+    pub(super) fn mark(&mut self, mark: Mark) {
+        self.marks.push((self.out.len(), mark));
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    fn push_char(&mut self, c: char) {
+        let width = c.width().unwrap_or(0);
+        if self.tracked.insert && width > 0 {
+            self.command(format_args!("{width}@"));
+        }
+        self.push(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+
+    /// `CSI` and what follows.
+    pub(super) fn command(&mut self, what: std::fmt::Arguments<'_>) {
+        let mut text = String::from("\x1b[");
+        // Writing to a string can't fail.
+        let _ = text.write_fmt(what);
+        self.push(text.as_bytes());
+    }
+
+    pub(super) fn save_cursor(&mut self) {
+        self.saved_sets = self.sets;
+        self.tracked.save();
+        self.push(b"\x1b7");
+    }
+
+    pub(super) fn restore_cursor(&mut self) {
+        self.sets = self.saved_sets;
+        self.tracked.restore();
+        self.push(b"\x1b8");
+    }
+
+    /// The cursor to where this screen's rows begin.
+    pub(super) fn home(&mut self) {
+        self.move_to(1, 1);
+    }
+
+    /// The cursor to a row and column that count from 1, as the program counts them.
+    fn move_to(&mut self, row: u16, col: u16) {
+        let row = self.tracked.absolute_row(row, self.size.rows);
+        self.command(format_args!("{row};{}H", col.clamp(1, self.size.cols)));
+    }
+
+    /// Full reset, but for what is the terminal's owner's.
+    fn reset(&mut self) {
+        self.tracked = Tracked::default();
+        self.sets = Sets::default();
+        self.saved_sets = Sets::default();
+        self.push(RESTORE);
+        self.push(b"\x1b[H\x1b[2J\x1b7");
+    }
+
+    /// DECSTR.
+    fn soft_reset(&mut self) {
+        self.tracked.insert = false;
+        self.tracked.no_wrap = false;
+        self.sets = Sets::default();
+        self.push(b"\x1b[0m\x1b[?1l\x1b>\x1b[?7h\x1b[?25h");
+    }
+
+    fn cursor_moves(&mut self, csi: &Csi) {
+        let count = |most: u16| csi.count(0).min(most.max(1));
+        let (rows, cols) = (self.size.rows, self.size.cols);
+        let last = char::from(csi.last);
+        match csi.last {
+            b'A' | b'B' | b'E' | b'F' | b'L' | b'M' | b'S' => self.command(format_args!("{}{last}", count(rows))),
+            b'T' if csi.len() <= 1 => self.command(format_args!("{}T", count(rows))),
+            b'@' | b'C' | b'D' | b'P' | b'X' | b'b' => self.command(format_args!("{}{last}", count(cols))),
+            b'a' => self.command(format_args!("{}C", count(cols))),
+            b'e' => self.command(format_args!("{}B", count(rows))),
+            b'G' | b'`' => self.command(format_args!("{}G", count(cols))),
+            b'I' => self.push(&vec![b'\t'; usize::from(count(cols / 8 + 1))]),
+            b'Z' => self.mark(Mark::BackTab(count(cols / 8 + 1))),
+            b'H' | b'f' => self.move_to(csi.count(0), csi.count(1)),
+            b'd' => {
+                let row = self.tracked.absolute_row(csi.count(0), rows);
+                self.command(format_args!("{row}d"));
+            }
+            _ => {}
+        }
+    }
+
+    fn erase(&mut self, csi: &Csi) {
+        let what = csi.value(0);
+        let known = if csi.last == b'J' { 0..=3 } else { 0..=2 };
+        if known.contains(&what) && !(csi.private == b'?' && what == 3) {
+            self.command(format_args!("{what}{}", char::from(csi.last)));
+        }
+    }
+
+    fn scroll_region(&mut self, csi: &Csi) {
+        let top = csi.count(0);
+        let bottom = match csi.value(1) {
+            0 => self.size.rows,
+            row => row.min(self.size.rows),
+        };
+        if top >= bottom {
+            return;
+        }
+        self.tracked.set_region(top, bottom, self.size.rows);
+        self.command(format_args!("{top};{bottom}r"));
+        self.move_to(1, 1);
+    }
+
+    fn plain_csi(&mut self, csi: &Csi) {
+        match csi.last {
+            b'J' | b'K' => self.erase(csi),
+            b'm' => super::sgr::rewrite(csi, &mut self.out),
+            b'r' => self.scroll_region(csi),
+            b's' if csi.len() == 0 => self.save_cursor(),
+            b'u' if csi.len() == 0 => self.restore_cursor(),
+            b'h' | b'l' if csi.values().any(|v| v == 4) => self.tracked.insert = csi.last == b'h',
+            b'n' | b'c' | b't' => {
+                if let Some(query) = Query::of_plain(csi) {
+                    self.mark(Mark::Ask(query));
+                }
+            }
+            _ => self.cursor_moves(csi),
+        }
+    }
+
+    fn private_csi(&mut self, csi: &Csi) {
+        match csi.last {
+            b'h' | b'l' if csi.private == b'?' => {
+                for mode in csi.values() {
+                    super::modes::set(self, mode, csi.last == b'h');
+                }
+            }
+            b'J' | b'K' if csi.private == b'?' => self.erase(csi),
+            _ => {
+                if let Some(query) = Query::of_private(csi) {
+                    self.mark(Mark::Ask(query));
+                }
+            }
+        }
+    }
+}
+
+impl Sink for Filter {
+    fn ascii(&mut self, text: &[u8]) {
+        if self.sets.draws_lines() || self.tracked.insert {
+            for byte in text {
+                let c = if self.sets.draws_lines() { line(*byte) } else { char::from(*byte) };
+                self.push_char(c);
+            }
+        } else {
+            self.push(text);
+        }
+    }
+
+    fn character(&mut self, c: char) {
+        match c {
+            // The emulator would not move its cursor over U+FFFD, terminals do.
+            char::REPLACEMENT_CHARACTER => self.push_char('?'),
+            c if steers_text(c) => {}
+            c => self.push_char(c),
+        }
+    }
+
+    fn control(&mut self, byte: u8) {
+        match byte {
+            0x07 => {
+                self.push(b"\x07");
+                self.mark(Mark::Bell);
+            }
+            0x08 | 0x09 | 0x0a | 0x0d => self.push(&[byte]),
+            0x0b | 0x0c => self.push(b"\n"),
+            0x0e => self.sets.second = true,
+            0x0f => self.sets.second = false,
+            _ => {}
+        }
+    }
+
+    fn escape(&mut self, intermediates: &[u8], last: u8) {
+        match (intermediates, last) {
+            ([], b'7') => self.save_cursor(),
+            ([], b'8') => self.restore_cursor(),
+            ([], b'=' | b'>' | b'M') => self.push(&[0x1b, last]),
+            ([], b'D') => self.push(b"\n"),
+            ([], b'E') => self.push(b"\r\n"),
+            ([], b'Z') => self.mark(Mark::Ask(Query::Attributes)),
+            ([], b'c') => self.reset(),
+            ([b'('], set) => self.sets.first_lines = set == b'0',
+            ([b')'], set) => self.sets.second_lines = set == b'0',
+            _ => {}
+        }
+    }
+
+    fn csi(&mut self, between: &[u8], last: u8) {
+        let Some(csi) = Csi::parse(between, last) else {
+            return;
+        };
+        match (csi.private, csi.intermediate, last) {
+            (0, 0, _) => self.plain_csi(&csi),
+            (_, 0, _) => self.private_csi(&csi),
+            (0, b' ', b'q') if csi.value(0) <= 6 => self.command(format_args!("{} q", csi.value(0))),
+            (0, b'!', b'p') => self.soft_reset(),
+            (0 | b'?', b'$', b'p') => {
+                self.mark(Mark::Ask(Query::Mode { private: csi.private != 0, mode: csi.value(0) }))
+            }
+            _ => {}
+        }
+    }
+
+    fn string(&mut self, string: &ControlString<'_>) {
+        if let (Kind::Osc, [b'0' | b'2', b';', title @ ..]) = (string.kind, string.payload) {
+            self.mark(Mark::Title(title.to_vec()));
+        } else if let Some(query) = Query::of_string(string) {
+            self.mark(Mark::Ask(query));
+        }
+    }
+}
+
+/// Characters that reorder or hide the text around them.
+const fn steers_text(c: char) -> bool {
+    matches!(c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e00ff}')
+}
+
+/// The DEC line drawing set.
+const LINES: [char; 32] = [
+    ' ', '◆', '▒', '␉', '␌', '␍', '␊', '°', '±', '␤', '␋', '┘', '┐', '┌', '└', '┼', '⎺', '⎻', '─', '⎼', '⎽', '├', '┤',
+    '┴', '┬', '│', '≤', '≥', 'π', '≠', '£', '·',
+];
+
+fn line(byte: u8) -> char {
+    let drawn = byte.checked_sub(0x5f).and_then(|i| LINES.get(usize::from(i)));
+    drawn.copied().unwrap_or(char::from(byte))
+}

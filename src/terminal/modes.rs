@@ -1,0 +1,115 @@
+//! The modes of a terminal that a program may set.
+
+use super::filter::Filter;
+
+/// What is kept of modes that the emulator does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tracked {
+    /// The alternate screen is shown.
+    pub alternate: bool,
+    /// Focus changes are reported.
+    pub focus: bool,
+    /// Output is held back until it is whole.
+    pub synchronised: bool,
+    /// No wrapping at the last column.
+    pub no_wrap: bool,
+    /// Characters push those to the right of them.
+    pub insert: bool,
+    /// Of the main and of the alternate screen.
+    screens: [Own; 2],
+}
+
+/// What each screen has of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Own {
+    /// Top and bottom, counted from 1; `None`: all of it.
+    region: Option<(u16, u16)>,
+    origin: bool,
+    saved_origin: bool,
+}
+
+impl Tracked {
+    fn own(&self) -> Own {
+        let [main, alternate] = self.screens;
+        if self.alternate { alternate } else { main }
+    }
+
+    const fn own_mut(&mut self) -> &mut Own {
+        let [main, alternate] = &mut self.screens;
+        if self.alternate { alternate } else { main }
+    }
+
+    /// Top and bottom of the scroll region, counted from 1, where there is one.
+    pub fn region(&self) -> Option<(u16, u16)> {
+        self.own().region
+    }
+
+    /// Rows are counted from the region's top.
+    pub fn origin(&self) -> bool {
+        self.own().origin
+    }
+
+    pub fn set_region(&mut self, top: u16, bottom: u16, rows: u16) {
+        self.own_mut().region = ((top, bottom) != (1, rows)).then_some((top, bottom));
+    }
+
+    pub fn forget_regions(&mut self) {
+        for own in &mut self.screens {
+            own.region = None;
+        }
+    }
+
+    pub fn save(&mut self) {
+        self.own_mut().saved_origin = self.origin();
+    }
+
+    pub fn restore(&mut self) {
+        self.own_mut().origin = self.own().saved_origin;
+    }
+
+    /// A row as the program counts, as one that counts from the screen's top.
+    pub fn absolute_row(&self, row: u16, rows: u16) -> u16 {
+        match self.own() {
+            Own { origin: true, region: Some((top, bottom)), .. } => {
+                row.saturating_add(top - 1).clamp(top, bottom.max(top))
+            }
+            _ => row.clamp(1, rows),
+        }
+    }
+}
+
+/// Carries out `CSI ? mode h` or `l`. What is not listed here does not pass.
+pub(super) fn set(filter: &mut Filter, mode: u16, on: bool) {
+    let letter = if on { 'h' } else { 'l' };
+    match mode {
+        1 | 9 | 25 | 1000 | 1002 | 1003 | 1005 | 1006 | 2004 => {}
+        7 => filter.tracked.no_wrap = !on,
+        1004 => filter.tracked.focus = on,
+        2026 => filter.tracked.synchronised = on,
+        6 => {
+            filter.tracked.own_mut().origin = on;
+            filter.home();
+            return;
+        }
+        66 => return filter.push(if on { b"\x1b=" } else { b"\x1b>" }),
+        47 | 1047 | 1049 => return alternate(filter, on),
+        1048 if on => return filter.save_cursor(),
+        1048 => return filter.restore_cursor(),
+        _ => return,
+    }
+    filter.command(format_args!("?{mode}{letter}"));
+}
+
+fn alternate(filter: &mut Filter, on: bool) {
+    if on {
+        if !filter.tracked.alternate {
+            filter.tracked.save();
+        }
+        filter.tracked.alternate = true;
+        *filter.tracked.own_mut() = Own::default();
+    } else {
+        filter.tracked.alternate = false;
+        filter.tracked.restore();
+    }
+    filter.command(format_args!("?1049{}", if on { 'h' } else { 'l' }));
+}

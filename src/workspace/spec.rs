@@ -1,0 +1,127 @@
+//! From a template and what was prepared for it to what the engine is asked to make. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::bay::container::{ContainerSpec, NetworkSpec};
+use crate::bay::name::{ContainerName, Name};
+use crate::bay::template::{Hardening, ParentSpec, Template};
+
+use super::Prepared;
+
+/// What a worker's container is made from.
+pub struct WorkerArgs<'a> {
+    /// The bay.
+    pub bay: &'a Name,
+    /// The worker.
+    pub name: &'a Name,
+    /// Its template, with the user's overrides laid over it.
+    pub template: &'a Template,
+    /// What was prepared for it.
+    pub prepared: Prepared,
+    /// Its network: the parent's id or its ports are known only now.
+    pub network: NetworkSpec,
+    /// Its labels, complete.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What the parent's container is made from.
+pub struct ParentArgs<'a> {
+    /// The bay.
+    pub bay: &'a Name,
+    /// `[parent]`.
+    pub parent: &'a ParentSpec,
+    /// `[worker]`: the parent has its limits and walls.
+    pub worker: &'a Template,
+    /// What was prepared for it.
+    pub prepared: Prepared,
+    /// Its labels, complete.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A worker: its main process has a tty.
+#[must_use]
+pub fn worker_spec(args: WorkerArgs<'_>) -> ContainerSpec {
+    let WorkerArgs { bay, name, template, prepared, network, labels } = args;
+    ContainerSpec {
+        name: ContainerName::worker(bay, name),
+        image: template.image.clone(),
+        command: template.command.clone(),
+        user: prepared.user,
+        workdir: prepared.workdir,
+        env: prepared.env,
+        labels,
+        network,
+        mounts: prepared.mounts,
+        tty: true,
+        limits: template.limits.clone(),
+        hardening: template.hardening.clone(),
+        health: (!template.health.test.is_empty()).then(|| template.health.clone()),
+    }
+}
+
+/// The parent: a namespace of its own, its ports published, no tty. Without a command it sleeps.
+#[must_use]
+pub fn parent_spec(args: ParentArgs<'_>) -> ContainerSpec {
+    let ParentArgs { bay, parent, worker, prepared, labels } = args;
+    let holds = parent.command.is_empty();
+    let command = if holds { vec!["sleep".to_owned(), "infinity".to_owned()] } else { parent.command.clone() };
+    // `sleep` as process 1 would not hear SIGTERM, and every stop would wait for SIGKILL.
+    let hardening = Hardening { init: worker.hardening.init || holds, ..worker.hardening.clone() };
+    ContainerSpec {
+        name: ContainerName::parent(bay),
+        image: parent.image.clone(),
+        command,
+        user: prepared.user,
+        workdir: prepared.workdir,
+        env: prepared.env,
+        labels,
+        network: NetworkSpec::Bridge(parent.ports.iter().flat_map(|rule| rule.mappings().iter().copied()).collect()),
+        mounts: prepared.mounts,
+        tty: false,
+        limits: worker.limits.clone(),
+        hardening,
+        health: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn args<'a>(config: &'a Config, name: &'a Name) -> WorkerArgs<'a> {
+        let labels = [("podbay.bay".to_owned(), "podbay".to_owned())].into();
+        let prepared = Prepared { user: Some("7:7".to_owned()), ..Prepared::default() };
+        WorkerArgs { bay: &config.bay, name, template: &config.worker, prepared, network: NetworkSpec::None, labels }
+    }
+
+    #[test]
+    fn a_worker_has_a_tty_and_what_its_template_says() {
+        let config = Config::defaults().unwrap();
+        let name = "fox".parse().unwrap();
+        let spec = worker_spec(args(&config, &name));
+        assert_eq!((spec.name.as_str(), spec.tty, spec.user.as_deref()), ("podbay-fox", true, Some("7:7")));
+        assert_eq!((spec.limits, spec.hardening), (config.worker.limits.clone(), config.worker.hardening.clone()));
+        assert_eq!((spec.health, spec.labels.len()), (None, 1));
+        let mut probed = config.clone();
+        probed.worker.health.test = vec!["true".to_owned()];
+        assert_eq!(worker_spec(args(&probed, &name)).health, Some(probed.worker.health.clone()));
+    }
+
+    #[test]
+    fn a_parent_sleeps_unless_told_otherwise() {
+        let config = Config::defaults().unwrap();
+        let made = |parent: &ParentSpec, worker: &Template| {
+            let prepared = Prepared::default();
+            parent_spec(ParentArgs { bay: &config.bay, parent, worker, prepared, labels: BTreeMap::new() })
+        };
+        let mut worker = config.worker.clone();
+        worker.hardening.init = false;
+        let spec = made(&config.parent, &worker);
+        assert_eq!((spec.command.join(" ").as_str(), spec.hardening.init, spec.tty), ("sleep infinity", true, false));
+        assert!(matches!(spec.network, NetworkSpec::Bridge(ports) if ports.len() == 10));
+        let own = ParentSpec { command: vec!["nginx".to_owned()], ..config.parent.clone() };
+        let spec = made(&own, &worker);
+        assert_eq!((spec.command.join(" ").as_str(), spec.hardening.init), ("nginx", false));
+    }
+}

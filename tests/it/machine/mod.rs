@@ -1,0 +1,495 @@
+//! The machine and its rules: tables first, then random sequences.
+
+mod random;
+mod world;
+
+use podbay::api::types::{DownRequest, LinkState, SpawnRequest, State, Verb};
+use podbay::bay::container::Status;
+use podbay::bay::template::{NetworkMode, Overrides};
+use podbay::engine::EngineError;
+use podbay::supervisor::event::{Command, Event, Reply};
+use world::{World, late};
+
+fn bay(workers: &[&str]) -> World {
+    let mut world = World::new("");
+    world.settle();
+    for worker in workers {
+        let id = world.spawn(worker);
+        world.settle();
+        assert!(matches!(world.answers[&id], Reply::Spawned(_)), "{:?}", world.answers[&id]);
+    }
+    world
+}
+
+fn refused(world: &World, id: u64) -> (String, String) {
+    match &world.answers.get(&id) {
+        Some(Reply::Refused(error)) => (error.code.clone(), error.message.clone()),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn done(world: &World, id: u64) -> String {
+    match &world.answers.get(&id) {
+        Some(Reply::Done(done)) => done.text.clone(),
+        other => panic!("not done: {other:?}"),
+    }
+}
+
+#[test]
+fn a_spawn_brings_the_parent_up_first() {
+    let world = bay(&["fox"]);
+    let steps: Vec<String> = world.steps.iter().map(|(name, step)| format!("{name} {step}")).collect();
+    assert_eq!(steps, ["parent create", "parent start", "fox create", "fox start"]);
+    assert_eq!(world.row("fox").state, State::Running);
+    assert_eq!(world.row("fox").reason, None);
+    assert_eq!(world.row("fox").network, "shared");
+    assert_eq!(world.row("parent").network, "own");
+}
+
+#[test]
+fn spawning_without_a_name_finds_the_lowest_free_one() {
+    let mut world = bay(&["worker-1"]);
+    let id = world.spawn_with(SpawnRequest::default());
+    world.settle();
+    let Reply::Spawned(reply) = &world.answers[&id] else { panic!() };
+    assert_eq!(reply.name, "worker-2");
+}
+
+#[test]
+fn a_name_is_taken_once() {
+    let mut world = bay(&["fox"]);
+    let id = world.spawn("fox");
+    world.settle();
+    assert_eq!(refused(&world, id).0, "name-taken");
+    let id = world.spawn("parent");
+    world.settle();
+    assert_eq!(refused(&world, id).0, "invalid");
+}
+
+#[test]
+fn workers_of_other_networks_need_no_parent() {
+    let mut world = World::new("");
+    world.settle();
+    let overrides = Overrides { network: Some(NetworkMode::None), ..Overrides::default() };
+    let id = world.spawn_with(SpawnRequest { name: Some("fox".to_owned()), overrides, ..SpawnRequest::default() });
+    world.settle();
+    assert!(matches!(world.answers[&id], Reply::Spawned(_)));
+    assert_eq!(world.containers.len(), 1);
+}
+
+#[test]
+fn n02_a_lost_parent_cuts_its_workers_off_and_nobody_is_started_against_it() {
+    let mut world = bay(&["fox", "owl"]);
+    let parent = world.id("parent");
+    world.end(&parent, 137).unwrap();
+    world.hint();
+    for name in ["fox", "owl"] {
+        assert_eq!(world.row(name).state, State::CutOff);
+        assert!(world.row(name).reason.unwrap().starts_with("the parent is stopped (exit code 137)"));
+    }
+    assert_eq!(world.row("parent").state, State::Exited);
+    let steps = world.steps.len();
+    world.pass(120);
+    assert_eq!(world.steps.len(), steps, "nothing is done unasked");
+    let id = world.act("fox", Verb::Restart);
+    world.settle();
+    assert_eq!(refused(&world, id).0, "refused");
+    assert!(world.named("fox").unwrap().status.is_running(), "it must not be stopped for nothing");
+}
+
+#[test]
+fn a_restart_of_the_parent_repairs_all() {
+    let mut world = bay(&["fox", "owl"]);
+    let parent = world.id("parent");
+    world.end(&parent, 137).unwrap();
+    world.hint();
+    let id = world.act("parent", Verb::Restart);
+    world.settle();
+    assert_eq!(done(&world, id), "the parent runs; repaired 2 workers");
+    assert_eq!(world.row("fox").state, State::Running);
+    assert_eq!(world.row("owl").state, State::Running);
+    assert_eq!(world.count("create"), 3, "nothing is made anew");
+}
+
+#[test]
+fn a_parent_that_restarted_behind_our_back_is_not_restarted_again() {
+    let mut world = bay(&["fox"]);
+    let parent = world.id("parent");
+    world.end(&parent, 0).unwrap();
+    world.start(&parent).unwrap();
+    world.hint();
+    assert_eq!(world.row("fox").state, State::CutOff);
+    let since = world.named("parent").unwrap().status.since();
+    let id = world.act("parent", Verb::Restart);
+    world.settle();
+    assert_eq!(done(&world, id), "the parent runs; repaired 1 worker");
+    assert_eq!(world.named("parent").unwrap().status.since(), since);
+    assert_eq!(world.row("fox").state, State::Running);
+}
+
+#[test]
+fn n03_workers_of_a_removed_parent_are_made_anew_under_their_names() {
+    let mut world = bay(&["fox", "owl"]);
+    let (parent, fox) = (world.id("parent"), world.id("fox"));
+    world.containers.remove(&parent);
+    world.hint();
+    assert!(world.row("fox").reason.unwrap().starts_with("the parent is gone"));
+    let id = world.act("parent", Verb::Restart);
+    world.settle();
+    assert_eq!(done(&world, id), "the parent runs; repaired 2 workers");
+    assert_ne!(world.id("fox"), fox);
+    assert_eq!(world.row("fox").state, State::Running);
+    assert_eq!(world.containers.len(), 3, "the old ones are gone");
+}
+
+#[test]
+fn a_healthy_parent_really_restarts_and_its_workers_with_it() {
+    let mut world = bay(&["fox"]);
+    let since = world.named("parent").unwrap().status.since();
+    let id = world.act("parent", Verb::Restart);
+    world.settle();
+    assert_eq!(done(&world, id), "the parent runs; repaired 1 worker");
+    assert_ne!(world.named("parent").unwrap().status.since(), since);
+    assert_eq!(world.row("fox").state, State::Running);
+}
+
+#[test]
+fn with_repair_auto_the_bay_heals_itself() {
+    let mut world = World::new("[parent]\nrepair = \"auto\"\n");
+    world.settle();
+    world.spawn("fox");
+    world.settle();
+    let parent = world.id("parent");
+    world.containers.remove(&parent);
+    world.hint();
+    world.pass(5);
+    assert_eq!(world.row("fox").state, State::Running);
+    assert_eq!(world.row("parent").state, State::Running);
+}
+
+#[test]
+fn n02_a_parent_in_a_crash_loop_is_tried_ever_more_slowly() {
+    let mut world = World::new("[parent]\nrepair = \"auto\"\n");
+    world.settle();
+    world.spawn("fox");
+    world.settle();
+    let before = world.count("start");
+    for _ in 0..300 {
+        let parent = world.id("parent");
+        world.end(&parent, 1).unwrap();
+        world.hint();
+        world.pass(1);
+    }
+    let starts = world.count("start") - before;
+    assert!((3..=20).contains(&starts), "{starts} starts in five minutes");
+}
+
+#[test]
+fn n04_a_paused_parent_is_shown_and_left_alone() {
+    let mut world = bay(&["fox"]);
+    if let Status::Running { paused, .. } = &mut world.named("parent").unwrap().status {
+        *paused = true;
+    }
+    let steps = world.steps.len();
+    world.hint();
+    world.pass(30);
+    assert!(world.row("parent").reason.unwrap().starts_with("paused"));
+    assert_eq!(world.row("fox").state, State::Running);
+    assert_eq!(world.steps.len(), steps);
+}
+
+#[test]
+fn n06_a_worker_restarted_by_hand_while_the_parent_was_down_comes_back_by_start() {
+    let mut world = bay(&["fox"]);
+    let (parent, fox) = (world.id("parent"), world.id("fox"));
+    world.end(&parent, 137).unwrap();
+    world.end(&fox, 137).unwrap();
+    assert!(world.start(&fox).is_err());
+    world.hint();
+    assert!(world.row("fox").reason.unwrap().contains("cannot join network"));
+    let id = world.act("parent", Verb::Restart);
+    world.settle();
+    done(&world, id);
+    let id = world.act("fox", Verb::Start);
+    world.settle();
+    done(&world, id);
+    assert_eq!(world.row("fox").state, State::Running);
+}
+
+#[test]
+fn n07_after_a_reboot_the_parent_comes_first_and_what_the_user_stopped_stays() {
+    let mut world = bay(&["fox", "owl", "elk"]);
+    world.act("elk", Verb::Stop);
+    world.settle();
+    world.pass(15);
+    world.steps.clear();
+    world.reboot();
+    world.pass(3);
+    assert_eq!(world.steps.first().map(|(name, step)| (name.as_str(), *step)), Some(("parent", "start")));
+    for name in ["parent", "fox", "owl"] {
+        assert_eq!(world.row(name).state, State::Running, "{name}");
+    }
+    assert_eq!(world.row("elk").reason.unwrap(), "stopped by request");
+}
+
+#[test]
+fn d07_what_went_down_with_the_engine_is_started_again() {
+    let mut world = bay(&["fox"]);
+    world.pass(12);
+    world.away = true;
+    world.pass(12);
+    assert_eq!(world.view().status.engine.state, LinkState::Away);
+    assert_eq!(world.row("fox").state, State::Unknown);
+    world.end_all(137);
+    world.away = false;
+    world.pass(40);
+    assert_eq!(world.row("fox").state, State::Running);
+    assert_eq!(world.row("parent").state, State::Running);
+}
+
+#[test]
+fn d01_an_engine_that_is_away_is_a_state_with_a_reason_and_a_time() {
+    let mut world = World::new("");
+    world.away = true;
+    world.settle();
+    let engine = world.view().status.engine;
+    assert_eq!(engine.state, LinkState::Away);
+    assert_eq!(engine.reason.as_deref(), Some("memory can't be reached: nobody is there"));
+    assert!(engine.next_try_at.is_some());
+    let id = world.spawn("fox");
+    world.settle();
+    assert_eq!(refused(&world, id).0, "engine-away");
+    world.away = false;
+    world.pass(2);
+    assert_eq!(world.view().status.engine.state, LinkState::Up);
+}
+
+#[test]
+fn d06_three_unanswered_pings_are_an_absence() {
+    let mut world = bay(&["fox"]);
+    for _ in 0..3 {
+        assert_eq!(world.view().status.engine.state, LinkState::Up);
+        world.event(Event::Pinged(Err(late("ping"))));
+        world.effects.clear();
+    }
+    assert_eq!(world.view().status.engine.state, LinkState::Away);
+}
+
+#[test]
+fn k03_a_lost_answer_is_looked_up_and_never_done_twice() {
+    let mut world = bay(&[]);
+    for what in ["create", "start"] {
+        world.failures.push_back((what, late(what)));
+    }
+    let id = world.spawn("fox");
+    world.pass(30);
+    assert!(matches!(world.answers[&id], Reply::Spawned(_)), "{:?}", world.answers[&id]);
+    assert_eq!(world.containers.len(), 2);
+    assert_eq!(world.row("fox").state, State::Running);
+}
+
+#[test]
+fn a_spawn_that_fails_leaves_nothing() {
+    let mut world = bay(&[]);
+    world.act("parent", Verb::Restart);
+    world.settle();
+    let port = EngineError::PortTaken { port: "8080".to_owned(), holder: Some("nginx (pid 7)".to_owned()) };
+    world.failures.push_back(("start", port));
+    let id = world.spawn("fox");
+    world.settle();
+    assert_eq!(refused(&world, id), ("port-taken".to_owned(), "port 8080 is taken by nginx (pid 7)".to_owned()));
+    assert!(world.named("fox").is_none());
+    assert!(world.view().containers.iter().all(|row| row.name != "fox"));
+}
+
+#[test]
+fn a_refresh_that_fails_gives_the_old_worker_back() {
+    let mut world = bay(&["fox"]);
+    let old = world.id("fox");
+    world.failures.push_back(("create", EngineError::NoImage("gone:latest".to_owned())));
+    let id = world.act("fox", Verb::Refresh);
+    world.settle();
+    assert_eq!(refused(&world, id).0, "invalid");
+    assert_eq!(world.id("fox"), old);
+    assert_eq!(world.named("fox").unwrap().name, "podbay-fox");
+    assert_eq!(world.row("fox").state, State::Running);
+    assert!(world.row("fox").reason.unwrap().contains("gone:latest"), "the failure is still to be seen");
+}
+
+#[test]
+fn a_refresh_makes_the_same_worker_again() {
+    let mut world = bay(&[]);
+    let overrides = Overrides { pids: Some(77), ..Overrides::default() };
+    world.spawn_with(SpawnRequest { name: Some("fox".to_owned()), overrides, ..SpawnRequest::default() });
+    world.settle();
+    let (old, request) = (world.id("fox"), world.named("fox").unwrap().label("podbay.request").to_owned());
+    let id = world.act("fox", Verb::Refresh);
+    world.settle();
+    done(&world, id);
+    assert_ne!(world.id("fox"), old);
+    assert_eq!(world.named("fox").unwrap().label("podbay.request"), request);
+    assert_eq!(world.containers.len(), 2);
+}
+
+#[test]
+fn s10_a_container_with_all_our_labels_is_never_touched() {
+    let mut world = bay(&["fox"]);
+    let mut copy = world.named("fox").unwrap().clone();
+    copy.id = podbay::bay::container::ContainerId::new("f".repeat(64));
+    copy.name = "podbay-owl".to_owned();
+    world.containers.insert(copy.id.clone(), copy.clone());
+    world.hint();
+    assert!(world.view().containers.iter().all(|row| row.name != "owl"));
+    for verb in [Verb::Stop, Verb::Restart, Verb::Remove, Verb::Refresh] {
+        let id = world.act("owl", verb);
+        world.settle();
+        assert_eq!(refused(&world, id).0, "not-found");
+    }
+    let id = world.spawn("owl");
+    world.settle();
+    assert_eq!(refused(&world, id).0, "name-taken");
+    let id = world.command(Command::Down(DownRequest { workers: true, supervisor_only: false }));
+    world.settle();
+    done(&world, id);
+    assert_eq!(world.containers.get(&copy.id), Some(&copy));
+}
+
+#[test]
+fn k05_a_worker_removed_by_hand_is_gone_and_its_name_is_free() {
+    let mut world = bay(&["fox"]);
+    let fox = world.id("fox");
+    world.containers.remove(&fox);
+    world.hint();
+    assert!(world.view().containers.iter().all(|row| row.name != "fox"));
+    let id = world.spawn("fox");
+    world.settle();
+    assert!(matches!(world.answers[&id], Reply::Spawned(_)));
+}
+
+#[test]
+fn p02_a_list_that_fails_changes_nothing() {
+    let mut world = bay(&["fox"]);
+    let error = EngineError::Failed { what: "list".to_owned(), message: "500".to_owned() };
+    world.event(Event::Hinted(None));
+    let Some(podbay::supervisor::event::Effect::Look(look)) = world.effects.pop_front() else { panic!() };
+    world.event(Event::Looked { look, seen: Err(error), namespaces: std::collections::BTreeMap::new() });
+    assert_eq!(world.row("fox").state, State::Running);
+    let steps = world.steps.len();
+    world.pass(15);
+    assert_eq!(world.steps.len(), steps);
+}
+
+#[test]
+fn down_keeps_workers_unless_told_and_says_so() {
+    let mut world = bay(&["fox"]);
+    let id = world.command(Command::Down(DownRequest::default()));
+    world.settle();
+    let Reply::Done(answer) = &world.answers[&id] else { panic!() };
+    assert_eq!(answer.notes, ["1 worker keeps running without the parent's network; `podbay up` brings it back"]);
+    assert!(world.exited);
+    assert!(world.named("fox").unwrap().status.is_running());
+    world.exited = false;
+    world.crash();
+    let id = world.command(Command::Up);
+    world.settle();
+    assert_eq!(done(&world, id), "the parent runs; repaired 1 worker");
+}
+
+#[test]
+fn up_is_idempotent() {
+    let mut world = bay(&["fox"]);
+    let steps = world.steps.len();
+    let id = world.command(Command::Up);
+    world.settle();
+    assert_eq!(done(&world, id), "the parent runs");
+    assert_eq!(world.steps.len(), steps);
+}
+
+#[test]
+fn a_passing_worker_is_removed_once_it_ends() {
+    let mut world = bay(&[]);
+    let overrides = Overrides { rm: true, ..Overrides::default() };
+    world.spawn_with(SpawnRequest { name: Some("fox".to_owned()), overrides, ..SpawnRequest::default() });
+    world.settle();
+    let fox = world.id("fox");
+    world.end(&fox, 0).unwrap();
+    world.hint();
+    assert!(world.named("fox").is_none());
+}
+
+#[test]
+fn x06_exit_codes_are_said_exactly() {
+    let mut world = bay(&["fox"]);
+    for code in 0..=255 {
+        let fox = world.id("fox");
+        world.start(&fox).unwrap();
+        world.end(&fox, code).unwrap();
+        world.hint();
+        let reason = world.row("fox").reason.unwrap();
+        assert!(reason.starts_with(&format!("exited with code {code}")), "{reason}");
+    }
+}
+
+#[test]
+fn x12_running_out_of_memory_is_said() {
+    let mut world = bay(&["fox"]);
+    let fox = world.id("fox");
+    let hint = podbay::engine::Hint { id: fox.clone(), action: "oom".to_owned() };
+    world.event(Event::Hinted(Some(hint)));
+    world.settle();
+    assert!(world.row("fox").reason.unwrap().contains("a process in it was killed"));
+    assert_eq!(world.row("fox").state, State::Running);
+    world.named("fox").unwrap().status = Status::Exited { code: 137, oom: true, at: None, error: String::new() };
+    world.hint();
+    assert_eq!(world.row("fox").reason.unwrap(), "killed by the kernel: it ran out of memory");
+}
+
+#[test]
+fn why_has_one_answer_for_everything() {
+    let mut world = bay(&["fox"]);
+    let parent = world.id("parent");
+    world.end(&parent, 137).unwrap();
+    world.hint();
+    let id = world.command(Command::Why("fox".to_owned()));
+    world.settle();
+    let Reply::Why(why) = &world.answers[&id] else { panic!() };
+    assert_eq!(why.wanted, "running");
+    assert!(why.observed.starts_with("cut-off"));
+    assert!(why.hint.as_ref().unwrap().contains("podbay restart parent"));
+    assert!(!why.history.is_empty());
+    let id = world.command(Command::Why("foxx".to_owned()));
+    world.settle();
+    assert_eq!(
+        refused(&world, id),
+        ("not-found".to_owned(), "no such name: \"foxx\"; did you mean \"fox\"?".to_owned())
+    );
+}
+
+#[test]
+fn k15_a_clock_that_jumps_moves_nothing() {
+    let mut world = bay(&["fox"]);
+    let steps = world.steps.len();
+    for jump in [-86_400, 86_400, -1, 1] {
+        let now = podbay::supervisor::event::Now {
+            mono: world.mono,
+            wall: world::wall(world.mono) + jiff::SignedDuration::from_secs(jump),
+        };
+        let effects = world.machine.handle(Event::Tick(Default::default()), now);
+        world.effects.extend(effects);
+        world.settle();
+    }
+    assert_eq!(world.steps.len(), steps);
+}
+
+#[test]
+fn a_worker_whose_parent_fails_says_why_the_parent_failed() {
+    let mut world = bay(&[]);
+    let error = EngineError::Refused { what: "start".to_owned(), message: "no init".to_owned() };
+    world.failures.push_back(("start", error));
+    let id = world.spawn("fox");
+    world.settle();
+    let (code, message) = refused(&world, id);
+    assert_eq!(code, "refused");
+    assert_eq!(message, "the parent could not be brought up: starting it failed: start: no init");
+    assert!(world.containers.is_empty());
+}

@@ -1,0 +1,384 @@
+//! A world for the machine: an engine in memory that does what effects say, can be late, can fail, can lose answers,
+//! and on which anybody may do anything behind the supervisor's back.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use podbay::api::types::{Disk, Snapshot, SpawnRequest, Verb};
+use podbay::bay::container::{ContainerId, Observed, ObservedNetwork, Role, Status, label};
+use podbay::bay::owner::OwnerKey;
+use podbay::config::Config;
+use podbay::engine::{EngineError, Identity};
+use podbay::supervisor::event::{Command, CommandId, Effect, Event, Now, Reply, StepError, StepNotes, Stepped};
+use podbay::supervisor::goal::{CreateNetwork, Make, Step, What};
+use podbay::supervisor::guard::Namespaces;
+use podbay::supervisor::machine::{Birth, Machine};
+use podbay::supervisor::store::Stored;
+
+pub struct World {
+    pub machine: Machine,
+    pub containers: BTreeMap<ContainerId, Observed>,
+    pub answers: BTreeMap<u64, Reply>,
+    pub effects: VecDeque<Effect>,
+    /// What is on the disk.
+    pub disk: Stored,
+    pub config: Arc<Config>,
+    pub mono: Duration,
+    pub exited: bool,
+    /// Every step that was carried out, in order.
+    pub steps: Vec<(String, &'static str)>,
+    /// The next steps of this kind fail so.
+    pub failures: VecDeque<(&'static str, EngineError)>,
+    /// The engine answers nothing.
+    pub away: bool,
+    next_id: u64,
+    next_command: u64,
+    boot: u32,
+}
+
+fn key() -> OwnerKey {
+    OwnerKey::new([7; 32])
+}
+
+pub fn wall(mono: Duration) -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap() + mono
+}
+
+impl World {
+    pub fn new(toml: &str) -> Self {
+        let config = Arc::new(Config::parse("podbay.toml", toml).unwrap());
+        let (machine, effects) = born(&config, Stored::default(), 0, Duration::ZERO);
+        Self {
+            machine,
+            containers: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            effects: effects.into(),
+            disk: Stored::default(),
+            config,
+            mono: Duration::ZERO,
+            exited: false,
+            steps: Vec::new(),
+            failures: VecDeque::new(),
+            away: false,
+            next_id: 0,
+            next_command: 0,
+            boot: 0,
+        }
+    }
+
+    pub fn now(&self) -> Now {
+        Now { mono: self.mono, wall: wall(self.mono) }
+    }
+
+    pub fn event(&mut self, event: Event) {
+        let effects = self.machine.handle(event, self.now());
+        self.effects.extend(effects);
+    }
+
+    /// The supervisor is killed and another one starts from what is on the disk.
+    pub fn crash(&mut self) {
+        self.effects.clear();
+        let (machine, effects) = born(&self.config, self.disk.clone(), self.boot, self.mono);
+        self.machine = machine;
+        self.effects = effects.into();
+    }
+
+    /// The machine under everything was restarted: all containers ended, by the order of nobody.
+    pub fn reboot(&mut self) {
+        self.boot += 1;
+        self.end_all(137);
+        self.crash();
+    }
+
+    pub fn end_all(&mut self, code: i64) {
+        let at = wall(self.mono);
+        for container in self.containers.values_mut().filter(|container| container.status.is_running()) {
+            container.status = Status::Exited { code, oom: false, at: Some(at), error: String::new() };
+        }
+    }
+
+    pub fn command(&mut self, command: Command) -> u64 {
+        self.next_command += 1;
+        let id = self.next_command;
+        self.event(Event::Command(CommandId(id), command));
+        id
+    }
+
+    pub fn spawn(&mut self, name: &str) -> u64 {
+        self.spawn_with(SpawnRequest { name: Some(name.to_owned()), ..SpawnRequest::default() })
+    }
+
+    pub fn spawn_with(&mut self, request: SpawnRequest) -> u64 {
+        self.command(Command::Spawn(Box::new(request)))
+    }
+
+    pub fn act(&mut self, target: &str, verb: Verb) -> u64 {
+        self.command(Command::Act { target: target.to_owned(), verb })
+    }
+
+    /// Carries out one effect; `false`: there was none.
+    pub fn perform_one(&mut self) -> bool {
+        let Some(effect) = self.effects.pop_front() else { return false };
+        match effect {
+            Effect::Save(stored) => self.disk = *stored,
+            Effect::Connect => {
+                let answer = if self.away { Err(away()) } else { Ok(identity()) };
+                self.event(Event::Connected { endpoint: Some("memory".to_owned()), answer });
+            }
+            Effect::Look(look) => {
+                let seen = if self.away { Err(away()) } else { Ok(self.containers.values().cloned().collect()) };
+                self.event(Event::Looked { look, seen, namespaces: Namespaces::new() });
+            }
+            Effect::Ping => self.event(Event::Pinged(if self.away { Err(away()) } else { Ok(()) })),
+            Effect::Step(target, step) => self.step(target, step),
+            Effect::Reply(id, reply) => {
+                assert!(self.answers.insert(id.0, reply).is_none(), "command {} was answered twice", id.0);
+            }
+            Effect::Exit => self.exited = true,
+            Effect::Disconnect
+            | Effect::OpenSession { .. }
+            | Effect::EndSessions { .. }
+            | Effect::ForgetSessions(_)
+            | Effect::ForgetWorker(_) => {}
+        }
+        true
+    }
+
+    /// Until nothing is left to do at this moment.
+    pub fn settle(&mut self) {
+        for _ in 0..10_000 {
+            if !self.perform_one() {
+                return;
+            }
+        }
+        panic!("the machine does not come to rest: {:?}", self.effects);
+    }
+
+    /// Time passes, a second at a time.
+    pub fn pass(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.settle();
+            self.mono += Duration::from_secs(1);
+            self.event(Event::Tick(Disk::default()));
+        }
+        self.settle();
+    }
+
+    /// Something happens in the engine, and it says so.
+    pub fn hint(&mut self) {
+        self.event(Event::Hinted(None));
+        self.settle();
+    }
+
+    pub fn view(&self) -> Snapshot {
+        self.machine.snapshot(self.now())
+    }
+
+    pub fn named(&mut self, name: &str) -> Option<&mut Observed> {
+        let name = format!("podbay-{name}");
+        self.containers.values_mut().find(|container| container.name == name)
+    }
+
+    pub fn row(&self, name: &str) -> podbay::api::types::ContainerRow {
+        let view = self.view();
+        let found = view.containers.iter().find(|row| row.name == name).cloned();
+        found.unwrap_or_else(|| panic!("no row {name} in {:#?}", view.containers))
+    }
+
+    pub fn count(&self, what: &str) -> usize {
+        self.steps.iter().filter(|(_, step)| *step == what).count()
+    }
+
+    fn step(&mut self, target: String, step: Step) {
+        let what = word(&step);
+        let failure = match self.failures.front() {
+            Some((kind, _)) if *kind == what => self.failures.pop_front().map(|(_, error)| error),
+            _ => None,
+        };
+        if self.away {
+            return self.stepped(target, step, Err(away()), false);
+        }
+        match failure {
+            // An answer that was lost: the engine has done it all the same.
+            Some(error @ EngineError::Deadline { .. }) => {
+                drop(self.carry_out(&target, &step));
+                self.stepped(target, step, Err(error), false);
+            }
+            Some(error) => self.stepped(target, step, Err(error), true),
+            None => {
+                let result = self.carry_out(&target, &step);
+                self.steps.push((target.clone(), what));
+                self.stepped(target, step, result, true);
+            }
+        }
+    }
+
+    fn stepped(&mut self, target: String, step: Step, result: Result<StepNotes, EngineError>, certain: bool) {
+        let id = match (&step, &result) {
+            (Step::Create(..), Ok(notes)) => notes.made.as_ref().map(|(_, id)| id.clone()),
+            (Step::Create(..), Err(_)) => None,
+            (Step::Start(id) | Step::Stop(id) | Step::Restart(id) | Step::Remove(id) | Step::Rename(id, _), _) => {
+                Some(id.clone())
+            }
+        };
+        let seen = id.filter(|_| certain).and_then(|id| self.containers.get(&id).cloned());
+        let certain = certain && !(matches!(step, Step::Create(..)) && result.is_err());
+        let result = result.map_err(StepError::from);
+        self.event(Event::Stepped(Box::new(Stepped { target, step, result, seen, certain })));
+    }
+
+    fn carry_out(&mut self, target: &str, step: &Step) -> Result<StepNotes, EngineError> {
+        match step {
+            Step::Create(make, network) => self.create(target, make, network),
+            Step::Start(id) => self.start(id),
+            Step::Stop(id) => self.end(id, 143),
+            Step::Restart(id) => self.end(id, 143).and_then(|_| self.start(id)),
+            Step::Remove(id) => {
+                self.containers.remove(id);
+                Ok(StepNotes::default())
+            }
+            Step::Rename(id, name) => {
+                if self.containers.values().any(|other| other.name == *name && other.id != *id) {
+                    return Err(EngineError::NameTaken(name.clone()));
+                }
+                let container = self.containers.get_mut(id).ok_or_else(|| not_found("renaming"))?;
+                container.name.clone_from(name);
+                Ok(StepNotes::default())
+            }
+        }
+    }
+
+    fn create(&mut self, target: &str, make: &Make, network: &CreateNetwork) -> Result<StepNotes, EngineError> {
+        let name = format!("podbay-{target}");
+        if self.containers.values().any(|other| other.name == name) {
+            return Err(EngineError::NameTaken(name));
+        }
+        self.next_id += 1;
+        let id = ContainerId::new(format!("{:064x}", self.next_id));
+        let (role, template, request) = match &make.what {
+            What::Parent => (Role::Parent, String::new(), String::new()),
+            What::Worker { template, overrides, .. } => {
+                (Role::Worker, template.to_string(), serde_json::to_string(overrides).unwrap())
+            }
+        };
+        let labels = [
+            (label::BAY, "podbay".to_owned()),
+            (label::ROLE, role.as_str().to_owned()),
+            (label::TEMPLATE, template),
+            (label::REQUEST, request),
+            (label::OWNER, key().sign(&self.config.bay, role, &make.nonce)),
+        ];
+        let container = Observed {
+            id: id.clone(),
+            name,
+            image: "host".to_owned(),
+            labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            status: Status::Created { error: String::new() },
+            created_at: wall(self.mono),
+            network: match network {
+                CreateNetwork::Join(parent) => ObservedNetwork::Of(parent.clone()),
+                CreateNetwork::Own => ObservedNetwork::Own,
+            },
+            ports: vec![],
+            health: None,
+            failed_probes: 0,
+            tty: role == Role::Worker,
+        };
+        self.containers.insert(id.clone(), container);
+        Ok(StepNotes { notes: vec![], made: Some((make.nonce.clone(), id)) })
+    }
+
+    /// As Docker does it: a worker whose parent does not run ends for good.
+    pub fn start(&mut self, id: &ContainerId) -> Result<StepNotes, EngineError> {
+        let container = self.containers.get(id).ok_or_else(|| not_found("starting"))?;
+        if container.status.is_running() {
+            return Ok(StepNotes::default());
+        }
+        if let ObservedNetwork::Of(parent) = &container.network
+            && !self.containers.get(parent).is_some_and(|parent| parent.status.is_running())
+        {
+            let at = Some(wall(self.mono));
+            let error = "cannot join network of a non running container".to_owned();
+            let status = Status::Exited { code: 128, oom: false, at, error: error.clone() };
+            self.containers.get_mut(id).unwrap().status = status;
+            return Err(EngineError::Conflict { what: "starting".to_owned(), message: error });
+        }
+        // Starts have times of their own, as on a real engine.
+        self.mono += Duration::from_millis(1);
+        let since = wall(self.mono);
+        self.containers.get_mut(id).unwrap().status = Status::Running { pid: 0, since, paused: false };
+        Ok(StepNotes::default())
+    }
+
+    pub fn end(&mut self, id: &ContainerId, code: i64) -> Result<StepNotes, EngineError> {
+        let at = Some(wall(self.mono));
+        let container = self.containers.get_mut(id).ok_or_else(|| not_found("stopping"))?;
+        if container.status.is_running() {
+            container.status = Status::Exited { code, oom: false, at, error: String::new() };
+        }
+        Ok(StepNotes::default())
+    }
+
+    pub fn id(&mut self, name: &str) -> ContainerId {
+        self.named(name).map(|container| container.id.clone()).unwrap_or_else(|| panic!("no container {name}"))
+    }
+
+    /// At most one container a name, and every one under a name that stands for itself.
+    pub fn assert_no_doubles(&self) {
+        let mut running: BTreeMap<String, usize> = BTreeMap::new();
+        for container in self.containers.values().filter(|container| container.status.is_running()) {
+            let name = container.name.trim_end_matches(".old").to_owned();
+            *running.entry(name).or_default() += 1;
+        }
+        assert!(running.values().all(|count| *count == 1), "two run under one name: {running:?}");
+    }
+}
+
+fn born(config: &Arc<Config>, stored: Stored, boot: u32, mono: Duration) -> (Machine, Vec<Effect>) {
+    let birth = Birth {
+        config: config.clone(),
+        key: key(),
+        stored,
+        boot: format!("boot-{boot}"),
+        pid: 4711,
+        troubles: vec![],
+    };
+    Machine::new(birth, Now { mono, wall: wall(mono) })
+}
+
+pub fn away() -> EngineError {
+    EngineError::Away { endpoint: "memory".to_owned(), why: "nobody is there".to_owned() }
+}
+
+pub fn late(what: &str) -> EngineError {
+    EngineError::Deadline { what: what.to_owned(), deadline: Duration::from_secs(30) }
+}
+
+fn not_found(what: &str) -> EngineError {
+    EngineError::NotFound { what: what.to_owned(), message: "no such container".to_owned() }
+}
+
+fn identity() -> Identity {
+    Identity {
+        kind: "memory",
+        version: "1".to_owned(),
+        api: "1".to_owned(),
+        limits: vec![],
+        local: false,
+        cpus: 2,
+        memory: 24 << 30,
+    }
+}
+
+pub fn word(step: &Step) -> &'static str {
+    match step {
+        Step::Create(..) => "create",
+        Step::Start(_) => "start",
+        Step::Stop(_) => "stop",
+        Step::Restart(_) => "restart",
+        Step::Remove(_) => "remove",
+        Step::Rename(..) => "rename",
+    }
+}
