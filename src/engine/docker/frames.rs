@@ -36,6 +36,13 @@ pub enum FrameError {
 
 const HEAD: usize = 8;
 
+impl Frames {
+    /// Whether no frame is open.
+    pub const fn is_between(&self) -> bool {
+        self.open.is_none()
+    }
+}
+
 impl Decoder for Frames {
     type Item = Part;
     type Error = FrameError;

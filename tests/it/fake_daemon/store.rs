@@ -392,14 +392,15 @@ impl Process {
         self.attached.retain(|to| to.send((stderr, Bytes::copy_from_slice(bytes))).is_ok());
         let side = usize::from(stderr);
         self.partial[side].extend_from_slice(bytes);
+        let whole = std::mem::take(&mut self.partial[side]);
+        let mut rest = &whole[..];
         loop {
-            let partial = &mut self.partial[side];
-            let end = partial.iter().take(16 * 1024).position(|byte| *byte == b'\n').map(|at| at + 1);
-            let Some(end) = end.or_else(|| (partial.len() >= 16 * 1024).then_some(16 * 1024)) else { break };
-            let rest = partial.split_off(end);
-            let line = std::mem::replace(partial, rest);
-            self.note(now, stderr, line);
+            let end = rest.iter().take(16 * 1024).position(|byte| *byte == b'\n').map(|at| at + 1);
+            let Some(end) = end.or_else(|| (rest.len() >= 16 * 1024).then_some(16 * 1024)) else { break };
+            self.note(now, stderr, rest[..end].to_vec());
+            rest = &rest[end..];
         }
+        self.partial[side] = rest.to_vec();
     }
 
     fn note(&mut self, at: Timestamp, stderr: bool, bytes: Vec<u8>) {
