@@ -104,9 +104,9 @@ mod tests {
             buf.extend_from_slice(piece);
             while let Some(part) = decoder.decode(&mut buf).unwrap() {
                 if part.stderr {
-                    err.extend(&part.bytes)
+                    err.extend(&part.bytes);
                 } else {
-                    out.extend(&part.bytes)
+                    out.extend(&part.bytes);
                 }
                 frames += usize::from(part.last);
             }

@@ -128,7 +128,7 @@ impl Layout {
     fn tag(&self) -> String {
         let mut text = format!("2 {PATH} {FOLDERS:?} {:?}", self.folders);
         for (name, target) in &self.links {
-            text.push_str(&format!(" {name}->{}", target.display()));
+            text.extend([" ", name, "->", &target.display().to_string()]);
         }
         hex(&Sha256::digest(text.as_bytes())).chars().take(12).collect()
     }

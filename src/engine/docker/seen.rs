@@ -155,13 +155,13 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_never_repeats() {
         let mut seen = Seen::default();
-        for index in 0..LIMIT as i64 + 10 {
+        for index in 0..i64::try_from(LIMIT).unwrap() + 10 {
             seen.note(&piece(index / 3, "line"));
         }
         assert!(seen.given.len() <= LIMIT);
         let since = seen.since().unwrap();
         let mut again = seen.again();
-        let log = (0..LIMIT as i64 + 10).map(|index| piece(index / 3, "line"));
+        let log = (0..i64::try_from(LIMIT).unwrap() + 10).map(|index| piece(index / 3, "line"));
         let fresh = log.filter(|p| p.at.unwrap() >= since).filter_map(|p| seen.fresh(&mut again, p)).count();
         assert_eq!(fresh, 0);
     }

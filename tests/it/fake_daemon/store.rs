@@ -154,13 +154,14 @@ impl Store {
             EventFault::Lose => vec![],
             EventFault::Double => vec![event.clone(), event],
             EventFault::Garble => vec![Value::String("garbled".into()), event],
-            EventFault::Reorder => match self.held_event.take() {
-                Some(held) => vec![event, held],
-                None => {
+            EventFault::Reorder => {
+                if let Some(held) = self.held_event.take() {
+                    vec![event, held]
+                } else {
                     self.held_event = Some(event);
                     vec![]
                 }
-            },
+            }
         };
         self.listeners.retain(|to| sent.iter().all(|event| to.send(event.clone()).is_ok()) && !to.is_closed());
     }
@@ -173,7 +174,8 @@ pub fn use_runtime(shared: &Shared, handle: Handle) {
 /// An id as Docker makes them.
 pub fn new_id() -> String {
     use std::hash::{BuildHasher, RandomState};
-    (0..4).map(|_| format!("{:016x}", RandomState::new().hash_one(0))).collect()
+    let words = [(); 4].map(|()| format!("{:016x}", RandomState::new().hash_one(0)));
+    words.concat()
 }
 
 pub fn add_foreign(shared: &Shared, name: &str, labels: &[(&str, &str)]) -> String {
