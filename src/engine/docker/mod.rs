@@ -1,4 +1,4 @@
-//! Docker's API: Docker Engine, Podman, Colima, OrbStack, remote hosts.
+//! Docker's API: Docker Engine, Podman, Colima, `OrbStack`, remote hosts.
 //!
 //! Typed commands go through bollard on podbay's own connections. What bollard's shapes or decoders are too strict or
 //! too lossy for is read here: lists and inspects (Podman leaves fields out), logs, events, and the raw streams of
