@@ -86,14 +86,13 @@ impl Emulator {
         self.lexer.advance(bytes, &mut self.filter);
         let clean = std::mem::take(&mut self.filter.out);
         let marks = std::mem::take(&mut self.filter.marks);
-        let mut fed = Fed { forward: Vec::with_capacity(clean.len()), ..Fed::default() };
-        let mut from = 0;
-        for (at, mark) in marks {
-            self.draw(clean.get(from..at).unwrap_or_default(), &mut fed.forward);
-            from = at;
-            self.heed(mark, &mut fed);
+        let mut fed = Fed::default();
+        if marks.is_empty() {
+            self.draw(&clean);
+            fed.forward = clean;
+        } else {
+            self.draw_between(&clean, marks, &mut fed);
         }
-        self.draw(clean.get(from..).unwrap_or_default(), &mut fed.forward);
         fed.rebuilt = std::mem::take(&mut self.rebuilt);
         fed
     }
@@ -198,7 +197,8 @@ impl Emulator {
                 let (_, col) = self.parser.screen().cursor_position();
                 let stop = col.min(self.size.cols - 1).div_ceil(8).saturating_sub(count) * 8;
                 let bytes = format!("\x1b[{}G", stop + 1);
-                self.draw(bytes.as_bytes(), &mut fed.forward);
+                self.draw(bytes.as_bytes());
+                fed.forward.extend_from_slice(bytes.as_bytes());
             }
         }
     }
@@ -208,11 +208,25 @@ impl Emulator {
         Answerer { screen, tracked: &self.filter.tracked, size: self.size }.answer(query)
     }
 
-    fn draw(&mut self, bytes: &[u8], forward: &mut Vec<u8>) {
+    /// Draws piece by piece, so that each mark finds the screen as it is at its place.
+    fn draw_between(&mut self, clean: &[u8], marks: Vec<(usize, Mark)>, fed: &mut Fed) {
+        let mut rest = clean;
+        let mut drawn = 0;
+        for (at, mark) in marks {
+            let (piece, after) = rest.split_at_checked(at - drawn).unwrap_or((rest, &[]));
+            self.draw(piece);
+            fed.forward.extend_from_slice(piece);
+            (rest, drawn) = (after, at);
+            self.heed(mark, fed);
+        }
+        self.draw(rest);
+        fed.forward.extend_from_slice(rest);
+    }
+
+    fn draw(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
-        forward.extend_from_slice(bytes);
         let parser = &mut self.parser;
         if contained(|| parser.process(bytes)).is_none() {
             self.rebuild();

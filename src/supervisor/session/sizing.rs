@@ -16,16 +16,29 @@ const PACE: Duration = Duration::from_millis(100);
 const NUDGE: Duration = Duration::from_millis(60);
 
 /// The size that a session has, and the one that it should have.
-#[derive(Debug)]
 pub(super) struct Sizing {
     now: TermSize,
     wanted: TermSize,
     not_before: Instant,
+    resizer: watch::Sender<Option<Resize>>,
+    nudges: u64,
 }
 
 impl Sizing {
-    pub fn new(size: TermSize) -> Self {
-        Self { now: size, wanted: size, not_before: Instant::now() }
+    pub fn new(size: TermSize, engine: &SharedEngine, target: &Target) -> Self {
+        let resizer = spawn(Arc::clone(engine), target.clone());
+        Self { now: size, wanted: size, not_before: Instant::now(), resizer, nudges: 0 }
+    }
+
+    /// The engine is another one from now on.
+    pub fn tell_another(&mut self, engine: &SharedEngine, target: &Target) {
+        self.resizer = spawn(Arc::clone(engine), target.clone());
+    }
+
+    /// Tells the engine of the present size. With `nudge` the program is made to draw anew, even if it knows the size.
+    pub fn tell(&mut self, nudge: bool) {
+        self.nudges += u64::from(nudge);
+        self.resizer.send_replace(Some(Resize { size: self.now, nudges: self.nudges }));
     }
 
     pub const fn now(&self) -> TermSize {
@@ -59,14 +72,14 @@ impl Sizing {
 
 /// What the engine is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Resize {
-    pub size: TermSize,
+struct Resize {
+    size: TermSize,
     /// Counted up to have it set by way of another size, so that a program that draws the whole screen draws it again.
-    pub nudges: u64,
+    nudges: u64,
 }
 
 /// Tells the engine of sizes for as long as the sender lives; of several at once only the last.
-pub(super) fn spawn(engine: SharedEngine, target: Target) -> watch::Sender<Option<Resize>> {
+fn spawn(engine: SharedEngine, target: Target) -> watch::Sender<Option<Resize>> {
     let (sender, mut receiver) = watch::channel(None);
     tokio::spawn(async move {
         let mut nudged = 0;
