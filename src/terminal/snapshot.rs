@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::num::NonZeroU16;
 
+use unicode_width::UnicodeWidthChar;
 use vt100::{Cell, Color, Screen};
 
 use super::filter::RESTORE;
@@ -93,7 +94,7 @@ fn write_row(cells: &[&Cell], cols: u16, pen: &mut Pen, out: &mut String) {
     let overlong = cells.len() > usize::from(cols);
     let mut gap = 0;
     let mut skip = false;
-    for cell in cells.iter().take(end) {
+    for (col, cell) in cells.iter().enumerate().take(end) {
         if std::mem::take(&mut skip) {
             continue;
         }
@@ -111,8 +112,13 @@ fn write_row(cells: &[&Cell], cols: u16, pen: &mut Pen, out: &mut String) {
         step(gap, overlong, out);
         gap = 0;
         pen.change(look, out);
-        out.push_str(cell.contents());
-        skip = cell.is_wide();
+        skip = cell.is_wide() && cells.get(col + 1).is_some_and(|next| next.is_wide_continuation());
+        if cell.is_wide() && !skip {
+            // Half of a broken pair: drawn whole it would push all else aside.
+            out.push(cell.contents().chars().next().filter(|c| c.width() == Some(1)).unwrap_or(' '));
+        } else {
+            out.push_str(cell.contents());
+        }
     }
 }
 
