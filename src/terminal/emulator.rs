@@ -19,7 +19,7 @@ const MAX_REPLIES: usize = 8 * 1024;
 ///
 /// `vt100` panics on ordinary output now and then (an emoji that widens in the last column is enough), and leaves a
 /// screen behind that panics again. So every call that could is contained; after a panic there is a fresh screen with
-/// the modes of the old one.
+/// what could be read of the old one, or at least with its modes.
 pub struct Emulator {
     parser: vt100::Parser,
     lexer: Lexer,
@@ -42,7 +42,8 @@ pub struct Fed {
     pub bells: u32,
     /// The title changed.
     pub title_changed: bool,
-    /// The emulator failed and was rebuilt: the screen is lost, what follows is drawn.
+    /// The emulator failed and was rebuilt: part of this piece was not drawn, perhaps the whole screen is lost; what
+    /// follows is drawn.
     pub rebuilt: bool,
 }
 
@@ -235,18 +236,19 @@ impl Emulator {
 
     fn rebuild(&mut self) {
         let old = self.parser.screen();
+        let (tracked, size) = (&self.filter.tracked, self.size);
+        let whole = contained(|| snapshot::write(old, tracked, size));
         // Modes are plain flags: they are sound in a screen whose cells are not.
-        let modes = contained(|| (old.alternate_screen(), old.hide_cursor(), old.input_mode_formatted()));
-        self.parser = fresh(self.size, self.scrollback);
-        self.filter.tracked.forget_regions();
+        let modes = contained(|| snapshot::modes(old));
         self.rebuilt = true;
-        if let Some((alternate, hidden, modes)) = modes {
-            let mut bytes = Vec::new();
-            bytes.extend_from_slice(if alternate { b"\x1b[?1049h" } else { b"" });
-            bytes.extend_from_slice(if hidden { b"\x1b[?25l" } else { b"" });
-            bytes.extend_from_slice(modes.as_bytes());
-            self.parser.process(&bytes);
+        for bytes in [whole, modes].into_iter().flatten() {
+            let mut parser = fresh(self.size, self.scrollback);
+            if contained(|| parser.process(&bytes)).is_some() {
+                self.parser = parser;
+                return;
+            }
         }
+        self.parser = fresh(self.size, self.scrollback);
     }
 }
 

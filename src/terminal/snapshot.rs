@@ -43,6 +43,13 @@ pub(super) fn write(screen: &Screen, tracked: &Tracked, size: TermSize) -> Vec<u
     bytes
 }
 
+/// The modes alone, of a screen that may be broken.
+pub(super) fn modes(screen: &Screen) -> Vec<u8> {
+    let alternate = if screen.alternate_screen() { "\x1b[?1049h" } else { "" };
+    let hidden = if screen.hide_cursor() { "\x1b[?25l" } else { "" };
+    format!("{alternate}{hidden}{}", screen.input_mode_formatted()).into_bytes()
+}
+
 /// The main screen as it would be if the program left the alternate one now.
 fn main_of(live: &Screen, size: TermSize) -> Screen {
     let rows = NonZeroU16::new(size.rows).unwrap_or(NonZeroU16::MIN);

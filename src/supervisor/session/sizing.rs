@@ -12,6 +12,8 @@ use crate::engine::SharedEngine;
 
 /// Between two sizes: ten a second.
 const PACE: Duration = Duration::from_millis(100);
+/// Between two nudges.
+const NUDGE_PACE: Duration = Duration::from_secs(2);
 /// Long enough that a program sees both sizes of a nudge.
 const NUDGE: Duration = Duration::from_millis(60);
 
@@ -22,12 +24,13 @@ pub(super) struct Sizing {
     not_before: Instant,
     resizer: watch::Sender<Option<Resize>>,
     nudges: u64,
+    nudged_at: Option<Instant>,
 }
 
 impl Sizing {
     pub fn new(size: TermSize, engine: &SharedEngine, target: &Target) -> Self {
         let resizer = spawn(Arc::clone(engine), target.clone());
-        Self { now: size, wanted: size, not_before: Instant::now(), resizer, nudges: 0 }
+        Self { now: size, wanted: size, not_before: Instant::now(), resizer, nudges: 0, nudged_at: None }
     }
 
     /// The engine is another one from now on.
@@ -35,10 +38,19 @@ impl Sizing {
         self.resizer = spawn(Arc::clone(engine), target.clone());
     }
 
-    /// Tells the engine of the present size. With `nudge` the program is made to draw anew, even if it knows the size.
-    pub fn tell(&mut self, nudge: bool) {
-        self.nudges += u64::from(nudge);
+    /// Tells the engine of the present size.
+    pub fn tell(&self) {
         self.resizer.send_replace(Some(Resize { size: self.now, nudges: self.nudges }));
+    }
+
+    /// Makes the program draw anew, even if it knows the size. Now and then only: what it draws may be what breaks.
+    pub fn nudge(&mut self) {
+        let now = Instant::now();
+        if self.nudged_at.is_none_or(|last| now - last >= NUDGE_PACE) {
+            self.nudged_at = Some(now);
+            self.nudges += 1;
+        }
+        self.tell();
     }
 
     pub const fn now(&self) -> TermSize {

@@ -212,7 +212,7 @@ impl Session {
                 self.take_size();
             } else {
                 // The program may have been given another one by then.
-                self.sizing.tell(false);
+                self.sizing.tell();
             }
         }
         let reset = self.reset();
@@ -239,9 +239,9 @@ impl Session {
             self.emulator = Emulator::new(self.sizing.now(), SCROLLBACK);
             // Questions in it were answered long ago.
             self.emulator.feed(history);
-            self.sizing.tell(true);
+            self.sizing.nudge();
             self.clients.reset();
-        } else if matches!(self.state, State::Ended(_) | State::Ending { .. }) {
+        } else if !self.looking.is_first() {
             // Started again: a new program on the old screen.
             self.emulator.feed(RESTORE);
             self.emulator.feed(b"\r\n");
@@ -252,6 +252,7 @@ impl Session {
             Target::Shell(shell) => self.looking.begin(link::watch_shell(Arc::clone(&self.engine), shell.clone())),
         }
         self.looking.linked();
+        self.said_refusing = false;
         self.state = State::Open;
         self.publish();
     }
@@ -262,8 +263,8 @@ impl Session {
             self.typing.push(&fed.replies);
         }
         if fed.rebuilt {
-            tracing::warn!(session = %self.id, "the emulator failed; the screen is drawn anew");
-            self.sizing.tell(true);
+            tracing::warn!(session = %self.id, "the emulator failed; the program is asked to draw anew");
+            self.sizing.nudge();
         }
         if !fed.forward.is_empty() {
             self.clients.live(&Bytes::from(fed.forward));
@@ -311,7 +312,7 @@ impl Session {
         let size = self.sizing.take();
         self.emulator.resize(size);
         self.clients.tell_size(size);
-        self.sizing.tell(false);
+        self.sizing.tell();
         self.publish();
     }
 

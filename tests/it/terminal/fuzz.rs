@@ -109,8 +109,14 @@ fn a_failure_is_told_and_stays_in_its_emulator() {
     let mut victim = emulator();
     let mut other = emulator();
     other.feed(b"other");
+    victim.feed("above\r\n".repeat(40).as_bytes());
+    victim.feed(b"\x1b[?1049h\x1b[5;5Hshown");
     let fed = victim.feed(CRASHERS[0].2.as_bytes());
     assert!(fed.rebuilt);
+    assert!(victim.text().contains("shown"), "what can be read is kept: {:?}", victim.text());
+    victim.feed(b"\x1b[?1049l");
+    assert!(victim.text().contains("above") && victim.scroll_to(10) == 10);
+    victim.scroll_to(0);
     assert!(!victim.feed(b"\x1b[H\x1b[2Jagain").rebuilt);
     assert_eq!(victim.text().lines().next(), Some("again"));
     assert_eq!(other.text().lines().next(), Some("other"));

@@ -22,13 +22,13 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(super) struct Looking {
     under_way: Option<Pin<Box<dyn Future<Output = Look> + Send>>>,
     backoff: Backoff,
-    linked_at: Instant,
+    linked_at: Option<Instant>,
 }
 
 impl Default for Looking {
     fn default() -> Self {
         let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
-        Self { under_way: None, backoff, linked_at: Instant::now() }
+        Self { under_way: None, backoff, linked_at: None }
     }
 }
 
@@ -51,7 +51,12 @@ impl Looking {
 
     /// There is a stream again.
     pub fn linked(&mut self) {
-        self.linked_at = Instant::now();
+        self.linked_at = Some(Instant::now());
+    }
+
+    /// Whether there was no stream yet.
+    pub const fn is_first(&self) -> bool {
+        self.linked_at.is_none()
     }
 
     /// Somebody knows better: tries are counted anew.
@@ -77,7 +82,7 @@ impl Session {
             self.finish();
             return;
         }
-        if self.looking.linked_at.elapsed() >= LASTING {
+        if self.looking.linked_at.is_some_and(|at| at.elapsed() >= LASTING) {
             self.looking.forget_failures();
         }
         let first = self.looking.backoff.failures() == 0;
@@ -113,7 +118,7 @@ impl Session {
         let orders = self.orders.borrow_and_update().clone();
         if orders.starts != self.starts {
             self.starts = orders.starts;
-            self.sizing.tell(false);
+            self.sizing.tell();
         }
         match orders.fate {
             Fate::Alive => {}
