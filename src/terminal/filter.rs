@@ -284,7 +284,7 @@ impl Sink for Filter {
             (0, b' ', b'q') if csi.value(0) <= 6 => self.command(format_args!("{} q", csi.value(0))),
             (0, b'!', b'p') => self.soft_reset(),
             (0 | b'?', b'$', b'p') => {
-                self.mark(Mark::Ask(Query::Mode { private: csi.private != 0, mode: csi.value(0) }))
+                self.mark(Mark::Ask(Query::Mode { private: csi.private != 0, mode: csi.value(0) }));
             }
             _ => {}
         }
