@@ -58,7 +58,7 @@ pub async fn pump(terminal: Terminal, leave: Option<LeaveKey>, size: TermSize) -
     let mut ends = Ends::new()?;
     let resizes = signal(SignalKind::window_change())?;
     let raw = RawMode::enter()?;
-    let writer = Writer::stdout();
+    let writer = Writer::screen();
     let ending = tokio::select! {
         ending = show(&mut incoming, &writer.bytes, size) => ending,
         ending = typed(tty::read_stdin(), &outgoing, leave) => ending,
