@@ -233,9 +233,10 @@ fn variable(arg: Arg) -> Arg {
     if std::env::var_os(&key).is_some_and(|value| value.is_empty()) {
         return arg;
     }
+    // The values are not shown by --help: one may be a secret.
     match arg.get_action() {
-        ArgAction::SetTrue => arg.env(key).value_parser(FalseyValueParser::new()),
-        ArgAction::Set | ArgAction::Append => arg.env(key),
+        ArgAction::SetTrue => arg.env(key).hide_env_values(true).value_parser(FalseyValueParser::new()),
+        ArgAction::Set | ArgAction::Append => arg.env(key).hide_env_values(true),
         _ => arg,
     }
 }

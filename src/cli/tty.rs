@@ -90,11 +90,13 @@ fn restore(saved: &Saved) {
     let (stdin, stdout) = (io::stdin(), io::stdout());
     GIVEN_BACK.store(true, Ordering::SeqCst);
     let _last = wait_for_writer();
-    // Each step is tried, whatever came of the others: the terminal may be gone, or stalled.
-    if writable(stdout.as_fd(), STALLED) {
-        let _ = write_all(stdout.as_fd(), &[RESTORE, BELOW].concat());
-    } else {
+    // Each step is tried, whatever came of the others: the terminal may be gone, or stalled. What a stalled one has not
+    // taken is dropped, to make room for the way back.
+    if !writable(stdout.as_fd(), STALLED) {
         let _ = tcflush(&stdin, QueueSelector::OFlush);
+    }
+    if writable(stdout.as_fd(), Duration::ZERO) {
+        let _ = write_all(stdout.as_fd(), &[RESTORE, BELOW].concat());
     }
     // Answers of the terminal to the program's queries that nobody read are not for the shell.
     let _ = tcflush(&stdin, QueueSelector::IFlush);

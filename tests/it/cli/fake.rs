@@ -261,7 +261,7 @@ async fn logs(State(seen): State<Seen>, uri: Uri) -> Response {
         json!({"line": "two", "timestamp": null, "stderr": true}),
         json!({"line": "three \u{9b}2J\u{202e}", "timestamp": 3_500}),
     ];
-    let lines: String = entries.iter().map(|entry| format!("data: {entry}\n\n")).collect();
+    let lines = entries.map(|entry| format!("data: {entry}\n\n")).concat();
     let end = if uri.path().contains("owl") { "" } else { "event: end\ndata: {}\n\n" };
     sse(format!("{lines}{end}"))
 }

@@ -1,4 +1,5 @@
 //! podbay in a pty of its own.
+#![expect(clippy::indexing_slicing, reason = "a test that fails should say where")]
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -44,8 +45,12 @@ impl Pty {
         let mut command = CommandBuilder::new(program[0]);
         command.args(&program[1..]);
         command.env_clear();
-        house.vars().iter().for_each(|(key, value)| command.env(key, value));
-        vars.iter().for_each(|(key, value)| command.env(key, value));
+        for (key, value) in house.vars() {
+            command.env(key, value);
+        }
+        for (key, value) in vars {
+            command.env(key, value);
+        }
         command.cwd(house.dir.path());
         let child = pair.slave.spawn_command(command).unwrap();
         let held = Some(open(&pair.master.tty_name().unwrap()));
