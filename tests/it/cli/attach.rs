@@ -65,9 +65,51 @@ async fn ctrl_q_leaves_and_twice_goes_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_detach_types_nothing() {
+async fn every_byte_and_a_large_paste_go_through_as_they_are() {
     let house = House::open();
-    for _ in 0..5 {
+    let mut pty = attached(&house, &ATTACH);
+    let keys: Vec<u8> = (0..=255).flat_map(|byte| if byte == 0x11 { vec![byte, byte] } else { vec![byte] }).collect();
+    let text: Vec<u8> = b"0123456789abcdef\x11\n".iter().copied().cycle().take(1 << 20).collect();
+    let typed = [keys.as_slice(), b"\x1b[200~", &text, b"\x1b[201~the end"].concat();
+    pty.type_and_wait_for(typed, "\x1b[201~the end");
+    let all: Vec<u8> = (0..=255).collect();
+    let expected = [all.as_slice(), b"\x1b[200~", &text, b"\x1b[201~the end"].concat();
+    let came = pty.after(b"READY");
+    let differs = came.iter().zip(&expected).position(|(came, typed)| came != typed);
+    assert!(came == expected, "{} bytes came of {}, first difference at {differs:?}", came.len(), expected.len());
+    pty.type_in(b"\x11");
+    assert_eq!(pty.end().exit_code(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dragged_window_ends_at_its_last_size_and_is_no_storm() {
+    let house = House::open();
+    let mut pty = attached(&house, &ATTACH);
+    for step in 0..1000 {
+        pty.resize(10 + step % 50, 20 + step % 100);
+    }
+    pty.resize(33, 111);
+    house.seen.wait("the last size", |asked| asked == r#"frame {"type":"resize","rows":33,"cols":111}"#);
+    let frames = house.seen.all().iter().filter(|asked| asked.starts_with("frame")).count();
+    assert!(frames < 200, "{frames} frames for 1001 sizes");
+    pty.type_in(b"end!");
+    assert_eq!(pty.end().exit_code(), 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_detach_types_nothing() {
+    detach_and_look(5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the full count: about half a minute"]
+async fn a_thousand_detaches_type_nothing() {
+    detach_and_look(1000);
+}
+
+fn detach_and_look(times: usize) {
+    let house = House::open();
+    for _ in 0..times {
         let mut pty = attached(&house, &ATTACH);
         pty.type_in(b"\x11x");
         assert_eq!(pty.end().exit_code(), 0);

@@ -29,7 +29,7 @@ pub struct Pty {
 struct User {
     master: Box<dyn MasterPty + Send>,
     reader: Option<Box<dyn Read + Send>>,
-    writer: Box<dyn Write + Send>,
+    writer: Option<Box<dyn Write + Send>>,
 }
 
 impl Drop for Pty {
@@ -55,7 +55,7 @@ impl Pty {
         let child = pair.slave.spawn_command(command).unwrap();
         let held = Some(open(&pair.master.tty_name().unwrap()));
         let reader = Some(pair.master.try_clone_reader().unwrap());
-        let writer = pair.master.take_writer().unwrap();
+        let writer = Some(pair.master.take_writer().unwrap());
         let user = Some(User { master: pair.master, reader, writer });
         Self { user, child, held, screen: Vec::new(), waited: 0 }
     }
@@ -69,8 +69,21 @@ impl Pty {
     }
 
     pub fn type_in(&mut self, bytes: &[u8]) {
-        self.user().writer.write_all(bytes).unwrap();
-        self.user().writer.flush().unwrap();
+        let writer = self.user().writer.as_mut().unwrap();
+        writer.write_all(bytes).unwrap();
+        writer.flush().unwrap();
+    }
+
+    /// Types while the test reads: what comes back of a large text would block a terminal that nobody reads.
+    pub fn type_and_wait_for(&mut self, bytes: Vec<u8>, end: &str) {
+        let mut writer = self.user().writer.take().unwrap();
+        let thread = std::thread::spawn(move || {
+            writer.write_all(&bytes).unwrap();
+            writer
+        });
+        self.wait_for(end);
+        let writer = thread.join().unwrap();
+        self.user().writer = Some(writer);
     }
 
     pub fn resize(&mut self, rows: u16, cols: u16) {
