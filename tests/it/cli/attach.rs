@@ -187,6 +187,19 @@ async fn a_stalled_terminal_can_be_left_by_a_signal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_that_hangs_can_be_left() {
+    let house = House::open();
+    let mut pty = attached(&house, &ATTACH);
+    pty.type_in(b"hang!");
+    house.seen.wait("the hang", |asked| asked.contains("hang!"));
+    // More than the socket and the queue between take.
+    pty.type_in(&b"x".repeat(700 << 10));
+    pty.type_in(b"\x11");
+    assert_eq!(pty.end().exit_code(), 0);
+    assert_restored(&pty);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn spawn_attaches_where_there_is_a_terminal() {
     let house = House::open();
     let mut pty = attached(&house, &["spawn", "elk"]);

@@ -275,7 +275,8 @@ async fn frame(socket: &mut WebSocket, frame: &Frame) {
     let _ = socket.send(Message::text(serde_json::to_string(frame).unwrap())).await;
 }
 
-/// A program that echoes. `end!` ends it with code 7, `flood!` writes without end, `cut!` breaks the connection.
+/// A program that echoes. `end!` ends it with code 7, `flood!` writes without end, `cut!` breaks the connection,
+/// `hang!` takes and says nothing more.
 async fn screen(mut socket: WebSocket, seen: Seen) {
     frame(&mut socket, &Frame::Reset { rows: 24, cols: 80 }).await;
     let _ = socket.send(Message::Binary(Bytes::from_static(b"\x1b[?1049h\x1b[?1002hREADY"))).await;
@@ -289,6 +290,7 @@ async fn screen(mut socket: WebSocket, seen: Seen) {
                         frame(&mut socket, &ended).await;
                     }
                     b"cut!" => return,
+                    b"hang!" => std::future::pending().await,
                     b"flood!" => while socket.send(Message::Binary(vec![b'x'; 4096].into())).await.is_ok() {},
                     _ => {
                         let _ = socket.send(Message::Binary(bytes)).await;
