@@ -1,5 +1,6 @@
 //! Bytes between this terminal and a program's, until one of the many ends comes.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +22,8 @@ use crate::cli::tty::{self, RawMode, Writer};
 const TWICE: Duration = Duration::from_millis(300);
 /// Until what is under way is written out at the end.
 const FLUSH: Duration = Duration::from_secs(1);
+/// Portions that are held while the program's side takes nothing. When it is full the terminal is not read.
+const HELD: usize = 64;
 /// Between two looks whether the terminal is still there. SIGHUP says it sooner, where it is not ignored.
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two sizes that are sent: a dragged window corner is hundreds of them.
@@ -58,7 +61,7 @@ pub async fn pump(terminal: Terminal, leave: Option<LeaveKey>, size: TermSize) -
     let mut ends = Ends::new()?;
     let resizes = signal(SignalKind::window_change())?;
     let raw = RawMode::enter()?;
-    let writer = Writer::stdout();
+    let writer = Writer::screen();
     let ending = tokio::select! {
         ending = show(&mut incoming, &writer.bytes, size) => ending,
         ending = typed(tty::read_stdin(), &outgoing, leave) => ending,
@@ -140,12 +143,23 @@ fn cleared(scrolled: u16) -> Bytes {
     [RESTORE, &lines, CLEAR].concat().into()
 }
 
+/// Reads on while the program's side takes nothing, up to a bound: a supervisor that hangs can be left, too.
 async fn typed(mut stdin: Receiver<Bytes>, program: &Sender<TerminalMessage>, mut leave: Option<LeaveKey>) -> Ending {
+    let mut held: VecDeque<Bytes> = VecDeque::new();
     let mut last = Instant::now();
     loop {
         let armed = leave.as_ref().is_some_and(LeaveKey::is_armed);
         let portion = tokio::select! {
-            portion = stdin.recv() => portion,
+            biased;
+            room = program.reserve(), if !held.is_empty() => {
+                match (room, held.pop_front()) {
+                    (Ok(room), Some(bytes)) => room.send(TerminalMessage::Bytes(bytes)),
+                    // The other half knows whether the program ended or the connection broke.
+                    _ => return std::future::pending().await,
+                }
+                continue;
+            }
+            portion = stdin.recv(), if held.len() < HELD => portion,
             () = sleep_until(last + TWICE), if armed => return Ending::Left,
         };
         let Some(portion) = portion else { return HANGUP };
@@ -157,11 +171,16 @@ async fn typed(mut stdin: Receiver<Bytes>, program: &Sender<TerminalMessage>, mu
             }
             None => (portion, false),
         };
-        if !bytes.is_empty() && program.send(TerminalMessage::Bytes(bytes)).await.is_err() {
-            // The other half knows whether the program ended or the connection broke.
-            return std::future::pending().await;
+        if !bytes.is_empty() {
+            held.push_back(bytes);
         }
         if left {
+            // What was typed before the key is meant, as far as there is room for it.
+            for bytes in held {
+                if program.try_send(TerminalMessage::Bytes(bytes)).is_err() {
+                    break;
+                }
+            }
             return Ending::Left;
         }
     }
