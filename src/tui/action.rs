@@ -275,7 +275,8 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::Spawn, "spawn", "spawn a worker by the template's defaults", SPAWNING, &["n", "w"]).hint("spawn"),
     row(Action::SpawnForm, "spawn-form", "spawn a worker by a form", SPAWNING, &["N"]).hint("form"),
     row(Action::Stop, "stop", "stop it", ROWS, &["s"]).hint("stop"),
-    row(Action::Restart, "restart", "restart it; the parent: repair all that are cut off", ROWS, &["r"]).hint("restart"),
+    row(Action::Restart, "restart", "restart it; the parent: repair all that are cut off", ROWS, &["r"])
+        .hint("restart"),
     row(Action::Shell, "shell", "open another shell in it", ABOUT, &["e"]).hint("shell"),
     row(Action::ShowLogs, "logs", "show its logs", ABOUT, &["l"]).hint("logs"),
     row(Action::Why, "why", "say why it is as it is", ABOUT, &["W"]).hint("why"),
@@ -328,9 +329,13 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::Cancel, "cancel", "leave it as it was", ASKING, &["esc"]).hint("cancel"),
     row(Action::NextChoice, "next-choice", "the next choice", ASKING, &["tab", "down", "ctrl-n"]).hint("next"),
     row(Action::PreviousChoice, "previous-choice", "the previous choice", ASKING, &["shift-tab", "up", "ctrl-p"]),
-    row(Action::Leave, "leave", "give the keys back; twice within a second sends it through", &[Context::Focused], &[
-        "ctrl-q",
-    ])
+    row(
+        Action::Leave,
+        "leave",
+        "give the keys back; twice within a second sends it through",
+        &[Context::Focused],
+        &["ctrl-q"],
+    )
     .hint("leave"),
 ];
 

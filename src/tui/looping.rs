@@ -9,6 +9,7 @@ use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
+use ratatui::layout::{Position, Rect};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -25,7 +26,7 @@ const MAX_ERRORS: u32 = 10;
 /// Messages taken in before the next look at the clock.
 const BATCH: usize = 64;
 /// How long the loop sleeps when nothing is due.
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 /// What does the effects. The answers come back through the channel that [`run_with`] reads.
 pub trait Execute {
@@ -44,7 +45,7 @@ pub enum LoopError {
 /// What came first.
 enum Woken {
     Input(Option<io::Result<Event>>),
-    Message(Option<Msg>),
+    Message(Option<Box<Msg>>),
     Due,
     Frame,
 }
@@ -91,7 +92,7 @@ where
             biased;
             event = input.next() => Woken::Input(event),
             () = sleep_until(due_frame), if model.dirty => Woken::Frame,
-            msg = messages.recv() => Woken::Message(msg),
+            msg = messages.recv() => Woken::Message(msg.map(Box::new)),
             () = sleep_until(Instant::now() + wait) => Woken::Due,
         };
         next = match woken {
@@ -105,7 +106,7 @@ where
             }
             // The terminal is gone: nobody is left to show anything to.
             Woken::Input(_) | Woken::Message(None) => return Ok(()),
-            Woken::Message(msg) => msg,
+            Woken::Message(Some(msg)) => Some(*msg),
             Woken::Due => Some(Msg::Wake),
             Woken::Frame => None,
         };
@@ -124,9 +125,9 @@ fn step<B: Backend, X: Execute>(
             Effect::Quit => return Ok(true),
             Effect::Suspend => {
                 executor.execute(Effect::Suspend);
-                // Whatever was drawn meanwhile by others is drawn over.
-                terminal.clear().map_err(draw_error)?;
                 let size = terminal.size().map_err(draw_error)?;
+                // The alternate screen is a new one: everything is drawn again.
+                terminal.resize(Rect::from((Position::ORIGIN, size))).map_err(draw_error)?;
                 model.size = size;
                 model.dirty = true;
             }

@@ -4,9 +4,7 @@ use bytes::Bytes;
 use crossterm::event::Event;
 
 use crate::api::client::ClientError;
-use crate::api::types::{
-    Change, ContainerDetail, Done, Frame, LogEntry, SessionRow, Snapshot, SpawnReply, Verb, Why,
-};
+use crate::api::types::{Change, ContainerDetail, Done, Frame, LogEntry, SessionRow, Snapshot, SpawnReply, Verb, Why};
 
 use super::effect::StreamKey;
 

@@ -114,7 +114,9 @@ pub enum ThemeError {
         nearest: Option<String>,
     },
     /// A colour that can't be read.
-    #[error("theme {name:?}: {scope}: {colour:?} is no colour: write default, a name like \"cyan\" or \"bright-red\", 0 to 255, \"#rrggbb\", or a name under [palette]")]
+    #[error(
+        "theme {name:?}: {scope}: {colour:?} is no colour: write default, a name like \"cyan\" or \"bright-red\", 0 to 255, \"#rrggbb\", or a name under [palette]"
+    )]
     Colour {
         /// The theme.
         name: String,
@@ -124,7 +126,9 @@ pub enum ThemeError {
         colour: String,
     },
     /// A modifier that can't be read.
-    #[error("theme {name:?}: {scope}: {word:?} is no modifier: use bold, dim, italic, underlined, reversed or crossed-out")]
+    #[error(
+        "theme {name:?}: {scope}: {word:?} is no modifier: use bold, dim, italic, underlined, reversed or crossed-out"
+    )]
     Modifier {
         /// The theme.
         name: String,
@@ -183,15 +187,16 @@ impl Theme {
     pub fn load(name: &str, directory: &Path, colourless: bool) -> Result<Self, ThemeError> {
         let mut files = Vec::new();
         let mut next = Some(name.to_owned());
-        while let Some(name) = next.take() {
+        while let Some(name) = next {
             if files.len() == MAX_INHERITED {
                 return Err(ThemeError::Circle(name));
             }
             let text = read(&name, directory)?;
-            let file: File =
-                toml::from_str(&text).map_err(|error| ThemeError::Shape { name: name.clone(), why: error.to_string() })?;
-            next = file.inherits.clone();
+            let file: File = toml::from_str(&text)
+                .map_err(|error| ThemeError::Shape { name: name.clone(), why: error.to_string() })?;
+            let inherits = file.inherits.clone();
             files.push((name, file));
+            next = inherits;
         }
         let mut theme = Self { styles: BTreeMap::new(), colourless };
         // The palette of the theme that was asked for holds for those it inherits from, too.

@@ -73,9 +73,8 @@ impl FromStr for Key {
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let mut rest = text;
         let mut mods = KeyModifiers::NONE;
-        loop {
-            // `-` itself is a key, and `ctrl--` is one, too.
-            let Some((head, tail)) = rest.split_once('-').filter(|(_, tail)| !tail.is_empty()) else { break };
+        // `-` itself is a key, and `ctrl--` is one, too.
+        while let Some((head, tail)) = rest.split_once('-').filter(|(_, tail)| !tail.is_empty()) {
             mods |= match head {
                 "ctrl" => KeyModifiers::CONTROL,
                 "alt" => KeyModifiers::ALT,
@@ -127,7 +126,8 @@ mod tests {
 
     #[test]
     fn keys_read_and_write() {
-        for text in ["a", "G", "ctrl-q", "alt-x", "shift-tab", "pgdn", "space", "-", "ctrl--", "f5", "?", "ctrl-alt-k"] {
+        for text in ["a", "G", "ctrl-q", "alt-x", "shift-tab", "pgdn", "space", "-", "ctrl--", "f5", "?", "ctrl-alt-k"]
+        {
             assert_eq!(text.parse::<Key>().unwrap().to_string(), text);
         }
         for bad in ["", "ctrl-", "hyper-x", "f13", "ab", "ctrl", " "] {

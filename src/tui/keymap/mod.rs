@@ -81,7 +81,9 @@ pub enum KeymapError {
         places: Vec<&'static str>,
     },
     /// One sequence begins with another.
-    #[error("[ui.keys.{context}] {keys:?}: {other:?} begins with it or is its beginning, so one of them could never be typed")]
+    #[error(
+        "[ui.keys.{context}] {keys:?}: {other:?} begins with it or is its beginning, so one of them could never be typed"
+    )]
     Shadowed {
         /// The context.
         context: String,

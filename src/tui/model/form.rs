@@ -116,7 +116,8 @@ impl SpawnForm {
         }
         let command = words(&self.text(Field::Command)).map_err(|error| (Field::Command, error))?;
         let memory = given(self.text(Field::Memory)).map(|text| text.parse());
-        let memory = memory.transpose().map_err(|error: crate::bay::size::UnitError| (Field::Memory, error.to_string()))?;
+        let memory =
+            memory.transpose().map_err(|error: crate::bay::size::UnitError| (Field::Memory, error.to_string()))?;
         let overrides = Overrides {
             project,
             command,
@@ -141,15 +142,15 @@ fn words(text: &str) -> Result<Vec<String>, String> {
     while let Some(c) = chars.next() {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
-            (Some('\''), c) => word.get_or_insert_default().push(c),
-            (_, '\\') => word.get_or_insert_default().push(chars.next().ok_or("nothing follows the last backslash")?),
-            (Some(_), c) => word.get_or_insert_default().push(c),
+            (None | Some('"'), '\\') => {
+                word.get_or_insert_default().push(chars.next().ok_or("nothing follows the last backslash")?);
+            }
             (None, '"' | '\'') => {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
             (None, c) if c.is_whitespace() => words.extend(word.take()),
-            (None, c) => word.get_or_insert_default().push(c),
+            (_, c) => word.get_or_insert_default().push(c),
         }
     }
     if let Some(open) = quote {
@@ -174,7 +175,9 @@ mod tests {
     fn the_first_wrong_field_is_named() {
         let mut form = SpawnForm::new(vec!["default".to_owned()]);
         assert!(form.request(TermSize::default()).is_ok());
-        for (field, text) in [(Field::Name, "-x"), (Field::Project, "rel"), (Field::Command, "'"), (Field::Memory, "8x")] {
+        for (field, text) in
+            [(Field::Name, "-x"), (Field::Project, "rel"), (Field::Command, "'"), (Field::Memory, "8x")]
+        {
             form = SpawnForm::new(vec!["default".to_owned()]);
             form.field = field;
             form.input().unwrap().insert_str(text);

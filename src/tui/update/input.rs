@@ -34,7 +34,8 @@ fn pressed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
         return focused(model, event, key);
     }
     model.dirty = true;
-    if terminal::left_just_now(model) && model.settings.keymap.find(Context::Focused, &[key]) == Found::Action(Action::Leave)
+    if terminal::left_just_now(model)
+        && model.settings.keymap.find(Context::Focused, &[key]) == Found::Action(Action::Leave)
     {
         return terminal::send_leaving_key(model, event);
     }

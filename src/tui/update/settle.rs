@@ -60,9 +60,9 @@ fn terminal(model: &mut Model, effects: &mut Vec<Effect>) {
     let size = model.terminal_size().filter(|_| model.main.tab == Tab::Terminal);
     let wanted = model.wanted_terminal().zip(model.subject().map(Run::of)).zip(size);
     let shown = model.main.terminals.shown.as_ref();
-    let keep = wanted.as_ref().is_some_and(|((target, run), _)| {
-        shown.is_some_and(|pane| pane.target == *target && !stale(model, pane, run))
-    });
+    let keep = wanted
+        .as_ref()
+        .is_some_and(|((target, run), _)| shown.is_some_and(|pane| pane.target == *target && !stale(model, pane, run)));
     if !keep && let Some(old) = model.main.terminals.shown.take() {
         effects.push(Effect::CloseTerminal { key: old.key });
         model.focus.terminal = false;
@@ -194,4 +194,3 @@ fn keep_selection_in_sight(model: &mut Model) {
     }
     model.lists.worker_top = top;
 }
-

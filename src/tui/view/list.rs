@@ -96,9 +96,9 @@ fn ports(row: &ContainerRow) -> String {
             _ => runs.push((ip, port.host, port.host)),
         }
     }
-    let texts = runs.into_iter().map(|(ip, first, last)| {
-        if first == last { format!("{ip}{first}") } else { format!("{ip}{first}-{last}") }
-    });
+    let texts = runs
+        .into_iter()
+        .map(|(ip, first, last)| if first == last { format!("{ip}{first}") } else { format!("{ip}{first}-{last}") });
     texts.collect::<Vec<_>>().join(" ")
 }
 
@@ -154,7 +154,8 @@ fn counts(model: &Model) -> String {
         (_, false) => format!("{shown} of {all} /{}", Safe::new(filter)),
     };
     if !model.lists.marks.is_empty() {
-        text.push_str(&format!(" {}{}", model.settings.symbols.mark, model.lists.marks.len()));
+        let marks = format!(" {}{}", model.settings.symbols.mark, model.lists.marks.len());
+        text.push_str(&marks);
     }
     text
 }

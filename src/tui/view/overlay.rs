@@ -52,12 +52,7 @@ pub fn lines(model: &Model) -> usize {
 /// An area of this size in the middle of another, cut to it.
 fn centred(area: Rect, columns: u16, rows: u16) -> Rect {
     let (columns, rows) = (columns.min(area.width), rows.min(area.height));
-    Rect {
-        x: area.x + (area.width - columns) / 2,
-        y: area.y + (area.height - rows) / 2,
-        width: columns,
-        height: rows,
-    }
+    Rect { x: area.x + (area.width - columns) / 2, y: area.y + (area.height - rows) / 2, width: columns, height: rows }
 }
 
 /// A cleared box; returns what is inside.

@@ -28,7 +28,8 @@ const HOSTILE: [&str; 16] = [
 ];
 
 fn forbidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}' | '\u{200f}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}' | '\u{200f}' | '\u{feff}')
         || matches!(c, '\u{e0000}'..='\u{e007f}' | '\u{061c}' | '\u{2028}' | '\u{2029}')
 }
 
@@ -46,12 +47,12 @@ fn hostile_bay(text: &str) -> podbay::api::types::Snapshot {
     let mut snapshot = bay::mixed();
     let mut worker = bay::worker(text, State::Failed, Some(text));
     worker.project = Some(text.to_owned());
-    worker.image = text.to_owned();
+    text.clone_into(&mut worker.image);
     snapshot.containers.push(worker);
     let kind = podbay::bay::session::SessionKind::Shell;
     snapshot.sessions.push(bay::session(44, "badger", kind, text));
-    snapshot.status.engine.endpoint = text.to_owned();
-    snapshot.status.engine.version = text.to_owned();
+    text.clone_into(&mut snapshot.status.engine.endpoint);
+    text.clone_into(&mut snapshot.status.engine.version);
     snapshot.status.templates = vec![text.to_owned(), "two".to_owned()];
     snapshot
 }
