@@ -23,8 +23,8 @@ use super::view::view;
 const FRAME: Duration = Duration::from_millis(16);
 /// Errors of the input in a row after which the terminal counts as gone.
 const MAX_ERRORS: u32 = 10;
-/// Messages taken in before the next look at the clock.
-const BATCH: usize = 64;
+/// Messages are taken in for this long before the keys and the screen have their turn again.
+const BATCH: Duration = Duration::from_millis(8);
 /// How long the loop sleeps when nothing is due.
 const LONG: Duration = Duration::from_hours(1);
 
@@ -72,14 +72,13 @@ where
     let size = terminal.size().map_err(draw_error)?;
     let mut next = Some(Msg::Start(size.width, size.height));
     loop {
-        let mut taken = 0;
+        let begun = Instant::now();
         while let Some(msg) = next.take() {
             if step(&mut model, msg, executor, terminal)? {
                 return Ok(());
             }
-            taken += 1;
             // Bursts are taken in before drawing, so that a flood costs one frame and not hundreds.
-            next = if taken < BATCH { messages.try_recv().ok() } else { None };
+            next = if begun.elapsed() < BATCH { messages.try_recv().ok() } else { None };
         }
         let due_frame = drawn.map_or_else(Instant::now, |at| at + FRAME);
         if model.dirty && due_frame <= Instant::now() {

@@ -142,7 +142,7 @@ fn no_workers(model: &Model) -> String {
             key(model, Action::SpawnForm, Context::Workers)
         );
     }
-    format!("no worker matches \u{201c}{filter}\u{201d}: {} shows all", key(model, Action::Back, Context::Workers))
+    format!("no worker matches {filter:?}: {} shows all", key(model, Action::Back, Context::Workers))
 }
 
 fn counts(model: &Model) -> String {
