@@ -109,14 +109,8 @@ impl Executor {
         let (session_signal, sessions_changed) = mpsc::channel(1);
         let sessions = Sessions::new(session_signal);
         let started = Instant::now();
-        let birth = Birth {
-            config: config.clone(),
-            key: key.clone(),
-            stored,
-            boot: boot(),
-            pid: std::process::id(),
-            troubles,
-        };
+        let birth =
+            Birth { config: config.clone(), key: key.clone(), stored, boot: boot(), pid: std::process::id(), troubles };
         let (machine, first) = Machine::new(birth, now(started));
         let (view, view_rx) = watch::channel(Arc::new(machine.snapshot(now(started))));
         let (engine, engine_rx) = watch::channel(None);

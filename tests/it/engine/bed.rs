@@ -1,0 +1,195 @@
+//! Where an engine's test runs: a bay of its own, cleaned up whatever happens.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use podbay::bay::container::{ContainerId, ContainerSpec, ImageRef, NetworkSpec, Observed, Status, label};
+use podbay::bay::hardening::Hardening;
+use podbay::bay::name::{ContainerName, Name};
+use podbay::bay::size::ByteSize;
+use podbay::bay::template::Limits;
+use podbay::engine::docker::{Address, Deadlines, DockerEngine, Endpoint};
+use podbay::engine::{Engine, EngineError, LogLine, LogQuery};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::fake_daemon::FakeDaemon;
+
+/// Longer than anything here takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An engine with a bay of its own in it.
+pub struct Bed {
+    pub engine: DockerEngine,
+    pub bay: Name,
+    /// The fake, when it is one.
+    pub fake: Option<FakeDaemon>,
+    real: Option<Endpoint>,
+}
+
+/// A bay that no other test has.
+fn own_bay() -> Name {
+    use std::hash::{BuildHasher, RandomState};
+    format!("pbt-{:08x}", RandomState::new().hash_one(0) & 0xffff_ffff).parse().unwrap()
+}
+
+impl Bed {
+    pub fn fake() -> Self {
+        let fake = FakeDaemon::start();
+        Self { engine: fake.engine(), bay: own_bay(), fake: Some(fake), real: None }
+    }
+
+    /// Docker on its default socket; `None` when there is none, after saying so.
+    pub async fn docker(test: &str) -> Option<Self> {
+        let required = std::env::var_os("PODBAY_REQUIRE_DOCKER").is_some_and(|value| value == "1");
+        Self::real(test, "docker", &["/var/run/docker.sock".into()], required).await
+    }
+
+    /// Podman on one of its sockets.
+    pub async fn podman(test: &str) -> Option<Self> {
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let sockets = [runtime.map(|dir| dir.join("podman/podman.sock")), Some("/run/podman/podman.sock".into())];
+        let sockets: Vec<PathBuf> = sockets.into_iter().flatten().collect();
+        Self::real(test, "podman", &sockets, false).await
+    }
+
+    async fn real(test: &str, kind: &str, sockets: &[PathBuf], required: bool) -> Option<Self> {
+        for socket in sockets {
+            let url = format!("unix://{}", socket.display());
+            let endpoint = Endpoint { url, address: Address::Unix(socket.clone()), source: "the test".to_owned() };
+            let engine = DockerEngine::new(endpoint.clone(), Deadlines::default());
+            if engine.identify().await.is_ok() {
+                return Some(Self { engine, bay: own_bay(), fake: None, real: Some(endpoint) });
+            }
+        }
+        assert!(!required, "{test}: PODBAY_REQUIRE_DOCKER is set, and no {kind} answers");
+        #[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
+        {
+            eprintln!("skipped: {kind}::{test}: no {kind}");
+        }
+        None
+    }
+
+    /// A container of this bay that is walled as workers are.
+    pub fn spec(&self, name: &str, command: &[&str]) -> ContainerSpec {
+        let name: Name = name.parse().unwrap();
+        ContainerSpec {
+            name: ContainerName::worker(&self.bay, &name),
+            image: ImageRef::Host,
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            user: None,
+            workdir: None,
+            env: BTreeMap::new(),
+            labels: BTreeMap::from([(label::BAY.to_owned(), self.bay.to_string())]),
+            network: NetworkSpec::None,
+            mounts: Vec::new(),
+            tty: false,
+            limits: Limits {
+                cpus: 1.0,
+                memory: ByteSize::bytes(256 << 20),
+                memory_reservation: None,
+                pids: 100,
+                nofile: (1024, 2048),
+                log_max_size: ByteSize::bytes(50 << 20),
+                log_max_files: 2,
+            },
+            hardening: Hardening {
+                cap_drop: vec!["ALL".to_owned()],
+                cap_add: vec!["KILL".to_owned()],
+                no_new_privileges: true,
+                read_only: false,
+                seccomp: "default".to_owned(),
+                init: true,
+            },
+            health: None,
+        }
+    }
+
+    pub async fn create(&self, spec: &ContainerSpec) -> ContainerId {
+        // Two engines that import the same image at once leave one of the two without a name.
+        static IMPORT: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let turn = IMPORT.lock().await;
+        self.engine.ensure_image(&spec.image).await.unwrap();
+        drop(turn);
+        self.engine.create(spec).await.unwrap().id
+    }
+
+    /// Makes and starts one.
+    pub async fn run(&self, name: &str, command: &[&str]) -> ContainerId {
+        let id = self.create(&self.spec(name, command)).await;
+        self.engine.start(&id).await.unwrap();
+        id
+    }
+
+    pub async fn exit(&self, id: &ContainerId) -> Observed {
+        until(&format!("{id} exits"), async || {
+            let seen = self.engine.inspect(id).await.unwrap();
+            if matches!(seen.status, Status::Exited { .. }) { Ok(seen) } else { Err(format!("{seen:?}")) }
+        })
+        .await
+    }
+
+    pub async fn log(&self, id: &ContainerId, query: LogQuery) -> Vec<LogLine> {
+        let stream = self.engine.logs(id, &query).await.unwrap();
+        let lines = stream.map(Result::unwrap).collect::<Vec<_>>();
+        tokio::time::timeout(PATIENCE, lines).await.expect("the log ends")
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let (Some(endpoint), bay) = (self.real.take(), self.bay.clone()) else { return };
+        // Also while a panic unwinds, when this runtime can't be waited for.
+        let cleaner = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let engine = DockerEngine::new(endpoint, Deadlines::default());
+                for seen in engine.list(&bay).await.unwrap_or_default() {
+                    let _ = engine.remove(&seen.id).await;
+                }
+            });
+        });
+        let _ = cleaner.join();
+    }
+}
+
+/// Waits for a condition, and says what it saw when it did not come.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match look().await {
+            Ok(value) => return value,
+            Err(seen) if tokio::time::Instant::now() > deadline => panic!("{what}: saw {seen}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// Reads until the text has come; all that was read.
+pub async fn read_until(from: &mut (impl AsyncRead + Unpin), text: &[u8]) -> Vec<u8> {
+    let mut seen = Vec::new();
+    let read = async {
+        let mut space = [0u8; 4096];
+        while !seen.windows(text.len()).any(|window| window == text) {
+            let count = from.read(&mut space).await.unwrap();
+            if count == 0 {
+                return false;
+            }
+            seen.extend_from_slice(&space[..count]);
+        }
+        true
+    };
+    let found = tokio::time::timeout(PATIENCE, read).await;
+    assert_eq!(found, Ok(true), "waited for {:?}, saw {:?}", Bytes::copy_from_slice(text), Bytes::from(seen));
+    seen
+}
+
+pub fn texts(lines: &[LogLine]) -> Vec<(bool, String)> {
+    lines.iter().map(|line| (line.stderr, String::from_utf8_lossy(&line.bytes).into_owned())).collect()
+}
+
+pub fn refused<T: std::fmt::Debug>(result: Result<T, EngineError>) -> EngineError {
+    result.expect_err("the engine refuses")
+}

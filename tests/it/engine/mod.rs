@@ -1,0 +1,7 @@
+//! The engine: one contract on the fake and on every real engine here, and faults on the fake.
+
+mod bed;
+mod contract;
+mod faults;
+mod logs;
+mod real;
