@@ -286,7 +286,8 @@ impl Machine {
     fn capacity(&self) -> Capacity {
         let Some(identity) = &self.identity else { return Capacity::default() };
         let each = self.config.worker.limits.memory.as_u64();
-        let running = self.seen.values().filter(|seen| seen.container.status.is_running()).count();
+        let takes = |container: &Observed| container.status.is_running() && container.role() == Some(Role::Worker);
+        let running = self.seen.values().filter(|seen| takes(&seen.container)).count();
         let used = u64::try_from(running).unwrap_or(u64::MAX).saturating_mul(each);
         let workers = (each > 0).then(|| identity.memory.saturating_sub(used) / each);
         Capacity { cpus: identity.cpus, memory: identity.memory, workers }
