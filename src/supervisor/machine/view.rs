@@ -222,6 +222,8 @@ impl Machine {
     fn engine_status(&self) -> EngineStatus {
         let (state, reason, next_try_at) = match &self.link {
             Link::Connecting => (LinkState::Connecting, None, None),
+            // Until the first look is back, nothing is known of what there is.
+            Link::Up { .. } if !self.looking.known => (LinkState::Connecting, None, None),
             Link::Up { .. } => (LinkState::Up, None, None),
             Link::Away { why, next_wall, .. } => (LinkState::Away, Some(why.clone()), Some(*next_wall)),
         };
