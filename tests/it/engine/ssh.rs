@@ -6,7 +6,7 @@ use std::process::Command;
 
 use podbay::config::env::Env;
 use podbay::config::{EngineConfig, EngineKind};
-use podbay::engine::{Engine, connect};
+use podbay::engine::connect;
 
 use super::bed::{Bed, refused};
 
