@@ -1,1 +1,143 @@
-//! The verbs of the command line.
+//! The verbs of the command line, one file each.
+//!
+//! Owns arguments, tables, `--json` output, exit codes and the user's terminal while `attach` and `exec` have it. Asks
+//! the API's client for everything and never names an engine; only `serve` starts a supervisor in this process.
+//! Results go to stdout, notes to stderr, and all text from outside passes [`Safe`](crate::terminal::safe::Safe).
+//! Called by `main`.
+
+mod act;
+mod args;
+mod attach;
+mod completions;
+mod config;
+mod context;
+mod count;
+mod dashboard;
+mod doctor;
+mod down;
+mod events;
+mod exec;
+pub mod exit;
+mod human;
+mod init;
+pub mod logging;
+mod logs;
+mod ls;
+mod output;
+mod refresh;
+mod restart;
+mod rm;
+mod send;
+mod serve;
+mod spawn;
+mod start;
+mod stats;
+mod status;
+mod stop;
+mod supervisor;
+mod table;
+mod targets;
+mod tty;
+mod up;
+mod why;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub use args::command;
+use args::{Cli, Command};
+use context::Context;
+use exit::{CliError, Exit};
+
+/// Runs what the arguments ask for, and says what failed on stderr.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    install_hooks();
+    match args::parse(arguments) {
+        Ok(cli) => exit::code(dispatch(cli)),
+        Err(error) => {
+            // Help for a closed pipe is help for nobody.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+    }
+}
+
+/// Reports go through color-eyre, and only after the terminal is the user's again.
+fn install_hooks() {
+    let (panics, errors) = color_eyre::config::HookBuilder::default().into_hooks();
+    // Both fail only when hooks are there already: those of a test that runs several verbs.
+    let _ = errors.install();
+    let report = panics.into_panic_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tty::restore_after_panic();
+        tracing::error!(%panic, "panicked");
+        report(panic);
+    }));
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, CliError> {
+    let Cli { global, command } = cli;
+    // What needs no configuration must work beside a broken one.
+    if let Some(Command::Completions(args)) = &command {
+        return completions::run(args);
+    }
+    let context = Context::load(&global)?;
+    let threads = match &command {
+        None | Some(Command::Serve(_)) => Threads::Many,
+        Some(_) => Threads::One,
+    };
+    let runtime = runtime(threads)?;
+    let result = runtime.block_on(verb(&context, command));
+    // A thread that still reads the terminal must not hold the exit.
+    runtime.shutdown_background();
+    result
+}
+
+#[derive(Clone, Copy)]
+enum Threads {
+    One,
+    Many,
+}
+
+fn runtime(threads: Threads) -> Result<tokio::runtime::Runtime, CliError> {
+    let mut builder = match threads {
+        // One worker beside the main thread: starting more costs a short verb more than it gains.
+        Threads::One => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(1);
+            builder
+        }
+        Threads::Many => tokio::runtime::Builder::new_multi_thread(),
+    };
+    Ok(builder.enable_all().build()?)
+}
+
+async fn verb(context: &Context, command: Option<Command>) -> Result<Exit, CliError> {
+    match command {
+        None => dashboard::run(context).await,
+        Some(Command::Up) => up::run(context).await,
+        Some(Command::Down(args)) => down::run(context, &args).await,
+        Some(Command::Serve(args)) => serve::run(context, &args).await,
+        Some(Command::Spawn(args)) => spawn::run(context, *args).await,
+        Some(Command::Ls(args)) => ls::run(context, &args).await,
+        Some(Command::Count) => count::run(context).await,
+        Some(Command::Status) => status::run(context).await,
+        Some(Command::Why(args)) => why::run(context, &args).await,
+        Some(Command::Stats(args)) => stats::run(context, &args).await,
+        Some(Command::Attach(args)) => attach::run(context, &args).await,
+        Some(Command::Exec(args)) => exec::run(context, args).await,
+        Some(Command::Send(args)) => send::run(context, args).await,
+        Some(Command::Logs(args)) => logs::run(context, &args).await,
+        Some(Command::Stop(args)) => stop::run(context, &args).await,
+        Some(Command::Start(args)) => start::run(context, &args).await,
+        Some(Command::Restart(args)) => restart::run(context, &args).await,
+        Some(Command::Rm(args)) => rm::run(context, &args).await,
+        Some(Command::Refresh(args)) => refresh::run(context, &args).await,
+        Some(Command::Init(args)) => init::run(context, &args).await,
+        Some(Command::Doctor) => doctor::run(context).await,
+        Some(Command::Config(args)) => config::run(context, &args),
+        Some(Command::Events(args)) => events::run(context, &args).await,
+        Some(Command::Completions(args)) => completions::run(&args),
+    }
+}

@@ -1,11 +1,18 @@
 //! The one integration binary: a module for each room.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails should say where")]
-#![expect(clippy::indexing_slicing, reason = "a test that fails should say where")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that fails should say where"
+)]
 
+mod cli;
+mod client;
 mod config;
 mod engine;
 mod fake_daemon;
 mod machine;
 mod session;
 mod terminal;
+mod tui;
 mod workspace;

@@ -167,11 +167,11 @@ pub async fn send(State(app): State<App>, Path(id): Path<String>, request: Body<
     let row = app.row(&id)?;
     let no_tty = || ApiError::new("refused", format!("{} has no terminal that is open", row.name));
     let session = app.handle.sessions.main_of(&row.name).ok_or_else(no_tty)?;
-    let attachment = app.handle.sessions.attach(session, TermSize::default()).await.ok_or_else(no_tty)?;
-    let type_in = |typed| attachment.input.send(typed);
-    type_in(Typed::Paste(request.text)).await.map_err(|_| no_tty())?;
-    if request.enter {
-        type_in(Typed::Bytes(Bytes::from_static(b"\r"))).await.map_err(|_| no_tty())?;
+    let enter = request.enter.then(|| Typed::Bytes(Bytes::from_static(b"\r")));
+    for typed in [Typed::Paste(request.text)].into_iter().chain(enter) {
+        if !app.handle.sessions.send(session, typed).await {
+            return Err(no_tty());
+        }
     }
     Ok(Json(Done { text: format!("sent to {}", row.name), notes: vec![] }))
 }

@@ -23,6 +23,7 @@ use super::types::{ContainerRow, SessionRow, Snapshot, Status};
 use crate::config::Config;
 use crate::config::env::Env;
 use crate::config::paths::Paths;
+use crate::supervisor::event::Command;
 use crate::supervisor::executor::{Executor, Handle};
 use crate::supervisor::lock::{Lock, LockError};
 use crate::supervisor::store::StoreError;
@@ -56,6 +57,14 @@ pub enum ServeError {
 /// Reads the configuration anew: on SIGHUP and by `POST /api/reload`.
 pub type Reload = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
+/// How a supervisor begins.
+pub struct Start {
+    /// Reads the configuration anew.
+    pub reload: Reload,
+    /// Bring the bay up at once, as `podbay up` does.
+    pub up: bool,
+}
+
 /// What every route has at hand.
 #[derive(Clone)]
 pub struct App {
@@ -67,7 +76,8 @@ pub struct App {
 ///
 /// # Errors
 /// [`ServeError`]: then nothing was started, and nothing is left behind.
-pub async fn serve(config: Config, env: Env, reload: Reload, ready: impl FnOnce()) -> Result<(), ServeError> {
+pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce()) -> Result<(), ServeError> {
+    let Start { reload, up } = start;
     // Before anything is made: the socket must never have been open to others, not even for a moment.
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
     let paths = Paths::of(&config.bay, &env);
@@ -82,6 +92,9 @@ pub async fn serve(config: Config, env: Env, reload: Reload, ready: impl FnOnce(
     let app = App { handle: handle.clone(), reload };
     let ending = handle.ending.clone();
     let server = axum::serve(listener, router(app.clone())).with_graceful_shutdown(ending.clone().cancelled_owned());
+    if up {
+        tokio::spawn(bring_up(app.clone()));
+    }
     let signals = tokio::spawn(follow_signals(app));
     ready();
     let server = tokio::spawn(server.into_future());
@@ -93,6 +106,13 @@ pub async fn serve(config: Config, env: Env, reload: Reload, ready: impl FnOnce(
     drop(std::fs::remove_file(&paths.socket));
     drop(lock);
     Ok(())
+}
+
+async fn bring_up(app: App) {
+    match app.ask(Command::Up).await {
+        Ok(_) => tracing::info!("the bay is up"),
+        Err(error) => tracing::warn!(%error, "the bay could not be brought up"),
+    }
 }
 
 /// SIGTERM, SIGINT: end, containers stay. SIGHUP: read the configuration anew.

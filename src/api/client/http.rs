@@ -1,0 +1,165 @@
+//! One request, one connection, one deadline.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Answer, Client, ClientError};
+use crate::api::types::{ErrorBody, ErrorDetail};
+
+/// The largest JSON answer that is read; the largest honest one (the inspect of a container) is under 100 KiB.
+const BODY_MAX: usize = 32 << 20;
+/// Until a full backlog of the socket is tried again.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+
+/// A request before it is sent.
+pub(super) struct Call<'a> {
+    pub method: Method,
+    pub path: &'a str,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub deadline: Duration,
+}
+
+/// An answer whose body is still on its way. Dropping it closes the connection.
+pub(super) struct OpenAnswer {
+    pub response: Response<Incoming>,
+    pub connection: AbortOnDropHandle<()>,
+}
+
+impl<'a> Call<'a> {
+    pub fn new(method: Method, path: &'a str, deadline: Duration) -> Self {
+        Self { method, path, headers: HeaderMap::new(), body: Bytes::new(), deadline }
+    }
+
+    pub fn with_json(mut self, body: &impl Serialize) -> Answer<Self> {
+        let json = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.to_string()))?;
+        self.body = json.into();
+        self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(self)
+    }
+
+    fn into_request(self) -> Answer<Request<Full<Bytes>>> {
+        let mut request =
+            Request::builder().method(self.method).uri(self.path).body(Full::new(self.body)).map_err(|error| {
+                ClientError::Broken(format!("the path {:?} can't be asked for: {error}", self.path))
+            })?;
+        *request.headers_mut() = self.headers;
+        request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+        request.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        Ok(request)
+    }
+}
+
+/// Sends and reads the whole answer as JSON.
+pub(super) async fn json<T: DeserializeOwned>(client: &Client, call: Call<'_>) -> Answer<T> {
+    let deadline = call.deadline;
+    let exchange = async {
+        let answer = send(client.socket(), call).await?;
+        let bytes = body(answer).await?;
+        serde_json::from_slice(&bytes).map_err(|error| ClientError::Broken(error.to_string()))
+    };
+    within(deadline, exchange).await
+}
+
+/// Sends and waits for the headers of a good answer.
+pub(super) async fn open(client: &Client, call: Call<'_>) -> Answer<OpenAnswer> {
+    within(call.deadline, send(client.socket(), call)).await
+}
+
+async fn within<T>(deadline: Duration, work: impl Future<Output = Answer<T>>) -> Answer<T> {
+    tokio::time::timeout(deadline, work).await.unwrap_or(Err(ClientError::Deadline(deadline)))
+}
+
+async fn send(socket: &Path, call: Call<'_>) -> Answer<OpenAnswer> {
+    let request = call.into_request()?;
+    let stream = connect(socket).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let connection = AbortOnDropHandle::new(tokio::spawn(async move {
+        // What goes wrong here is told by the response or its body, which fail at the same moment.
+        let _ = connection.with_upgrades().await;
+    }));
+    let response = sender.send_request(request).await.map_err(broken)?;
+    let answer = OpenAnswer { response, connection };
+    let status = answer.response.status();
+    if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(answer);
+    }
+    let bytes = body(answer).await?;
+    Err(refusal(status, &bytes))
+}
+
+async fn connect(socket: &Path) -> Answer<UnixStream> {
+    loop {
+        match UnixStream::connect(socket).await {
+            Ok(stream) => return Ok(stream),
+            // A full backlog of a unix socket is refused at once; the caller's deadline ends the waiting.
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => tokio::time::sleep(BACKLOG_PAUSE).await,
+            Err(error) => {
+                return Err(ClientError::NoSupervisor { socket: socket.to_owned(), why: error.to_string() });
+            }
+        }
+    }
+}
+
+async fn body(answer: OpenAnswer) -> Answer<Bytes> {
+    let OpenAnswer { response, connection } = answer;
+    let collected = Limited::new(response.into_body(), BODY_MAX).collect().await;
+    drop(connection);
+    collected.map(http_body_util::Collected::to_bytes).map_err(|error| ClientError::Broken(error.to_string()))
+}
+
+pub(super) fn broken(error: impl std::error::Error) -> ClientError {
+    // hyper's own text is only the outermost of the story.
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    ClientError::Broken(text)
+}
+
+fn refusal(status: StatusCode, bytes: &[u8]) -> ClientError {
+    if let Ok(body) = serde_json::from_slice::<ErrorBody>(bytes) {
+        return ClientError::Refused(body.error);
+    }
+    let code = match status {
+        StatusCode::NOT_FOUND => "not-found",
+        StatusCode::CONFLICT => "busy",
+        status if status.is_client_error() => "invalid",
+        _ => "internal",
+    };
+    let text: String = String::from_utf8_lossy(bytes).trim().chars().take(200).collect();
+    let message = if text.is_empty() { format!("the supervisor answered {status}") } else { text };
+    ClientError::Refused(ErrorDetail { code: code.to_owned(), message, hint: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_without_the_agreed_body_still_has_a_code_and_words() {
+        let refused = |status, bytes: &[u8]| match refusal(status, bytes) {
+            ClientError::Refused(detail) => (detail.code, detail.message),
+            other => panic!("{other:?}"),
+        };
+        let of = |code: &str, message: &str| (code.to_owned(), message.to_owned());
+        assert_eq!(refused(StatusCode::NOT_FOUND, b""), of("not-found", "the supervisor answered 404 Not Found"));
+        assert_eq!(refused(StatusCode::BAD_GATEWAY, b"<html>"), of("internal", "<html>"));
+        let body = br#"{"error":{"code":"busy","message":"wait"}}"#;
+        assert_eq!(refused(StatusCode::CONFLICT, body), of("busy", "wait"));
+    }
+}

@@ -1,0 +1,312 @@
+//! The client's side of the wire: one short connection a request, one long one a stream.
+//!
+//! Owns deadlines, limits and the decoding of answers; trusts no answer to be whole, small or well-formed. Knows nothing
+//! of terminals or of the supervisor's insides. Called by the CLI and the dashboard.
+
+mod http;
+mod sse;
+mod websocket;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ::http::Method;
+use futures_util::stream::{BoxStream, StreamExt as _};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use super::types::{
+    BayEvent, ContainerDetail, ContainerRow, Done, DownRequest, ErrorDetail, ExecRequest, Finding, Frame, LogEntry,
+    SendRequest, SessionRequest, SessionRow, SpawnReply, SpawnRequest, StatsRow, Status, Verb, Why,
+};
+use crate::bay::session::{SessionId, TermSize};
+use http::Call;
+
+/// Why a request failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers on the socket.
+    #[error("no supervisor answers on {socket}: {why}")]
+    NoSupervisor {
+        /// The socket.
+        socket: PathBuf,
+        /// The system's message.
+        why: String,
+    },
+    /// The supervisor says no.
+    #[error("{}", .0.message)]
+    Refused(ErrorDetail),
+    /// The connection broke, or the answer can't be read.
+    #[error("the supervisor's answer can't be read: {0}")]
+    Broken(String),
+    /// No answer in time.
+    #[error("the supervisor did not answer within {}s", .0.as_secs())]
+    Deadline(Duration),
+}
+
+/// A client of one supervisor. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+    patience: Patience,
+}
+
+/// How long a client waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For what waits until it is done: spawn, the verbs, up, down.
+    pub work: Duration,
+    /// For everything else, and for the beginning of a stream.
+    pub answer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { work: Duration::from_mins(1), answer: Duration::from_secs(10) }
+    }
+}
+
+/// A terminal that is being looked at: both halves of its WebSocket.
+pub struct Terminal {
+    /// What the server sends; ends with the connection.
+    pub incoming: mpsc::Receiver<TerminalMessage>,
+    /// What the client sends. Dropping it sends what is queued and then ends the connection; `incoming` ends once the
+    /// server has taken it.
+    pub outgoing: mpsc::Sender<TerminalMessage>,
+}
+
+/// A WebSocket message of a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TerminalMessage {
+    /// The program's bytes.
+    Bytes(bytes::Bytes),
+    /// A control frame.
+    Frame(Frame),
+}
+
+/// Which log lines are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct LogsRequest {
+    /// Go on with what comes.
+    pub follow: bool,
+    /// The last so many lines.
+    pub tail: Option<u64>,
+    /// Not before this time, in milliseconds since 1970.
+    pub since: Option<i64>,
+}
+
+type Answer<T> = Result<T, ClientError>;
+
+/// What stands unescaped in a path segment.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+fn segment(text: &str) -> String {
+    // A dot segment would be folded away by whoever normalises the path; escaped, it stays a name (that nobody has).
+    match text {
+        "." => "%2E".to_owned(),
+        ".." => "%2E%2E".to_owned(),
+        _ => utf8_percent_encode(text, SEGMENT).to_string(),
+    }
+}
+
+fn container_path(id: &str, rest: &str) -> String {
+    format!("/api/containers/{}{rest}", segment(id))
+}
+
+fn size_query(size: Option<TermSize>) -> String {
+    size.map(|size| format!("?rows={}&cols={}", size.rows, size.cols)).unwrap_or_default()
+}
+
+impl Client {
+    /// A client of the supervisor behind this socket. Connects nothing yet.
+    #[must_use]
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into(), patience: Patience::default() }
+    }
+
+    /// The same client with other deadlines.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Answer<T> {
+        http::json(self, Call::new(Method::GET, path, self.patience.answer)).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize, deadline: Duration) -> Answer<T> {
+        http::json(self, Call::new(Method::POST, path, deadline).with_json(body)?).await
+    }
+
+    /// `GET /health`: whether the supervisor answers at all.
+    pub async fn health(&self) -> Answer<()> {
+        self.get::<serde_json::Value>("/health").await.map(drop)
+    }
+
+    /// `POST /api/reload`: the supervisor reads its configuration again.
+    pub async fn reload(&self) -> Answer<Done> {
+        self.post("/api/reload", &(), self.patience.answer).await
+    }
+
+    /// `GET /api/status`.
+    pub async fn status(&self) -> Answer<Status> {
+        self.get("/api/status").await
+    }
+
+    /// `GET /api/containers`.
+    pub async fn containers(&self) -> Answer<Vec<ContainerRow>> {
+        self.get("/api/containers").await
+    }
+
+    /// `GET /api/containers/{id}`; `id` is a name or an id.
+    pub async fn container(&self, id: &str) -> Answer<ContainerDetail> {
+        self.get(&container_path(id, "")).await
+    }
+
+    /// `POST /api/containers`.
+    pub async fn spawn(&self, request: &SpawnRequest) -> Answer<SpawnReply> {
+        self.post("/api/containers", request, self.patience.work).await
+    }
+
+    /// `POST /api/containers/{id}/{verb}`, `DELETE` for remove. Waits until it is done.
+    pub async fn act(&self, id: &str, verb: Verb) -> Answer<Done> {
+        if verb == Verb::Remove {
+            let path = container_path(id, "");
+            return http::json(self, Call::new(Method::DELETE, &path, self.patience.work)).await;
+        }
+        self.post(&container_path(id, &format!("/{}", verb.as_str())), &(), self.patience.work).await
+    }
+
+    /// `POST /api/up`.
+    pub async fn up(&self) -> Answer<Done> {
+        self.post("/api/up", &(), self.patience.work).await
+    }
+
+    /// `POST /api/down`.
+    pub async fn down(&self, request: DownRequest) -> Answer<Done> {
+        self.post("/api/down", &request, self.patience.work).await
+    }
+
+    /// `GET /api/why/{name}`.
+    pub async fn why(&self, name: &str) -> Answer<Why> {
+        self.get(&format!("/api/why/{}", segment(name))).await
+    }
+
+    /// `GET /api/stats`: every running container.
+    pub async fn stats(&self) -> Answer<Vec<StatsRow>> {
+        self.get("/api/stats").await
+    }
+
+    /// `GET /api/doctor`: what the supervisor can look at.
+    pub async fn doctor(&self) -> Answer<Vec<Finding>> {
+        self.get("/api/doctor").await
+    }
+
+    /// `GET /api/events`: a snapshot, then changes. Ends with the connection.
+    pub async fn events(&self) -> Answer<BoxStream<'static, Answer<BayEvent>>> {
+        let call = Call::new(Method::GET, "/api/events", self.patience.answer);
+        let answer = http::open(self, call).await?;
+        Ok(sse::messages(answer).filter_map(|message| std::future::ready(sse::bay_event(message))).boxed())
+    }
+
+    /// `GET /api/containers/{id}/logs`. Ends with the log; a connection that ends before it is [`ClientError::Broken`].
+    pub async fn logs(&self, id: &str, request: &LogsRequest) -> Answer<BoxStream<'static, Answer<LogEntry>>> {
+        let path = container_path(id, &logs_query(request));
+        let answer = http::open(self, Call::new(Method::GET, &path, self.patience.answer)).await?;
+        Ok(sse::log_entries(answer))
+    }
+
+    /// `POST /api/containers/{id}/send`.
+    pub async fn send(&self, id: &str, request: &SendRequest) -> Answer<Done> {
+        self.post(&container_path(id, "/send"), request, self.patience.answer).await
+    }
+
+    /// `GET /api/sessions`.
+    pub async fn sessions(&self) -> Answer<Vec<SessionRow>> {
+        self.get("/api/sessions").await
+    }
+
+    /// `POST /api/containers/{id}/sessions`: one more shell.
+    pub async fn open_session(&self, id: &str, request: &SessionRequest) -> Answer<SessionRow> {
+        self.post(&container_path(id, "/sessions"), request, self.patience.answer).await
+    }
+
+    /// `DELETE /api/sessions/{id}`: ends its process and forgets its screen.
+    pub async fn close_session(&self, id: SessionId) -> Answer<Done> {
+        let path = format!("/api/sessions/{id}");
+        http::json(self, Call::new(Method::DELETE, &path, self.patience.answer)).await
+    }
+
+    /// `GET /api/containers/{id}/terminal` (WebSocket): the main tty. Resets and live bytes come in; bytes and
+    /// [`Frame::Resize`] go out.
+    pub async fn main_terminal(&self, id: &str) -> Answer<Terminal> {
+        self.main_terminal_at(id, None).await
+    }
+
+    /// The same, and says the size of the terminal that looks, so that the first screen fits.
+    pub async fn main_terminal_at(&self, id: &str, size: Option<TermSize>) -> Answer<Terminal> {
+        websocket::open(self, &container_path(id, &format!("/terminal{}", size_query(size)))).await
+    }
+
+    /// `GET /api/sessions/{id}/terminal` (WebSocket).
+    pub async fn terminal(&self, id: SessionId) -> Answer<Terminal> {
+        self.terminal_at(id, None).await
+    }
+
+    /// The same, and says the size of the terminal that looks, so that the first screen fits.
+    pub async fn terminal_at(&self, id: SessionId, size: Option<TermSize>) -> Answer<Terminal> {
+        websocket::open(self, &format!("/api/sessions/{id}/terminal{}", size_query(size))).await
+    }
+
+    /// `GET /api/containers/{id}/exec` (WebSocket).
+    pub async fn exec(&self, id: &str, request: &ExecRequest) -> Answer<Terminal> {
+        websocket::open_with(self, &container_path(id, "/exec"), Some(request)).await
+    }
+}
+
+fn logs_query(request: &LogsRequest) -> String {
+    let mut query = format!("/logs?follow={}", request.follow);
+    // Writing to a String can't fail.
+    if let Some(tail) = request.tail {
+        let _ = write!(query, "&tail={tail}");
+    }
+    if let Some(since) = request.since {
+        let _ = write!(query, "&since={since}");
+    }
+    query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_can_not_leave_its_segment() {
+        for (name, path) in [
+            ("fox", "/api/containers/fox"),
+            ("x?force=1&y=", "/api/containers/x%3Fforce%3D1%26y%3D"),
+            ("name/top?ps_args=aux#", "/api/containers/name%2Ftop%3Fps_args%3Daux%23"),
+            ("..", "/api/containers/%2E%2E"),
+            ("a\r\nHost: b", "/api/containers/a%0D%0AHost%3A%20b"),
+            ("\u{e9}", "/api/containers/%C3%A9"),
+        ] {
+            assert_eq!(container_path(name, ""), path);
+        }
+    }
+
+    #[test]
+    fn a_logs_request_is_a_query() {
+        let request = LogsRequest { follow: true, tail: Some(5), since: Some(-3) };
+        assert_eq!(logs_query(&request), "/logs?follow=true&tail=5&since=-3");
+        assert_eq!(logs_query(&LogsRequest::default()), "/logs?follow=false");
+    }
+}

@@ -1,0 +1,210 @@
+//! Server-sent events: the stream of lines, and what podbay's two streams say in it.
+
+use bytes::{Buf as _, BytesMut};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
+use http_body_util::BodyExt as _;
+
+use super::http::{OpenAnswer, broken};
+use super::{Answer, ClientError};
+use crate::api::types::{BayEvent, LogEntry};
+
+/// The longest line, and the largest event, that is taken.
+const EVENT_MAX: usize = 8 << 20;
+
+/// One event as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Message {
+    /// `event:`, empty for the default.
+    pub event: String,
+    /// `data:` lines, joined by newlines.
+    pub data: String,
+}
+
+/// Takes bytes in any portions, gives whole events.
+#[derive(Debug, Default)]
+struct Parser {
+    buffer: BytesMut,
+    /// How far `buffer` was searched for a newline: without it, a long line that comes in small portions costs its square.
+    searched: usize,
+    message: Message,
+    has_data: bool,
+}
+
+impl Parser {
+    fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    fn next(&mut self) -> Answer<Option<Message>> {
+        while let Some(line) = self.line()? {
+            if let Some(message) = self.take_line(&line)? {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
+    }
+
+    fn line(&mut self) -> Answer<Option<Vec<u8>>> {
+        let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
+        let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') else {
+            self.searched = self.buffer.len();
+            return if self.searched > EVENT_MAX { Err(too_large()) } else { Ok(None) };
+        };
+        let mut line = self.buffer.split_to(self.searched + at).to_vec();
+        self.buffer.advance(1);
+        self.searched = 0;
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        Ok(Some(line))
+    }
+
+    fn take_line(&mut self, line: &[u8]) -> Answer<Option<Message>> {
+        if line.is_empty() {
+            let message = std::mem::take(&mut self.message);
+            let whole = std::mem::take(&mut self.has_data) || !message.event.is_empty();
+            return Ok(whole.then_some(message));
+        }
+        let text = String::from_utf8_lossy(line);
+        let (field, value) = text.split_once(':').unwrap_or((&text, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "event" => value.clone_into(&mut self.message.event),
+            "data" => {
+                if self.has_data {
+                    self.message.data.push('\n');
+                }
+                self.has_data = true;
+                self.message.data.push_str(value);
+                if self.message.data.len() > EVENT_MAX {
+                    return Err(too_large());
+                }
+            }
+            // Comments (an empty field: the server's keep-alive), `id`, `retry`, and what the standard may yet invent.
+            _ => {}
+        }
+        Ok(None)
+    }
+}
+
+fn too_large() -> ClientError {
+    ClientError::Broken(format!("an event of the stream is larger than {} MiB", EVENT_MAX >> 20))
+}
+
+struct Reading {
+    answer: OpenAnswer,
+    parser: Parser,
+    over: bool,
+}
+
+/// The events of an answer. A connection that ends inside an event is an error; one that ends between two is the end.
+pub(super) fn messages(answer: OpenAnswer) -> impl Stream<Item = Answer<Message>> + Send {
+    let reading = Reading { answer, parser: Parser::default(), over: false };
+    stream::unfold(reading, |mut reading| async move {
+        if reading.over {
+            return None;
+        }
+        let next = next_message(&mut reading).await.transpose()?;
+        reading.over = next.is_err();
+        Some((next, reading))
+    })
+}
+
+async fn next_message(reading: &mut Reading) -> Answer<Option<Message>> {
+    loop {
+        if let Some(message) = reading.parser.next()? {
+            return Ok(Some(message));
+        }
+        match reading.answer.response.body_mut().frame().await {
+            None => return Ok(None),
+            Some(frame) => {
+                if let Ok(data) = frame.map_err(broken)?.into_data() {
+                    reading.parser.push(&data);
+                }
+            }
+        }
+    }
+}
+
+fn decode<T: serde::de::DeserializeOwned>(message: &Message) -> Answer<T> {
+    serde_json::from_str(&message.data)
+        .map_err(|error| ClientError::Broken(format!("event {:?}: {error}", message.event)))
+}
+
+/// What a message of `/api/events` says; `None` for a kind that this version does not know.
+pub(super) fn bay_event(message: Answer<Message>) -> Option<Answer<BayEvent>> {
+    match message {
+        Err(error) => Some(Err(error)),
+        Ok(message) if message.event == "snapshot" => Some(decode(&message).map(BayEvent::Snapshot)),
+        Ok(message) if message.event == "change" => Some(decode(&message).map(BayEvent::Change)),
+        Ok(_) => None,
+    }
+}
+
+/// The entries of a log, up to its `end` event. What ends without one is broken: the log may have more.
+pub(super) fn log_entries(answer: OpenAnswer) -> BoxStream<'static, Answer<LogEntry>> {
+    let source = messages(answer).boxed();
+    stream::unfold(Some(source), |source| async move {
+        let mut source = source?;
+        match source.next().await {
+            None => Some((Err(ClientError::Broken("the log broke off before its end".to_owned())), None)),
+            Some(Err(error)) => Some((Err(error), None)),
+            Some(Ok(message)) if message.event == "end" => None,
+            Some(Ok(message)) => Some((decode(&message), Some(source))),
+        }
+    })
+    .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: &str = ": hello\n\nevent: snapshot\nid: 7\ndata: {\"a\":\ndata:  1}\n\n:\n\nretry: 5\n\ndata\n\ndata: \u{e9}\r\n\r\nevent: end\n\ndata: cut";
+
+    fn message(event: &str, data: &str) -> Message {
+        Message { event: event.to_owned(), data: data.to_owned() }
+    }
+
+    #[test]
+    fn events_are_whole_whatever_the_portions() {
+        let expected =
+            [message("snapshot", "{\"a\":\n 1}"), message("", ""), message("", "\u{e9}"), message("end", "")];
+        for portion in 1..STREAM.len() {
+            let mut parser = Parser::default();
+            let mut got = Vec::new();
+            for bytes in STREAM.as_bytes().chunks(portion) {
+                parser.push(bytes);
+                while let Some(message) = parser.next().unwrap() {
+                    got.push(message);
+                }
+            }
+            assert_eq!(got, expected, "portions of {portion}");
+        }
+    }
+
+    #[test]
+    fn an_endless_line_and_an_endless_event_are_refused() {
+        let mut parser = Parser::default();
+        let portion = vec![b'x'; 1 << 20];
+        let refused = (0..10).any(|_| {
+            parser.push(&portion);
+            parser.next().is_err()
+        });
+        assert!(refused);
+        let mut parser = Parser::default();
+        let line = format!("data: {}\n", "x".repeat(1 << 20));
+        let refused = (0..10).any(|_| {
+            parser.push(line.as_bytes());
+            parser.next().is_err()
+        });
+        assert!(refused);
+    }
+
+    #[test]
+    fn unknown_events_are_passed_over_and_garbage_is_said() {
+        assert!(bay_event(Ok(message("news", "{}"))).is_none());
+        let error = bay_event(Ok(message("change", "{"))).unwrap().unwrap_err();
+        assert!(error.to_string().contains("event \"change\""), "{error}");
+    }
+}

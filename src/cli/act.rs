@@ -1,0 +1,91 @@
+//! One verb on several containers: what stop, start, restart, rm and refresh share.
+
+use futures_util::stream::{self, StreamExt as _};
+use serde::Serialize;
+
+use crate::api::client::Client;
+use crate::api::types::{ContainerRow, Done, ErrorDetail, Verb};
+use crate::terminal::safe::Safe;
+
+use super::args::TargetArgs;
+use super::context::Context;
+use super::exit::{CliError, Exit, report};
+use super::output::{Output, ask, can_ask, note};
+use super::targets;
+
+/// Requests under way at the same time; the supervisor may take them one after another anyway.
+const AT_ONCE: usize = 8;
+
+/// What came of it for one container: an element of the list that `--json` prints.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    name: String,
+    #[serde(flatten)]
+    done: Option<Done>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorDetail>,
+}
+
+/// The containers that the arguments mean.
+pub async fn targets(client: &Client, args: &TargetArgs) -> Result<Vec<ContainerRow>, CliError> {
+    let rows = client.containers().await?;
+    if args.all { Ok(targets::workers(rows)) } else { targets::resolve(&args.names, &rows) }
+}
+
+/// Whether to go on with something on all workers. Without a terminal nobody can be asked: what only stops goes on, what
+/// destroys is refused.
+pub fn confirmed(question: &str, yes: bool, destructive: bool) -> Result<bool, CliError> {
+    if yes {
+        return Ok(true);
+    }
+    if can_ask() {
+        return ask(question);
+    }
+    if destructive {
+        return Err(CliError::usage("nobody can be asked: not a terminal").hint("say -y to go on without asking"));
+    }
+    Ok(true)
+}
+
+/// Does `verb` to all of `rows`; each outcome is said as it comes, in order. The first failure decides the exit code.
+pub async fn run(context: &Context, client: &Client, rows: Vec<ContainerRow>, verb: Verb) -> Result<Exit, CliError> {
+    if rows.is_empty() {
+        note("no workers");
+    }
+    let work = rows.into_iter().map(|row| async move {
+        let result = client.act(&row.name, verb).await;
+        (row.name, result.map_err(CliError::from))
+    });
+    let mut results = stream::iter(work).buffered(AT_ONCE);
+    let mut outcomes = Vec::new();
+    let mut first_failure = None;
+    while let Some((name, result)) = results.next().await {
+        let outcome = match result {
+            Ok(done) => Outcome { name, done: Some(done), error: None },
+            Err(error) => {
+                let error = error.about(&name);
+                report(&error);
+                let detail = error.detail();
+                first_failure.get_or_insert(error.kind);
+                Outcome { name, done: None, error: Some(detail) }
+            }
+        };
+        if !context.out.json {
+            say(context.out, &outcome)?;
+        }
+        outcomes.push(outcome);
+    }
+    if context.out.json {
+        context.out.json(&outcomes)?;
+    }
+    Ok(first_failure.map_or(Exit::Done, |kind| Exit::Program(kind.code())))
+}
+
+fn say(out: Output, outcome: &Outcome) -> Result<(), CliError> {
+    let Some(done) = &outcome.done else { return Ok(()) };
+    let name = &outcome.name;
+    let text = if done.text.is_empty() { name.clone() } else { format!("{name}: {}", done.text) };
+    out.line(Safe::new(&text))?;
+    done.notes.iter().for_each(|text| note(&format!("{name}: {text}")));
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Makes the bay's directories, and a commented configuration when there is none; shows them; cleans up.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::terminal::safe::Safe;
+
+use super::act::confirmed;
+use super::context::Context;
+use super::exit::{CliError, Exit};
+use super::output::note;
+use super::supervisor;
+use super::table::Table;
+
+/// The configuration that a new user starts from: every key with its default.
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Only show what there is
+    #[arg(long)]
+    pub status: bool,
+    /// Remove what can be made again: logs, sessions, repository caches, empty worker directories
+    #[arg(long, conflicts_with = "status")]
+    pub clean: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// One place: an element of `init --json`.
+#[derive(Debug, Serialize)]
+struct Place {
+    what: &'static str,
+    path: PathBuf,
+    exists: bool,
+}
+
+/// `podbay init`.
+pub async fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliError> {
+    if args.clean && !clean(context, args.yes).await? {
+        note("nothing removed");
+        return Ok(Exit::Failed);
+    }
+    if !args.status && !args.clean {
+        make(context)?;
+    }
+    let places = places(context);
+    if context.out.json {
+        context.out.json(&places)?;
+    } else {
+        let mut table = Table::new(&["WHAT", "EXISTS", "PATH"]);
+        for place in &places {
+            let exists = if place.exists { "yes" } else { "no" };
+            table.row(vec![place.what.into(), exists.into(), place.path.display().to_string().into()]);
+        }
+        context.out.text(&table.render(context.out))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn places(context: &Context) -> Vec<Place> {
+    let state = &context.paths.state;
+    let file = context.config.source.clone().unwrap_or_else(|| own_file(context));
+    let all = [
+        ("configuration", file),
+        ("state", state.clone()),
+        ("sessions", state.join("sessions")),
+        ("logs", context.paths.logs()),
+        ("workers", state.join("workers")),
+        ("services", state.join("services")),
+        ("repositories", state.join("repos")),
+        ("secrets", context.paths.secrets()),
+        ("socket", context.paths.socket.clone()),
+    ];
+    all.into_iter().map(|(what, path)| Place { what, exists: path.exists(), path }).collect()
+}
+
+fn own_file(context: &Context) -> PathBuf {
+    context.paths.config.join("config.toml")
+}
+
+fn make(context: &Context) -> Result<(), CliError> {
+    let failed = |path: &Path, error: std::io::Error| CliError::failed(format!("{}: {error}", path.display()));
+    context.paths.create().map_err(|error| failed(&context.paths.state, error))?;
+    if context.config.source.is_some() {
+        return Ok(());
+    }
+    let path = own_file(context);
+    fs::create_dir_all(&context.paths.config).map_err(|error| failed(&path, error))?;
+    // Its owner's only: environment variables may be written into it.
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(mut file) => file.write_all(EXAMPLE.as_bytes()).map_err(|error| failed(&path, error))?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(failed(&path, error)),
+    }
+    note(&format!("wrote {}", Safe::new(&path.display().to_string())));
+    Ok(())
+}
+
+/// The owner's key, intents, and every directory with something of a user's in it stay.
+async fn clean(context: &Context, yes: bool) -> Result<bool, CliError> {
+    if supervisor::running(&context.paths).await?.is_some() {
+        let message = format!("the supervisor of bay {} runs and uses them", context.config.bay);
+        return Err(CliError::failed(message).hint("`podbay down` first"));
+    }
+    let state = &context.paths.state;
+    let question = format!("Remove logs, sessions and repository caches below {}?", state.display());
+    if !confirmed(&question, yes, true)? {
+        return Ok(false);
+    }
+    for dir in ["logs", "sessions", "repos"].map(|dir| state.join(dir)) {
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(CliError::failed(format!("{}: {error}", dir.display())));
+            }
+            _ => {}
+        }
+    }
+    for worker in fs::read_dir(state.join("workers")).into_iter().flatten().flatten() {
+        remove_if_empty(&worker.path());
+    }
+    Ok(true)
+}
+
+/// Only directories without any file in them go, the deepest first.
+fn remove_if_empty(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_if_empty(&entry.path());
+        }
+    }
+    if fs::remove_dir(dir).is_err() {
+        note(&format!("kept, it is not empty: {}", dir.display()));
+    }
+}

@@ -1,0 +1,128 @@
+//! Shows what a container printed, as lines that can't control the terminal.
+
+pub mod plain;
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use clap::Args;
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use regex::Regex;
+
+use crate::api::client::LogsRequest;
+use crate::api::types::LogEntry;
+use crate::bay::size::Span;
+use crate::terminal::plain::line;
+
+use super::context::Context;
+use super::exit::{CliError, Exit};
+use super::targets;
+
+/// Entries that are written before stdout is flushed, at most.
+const PORTION: usize = 512;
+
+/// Arguments of `logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// A name, a unique prefix, an id, or `parent`
+    pub name: String,
+    /// Go on with what comes
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only the last N lines
+    #[arg(short = 'n', long, value_name = "N")]
+    pub tail: Option<u64>,
+    /// Not before this: a time (2026-01-31T12:00:00Z) or how long ago (10m)
+    #[arg(long, value_name = "T")]
+    pub since: Option<String>,
+    /// Of these lines, only those that match
+    #[arg(long, value_name = "REGEX")]
+    pub grep: Option<Regex>,
+    /// With the time of each line
+    #[arg(short, long)]
+    pub timestamps: bool,
+    /// As it was printed, control characters and all
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// `podbay logs`.
+pub async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, CliError> {
+    let since = args.since.as_deref().map(|text| since(text, Timestamp::now())).transpose()?;
+    let client = context.client().await?;
+    let row = targets::one(&client, &args.name).await?;
+    let request = LogsRequest { follow: args.follow, tail: args.tail, since };
+    let mut entries = client.logs(&row.name, &request).await?.ready_chunks(PORTION);
+    while let Some(portion) = entries.next().await {
+        let mut text = Vec::new();
+        let mut failure = None;
+        for entry in portion {
+            match entry {
+                Ok(entry) => append(&mut text, &entry, args, context.out.json)?,
+                Err(error) => failure = Some(error),
+            }
+        }
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(&text)?;
+        stdout.flush()?;
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn append(text: &mut Vec<u8>, entry: &LogEntry, args: &LogsArgs, json: bool) -> Result<(), CliError> {
+    let plain = line(&entry.line).into_string();
+    if args.grep.as_ref().is_some_and(|pattern| !pattern.is_match(&plain)) {
+        return Ok(());
+    }
+    if json {
+        serde_json::to_writer(&mut *text, entry).map_err(|error| CliError::failed(error.to_string()))?;
+        text.push(b'\n');
+        return Ok(());
+    }
+    if args.timestamps {
+        let time = entry.timestamp.and_then(|millis| Timestamp::from_millisecond(millis).ok());
+        let time = time.map_or_else(|| "-".to_owned(), |time| format!("{time:.3}"));
+        text.extend_from_slice(time.as_bytes());
+        text.push(b' ');
+    }
+    text.extend_from_slice(if args.raw { entry.line.as_bytes() } else { plain.as_bytes() });
+    text.push(b'\n');
+    Ok(())
+}
+
+/// Milliseconds since 1970 of a time, or of a time ago.
+fn since(text: &str, now: Timestamp) -> Result<i64, CliError> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time.as_millisecond());
+    }
+    let ago: Duration = text
+        .parse::<Span>()
+        .map_err(|_| {
+            CliError::usage(format!("--since {text:?} is neither a time nor a duration"))
+                .hint("write 10m, 1h30m, or 2026-01-31T12:00:00Z")
+        })?
+        .get();
+    let millis = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+    Ok(now.as_millisecond().saturating_sub(millis).max(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_time_or_a_time_ago() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        assert_eq!(since("1m30s", now).unwrap(), 999_910_000);
+        assert_eq!(since("1970-01-01T00:00:05Z", now).unwrap(), 5_000);
+        assert_eq!(since("1970-01-01T02:00:05+02:00", now).unwrap(), 5_000);
+        assert_eq!(since("9999999h", now).unwrap(), 0);
+        for bad in ["", "yesterday", "5", "-5m"] {
+            assert_eq!(since(bad, now).unwrap_err().kind.code(), 2, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Makes workers anew by their templates, workspace and agent home kept.
+
+use crate::api::types::Verb;
+
+use super::act;
+use super::args::TargetArgs;
+use super::context::Context;
+use super::exit::{CliError, Exit};
+
+/// `podbay refresh`.
+pub async fn run(context: &Context, args: &TargetArgs) -> Result<Exit, CliError> {
+    let client = context.client().await?;
+    let rows = act::targets(&client, args).await?;
+    act::run(context, &client, rows, Verb::Refresh).await
+}

@@ -1,0 +1,37 @@
+//! Removes workers. Running ones only by force: their main process, and what it knows, is gone for good.
+
+use crate::api::types::{ContainerRow, State, Verb};
+
+use super::act;
+use super::args::RmArgs;
+use super::context::Context;
+use super::exit::{CliError, Exit};
+use super::output::note;
+
+/// `podbay rm`.
+pub async fn run(context: &Context, args: &RmArgs) -> Result<Exit, CliError> {
+    let client = context.client().await?;
+    let rows = act::targets(&client, &args.targets).await?;
+    let running: Vec<&str> = rows.iter().filter(|row| is_alive(row)).map(|row| row.name.as_str()).collect();
+    if !running.is_empty() && !args.force {
+        let message = format!("still running, nothing removed: {}", running.join(", "));
+        return Err(CliError::failed(message).hint("stop them first, or say -f"));
+    }
+    if args.targets.all && !rows.is_empty() {
+        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        let question = format!("Remove {} workers ({})?", rows.len(), names.join(", "));
+        if !act::confirmed(&question, args.targets.yes, true)? {
+            note("nothing removed");
+            return Ok(Exit::Failed);
+        }
+    }
+    act::run(context, &client, rows, Verb::Remove).await
+}
+
+/// What can't be seen may be running.
+fn is_alive(row: &ContainerRow) -> bool {
+    match row.state {
+        State::Running | State::CutOff | State::Warm | State::Unknown => true,
+        State::Creating | State::Exited | State::Failed => false,
+    }
+}

@@ -1,0 +1,156 @@
+//! Shows the bay at a glance.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use crate::api::types::{EngineStatus, LinkState, Status};
+use crate::terminal::safe::Safe;
+
+use super::context::Context;
+use super::exit::{CliError, Exit};
+use super::human;
+use super::table::Paint;
+
+/// `podbay status`.
+pub async fn run(context: &Context) -> Result<Exit, CliError> {
+    let status = context.client().await?.status().await?;
+    if context.out.json {
+        context.out.json(&status)?;
+    } else {
+        context.out.text(&text(&status, Timestamp::now(), context.out.colour))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Lines of a word and what there is to it.
+pub fn text(status: &Status, now: Timestamp, colour: bool) -> String {
+    let mut lines = Lines { text: String::new(), colour };
+    let up = human::span(i64::try_from(status.uptime_s).unwrap_or(i64::MAX));
+    let bay = format!("{}, supervisor {} (pid {}), up {up}", status.bay, status.version, status.pid);
+    lines.add("bay", &bay, Paint::Plain);
+    engine(&mut lines, &status.engine, now);
+    parent(&mut lines, status);
+    workers(&mut lines, status);
+    for pool in &status.pool {
+        let text = format!("{}: {} of {} warm, {} claimed", pool.template, pool.warm, pool.target, pool.claimed);
+        lines.add("pool", &with_reason(text, pool.last_error.as_deref()), Paint::Plain);
+    }
+    if status.pool.is_empty() {
+        lines.add("pool", "no pool configured", Paint::Dim);
+    }
+    for service in &status.services {
+        let text = format!("{}: {}", service.name, service.state);
+        lines.add("service", &with_reason(text, service.reason.as_deref()), Paint::Plain);
+    }
+    if status.services.is_empty() {
+        lines.add("services", "none configured", Paint::Dim);
+    }
+    machine(&mut lines, status);
+    status.troubles.iter().for_each(|trouble| lines.add("trouble", trouble, Paint::Bad));
+    lines.text
+}
+
+struct Lines {
+    text: String,
+    colour: bool,
+}
+
+impl Lines {
+    fn add(&mut self, word: &str, text: &str, paint: Paint) {
+        let text = paint.over(Safe::new(text).as_str(), self.colour);
+        // Writing to a String can't fail.
+        let _ = writeln!(self.text, "{word:<10}{text}");
+    }
+}
+
+fn with_reason(text: String, reason: Option<&str>) -> String {
+    match reason {
+        Some(reason) => format!("{text}: {reason}"),
+        None => text,
+    }
+}
+
+fn engine(lines: &mut Lines, engine: &EngineStatus, now: Timestamp) {
+    let name = match (engine.kind.as_str(), engine.version.as_str()) {
+        ("", _) => "none yet".to_owned(),
+        (kind, "") => kind.to_owned(),
+        (kind, version) => format!("{kind} {version}"),
+    };
+    let (state, paint) = match engine.state {
+        LinkState::Connecting => ("connecting", Paint::Warn),
+        LinkState::Up => ("up", Paint::Good),
+        LinkState::Away => ("away", Paint::Bad),
+    };
+    let text = with_reason(format!("{name} at {}, {state}", engine.endpoint), engine.reason.as_deref());
+    lines.add("engine", &text, paint);
+    if let Some(next) = engine.next_try_at {
+        let seconds = next.as_second().saturating_sub(now.as_second());
+        lines.add("", &format!("next try in {}", human::span(seconds)), Paint::Plain);
+    }
+    engine.limits.iter().for_each(|limit| lines.add("limit", limit, Paint::Warn));
+}
+
+fn parent(lines: &mut Lines, status: &Status) {
+    let Some(row) = &status.parent else {
+        return lines.add("parent", "none yet", Paint::Warn);
+    };
+    let ports = human::ports(&row.ports);
+    let ports = if ports.is_empty() { ports } else { format!(", {ports}") };
+    let text = with_reason(format!("{}{ports}", row.state.as_str()), row.reason.as_deref());
+    lines.add("parent", &text, if row.reason.is_some() { Paint::Bad } else { Paint::Good });
+}
+
+fn workers(lines: &mut Lines, status: &Status) {
+    let counts: Vec<String> = status
+        .workers
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    let text = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
+    lines.add("workers", &text, Paint::Plain);
+}
+
+fn machine(lines: &mut Lines, status: &Status) {
+    let disk = format!("{} free of {}", human::bytes(status.disk.free), human::bytes(status.disk.total));
+    lines.add("disk", &disk, Paint::Plain);
+    let room = match status.capacity.workers {
+        Some(count) => format!(", room for {count} more workers"),
+        None => String::new(),
+    };
+    let text = format!("{} CPUs, {}{room}", status.capacity.cpus, human::bytes(status.capacity.memory));
+    lines.add("capacity", &text, Paint::Plain);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_is_away_is_said_with_reason_and_next_try() {
+        let status: Status = serde_json::from_value(serde_json::json!({
+            "bay": "podbay", "version": "0.1.0", "pid": 7,
+            "engine": {"kind": "", "endpoint": "unix:///run/docker.sock", "version": "", "state": "away",
+                       "reason": "no such file", "next_try_at": "2026-01-01T00:00:04Z", "limits": []},
+            "parent": null, "workers": {"running": 2, "exited": 0, "cut-off": 1}, "pool": [], "services": [],
+            "disk": {"total": 107_374_182_400_u64, "free": 53_687_091_200_u64},
+            "capacity": {"cpus": 2, "memory": 4_294_967_296_u64, "workers": null},
+            "uptime_s": 90, "templates": ["default"], "troubles": ["the state can't be saved: disk full"]
+        }))
+        .unwrap();
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        insta::assert_snapshot!(text(&status, now, false), @r"
+        bay       podbay, supervisor 0.1.0 (pid 7), up 90s
+        engine    none yet at unix:///run/docker.sock, away: no such file
+                  next try in 4s
+        parent    none yet
+        workers   1 cut-off, 2 running
+        pool      no pool configured
+        services  none configured
+        disk      50 GiB free of 100 GiB
+        capacity  2 CPUs, 4.0 GiB
+        trouble   the state can't be saved: disk full
+        ");
+    }
+}

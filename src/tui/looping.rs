@@ -1,0 +1,148 @@
+//! The loop: sources become messages, messages become effects, and a frame is drawn when something changed.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use crossterm::event::Event;
+use futures_util::{Stream, StreamExt};
+use jiff::Timestamp;
+use ratatui::Terminal;
+use ratatui::backend::Backend;
+use ratatui::layout::{Position, Rect};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::effect::Effect;
+use super::model::Model;
+use super::msg::Msg;
+use super::update::update;
+use super::view::view;
+
+/// Two frames are at least this far apart.
+const FRAME: Duration = Duration::from_millis(16);
+/// Errors of the input in a row after which the terminal counts as gone.
+const MAX_ERRORS: u32 = 10;
+/// Messages are taken in for this long before the keys and the screen have their turn again.
+const BATCH: Duration = Duration::from_millis(8);
+/// How long the loop sleeps when nothing is due.
+const LONG: Duration = Duration::from_hours(1);
+
+/// What does the effects. The answers come back through the channel that [`run_with`] reads.
+pub trait Execute {
+    /// Starts an effect; must not block. [`Effect::Quit`] never comes here.
+    fn execute(&mut self, effect: Effect);
+}
+
+/// Why the loop ended in disorder.
+#[derive(Debug, thiserror::Error)]
+pub enum LoopError {
+    /// The terminal can't be drawn on.
+    #[error("drawing on the terminal failed: {0}")]
+    Draw(String),
+}
+
+/// What came first.
+enum Woken {
+    Input(Option<io::Result<Event>>),
+    Message(Option<Box<Msg>>),
+    Due,
+    Frame,
+}
+
+/// Runs until [`Effect::Quit`], or until the input ends or does nothing but fail.
+///
+/// # Errors
+/// [`LoopError::Draw`].
+pub async fn run_with<B, I, X>(
+    terminal: &mut Terminal<B>,
+    input: I,
+    mut messages: mpsc::Receiver<Msg>,
+    executor: &mut X,
+    mut model: Model,
+) -> Result<(), LoopError>
+where
+    B: Backend,
+    I: Stream<Item = io::Result<Event>>,
+    X: Execute,
+{
+    let mut input = pin!(input);
+    let mut errors = 0;
+    let mut drawn: Option<Instant> = None;
+    let size = terminal.size().map_err(draw_error)?;
+    let mut next = Some(Msg::Start(size.width, size.height));
+    loop {
+        let begun = Instant::now();
+        while let Some(msg) = next.take() {
+            if step(&mut model, msg, executor, terminal)? {
+                return Ok(());
+            }
+            // Bursts are taken in before drawing, so that a flood costs one frame and not hundreds.
+            next = if begun.elapsed() < BATCH { messages.try_recv().ok() } else { None };
+        }
+        let due_frame = drawn.map_or_else(Instant::now, |at| at + FRAME);
+        if model.dirty && due_frame <= Instant::now() {
+            terminal.draw(|frame| view(&model, frame)).map_err(draw_error)?;
+            model.dirty = false;
+            drawn = Some(Instant::now());
+        }
+        let wait = until_wake(&model);
+        let woken = tokio::select! {
+            biased;
+            event = input.next() => Woken::Input(event),
+            () = sleep_until(due_frame), if model.dirty => Woken::Frame,
+            msg = messages.recv() => Woken::Message(msg.map(Box::new)),
+            () = sleep_until(Instant::now() + wait) => Woken::Due,
+        };
+        next = match woken {
+            Woken::Input(Some(Ok(event))) => {
+                errors = 0;
+                Some(Msg::Input(event))
+            }
+            Woken::Input(Some(Err(_))) if errors < MAX_ERRORS => {
+                errors += 1;
+                None
+            }
+            // The terminal is gone: nobody is left to show anything to.
+            Woken::Input(_) | Woken::Message(None) => return Ok(()),
+            Woken::Message(Some(msg)) => Some(*msg),
+            Woken::Due => Some(Msg::Wake),
+            Woken::Frame => None,
+        };
+    }
+}
+
+/// One message and its effects. `true`: that was the last.
+fn step<B: Backend, X: Execute>(
+    model: &mut Model,
+    msg: Msg,
+    executor: &mut X,
+    terminal: &mut Terminal<B>,
+) -> Result<bool, LoopError> {
+    for effect in update(model, msg, Timestamp::now()) {
+        match effect {
+            Effect::Quit => return Ok(true),
+            Effect::Suspend => {
+                executor.execute(Effect::Suspend);
+                let size = terminal.size().map_err(draw_error)?;
+                // The alternate screen is a new one: everything is drawn again.
+                terminal.resize(Rect::from((Position::ORIGIN, size))).map_err(draw_error)?;
+                model.size = size;
+                model.dirty = true;
+            }
+            other => executor.execute(other),
+        }
+    }
+    Ok(false)
+}
+
+fn until_wake(model: &Model) -> Duration {
+    let Some(at) = model.next_wake() else { return LONG };
+    let left = at.duration_since(Timestamp::now());
+    // A wake that lies in the past would spin if nothing came of it.
+    Duration::try_from(left).unwrap_or_default().max(Duration::from_millis(10)).min(LONG)
+}
+
+fn draw_error(error: impl std::error::Error) -> LoopError {
+    LoopError::Draw(error.to_string())
+}

@@ -1,0 +1,277 @@
+//! All that the dashboard knows. Changed by `update` only, read by `view` only.
+
+pub mod banner;
+pub mod feed;
+pub mod form;
+pub mod inspect;
+pub mod list;
+pub mod logs;
+pub mod overlay;
+pub mod terminals;
+pub mod toast;
+pub mod work;
+
+use jiff::Timestamp;
+use ratatui::layout::{Rect, Size};
+
+use crate::api::types::ContainerRow;
+
+use super::action::Context;
+use super::keymap::{Key, Keymap};
+use super::layout::Layout;
+use super::symbols::Symbols;
+use super::theme::Theme;
+use feed::Feed;
+use inspect::Inspect;
+use list::Lists;
+use logs::Logs;
+use overlay::Overlay;
+use terminals::Terminals;
+use toast::Toasts;
+use work::Work;
+
+/// Everything on the screen follows from this.
+#[derive(Debug)]
+pub struct Model {
+    /// The time of the last message. The only clock there is.
+    pub now: Timestamp,
+    /// The terminal's size.
+    pub size: Size,
+    /// What never changes while the dashboard runs.
+    pub settings: Settings,
+    /// What the supervisor says.
+    pub feed: Feed,
+    /// Panes 1 to 4.
+    pub lists: Lists,
+    /// Pane 5.
+    pub main: MainPane,
+    /// Where keys go.
+    pub focus: Focus,
+    /// What lies over it all.
+    pub overlay: Option<Overlay>,
+    /// Results and errors.
+    pub toasts: Toasts,
+    /// What was asked for and is not done yet.
+    pub work: Work,
+    /// The keys of a sequence so far.
+    pub keys: Vec<Key>,
+    /// Something changed since the last frame.
+    pub dirty: bool,
+}
+
+/// Looks and keys.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The bay's name.
+    pub bay: String,
+    /// Colours.
+    pub theme: Theme,
+    /// Line drawing.
+    pub symbols: Symbols,
+    /// Keys.
+    pub keymap: Keymap,
+}
+
+/// A pane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pane {
+    /// 1.
+    Parent,
+    /// 2.
+    Workers,
+    /// 3.
+    Pool,
+    /// 4.
+    Services,
+    /// 5.
+    Main,
+}
+
+impl Pane {
+    /// In the order of their numbers.
+    pub const ALL: [Self; 5] = [Self::Parent, Self::Workers, Self::Pool, Self::Services, Self::Main];
+
+    /// Its number and name.
+    #[must_use]
+    pub const fn title(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Parent => ("1", "parent"),
+            Self::Workers => ("2", "workers"),
+            Self::Pool => ("3", "pool"),
+            Self::Services => ("4", "services"),
+            Self::Main => ("5", "main"),
+        }
+    }
+}
+
+/// A tab of pane 5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tab {
+    /// Embedded terminals.
+    Terminal,
+    /// Live logs.
+    Logs,
+    /// The engine's JSON.
+    Inspect,
+}
+
+impl Tab {
+    /// From left to right.
+    pub const ALL: [Self; 3] = [Self::Terminal, Self::Logs, Self::Inspect];
+
+    /// Its name.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Terminal => "terminal",
+            Self::Logs => "logs",
+            Self::Inspect => "inspect",
+        }
+    }
+
+    /// The tab `step` to the right, round and round.
+    #[must_use]
+    pub fn step(self, step: isize) -> Self {
+        cycle(&Self::ALL, self, step)
+    }
+}
+
+/// The item `step` after `from`, round and round.
+#[must_use]
+pub fn cycle<T: Copy + PartialEq>(all: &[T], from: T, step: isize) -> T {
+    let count = isize::try_from(all.len()).unwrap_or(1).max(1);
+    let at = all.iter().position(|item| *item == from).and_then(|at| isize::try_from(at).ok()).unwrap_or(0);
+    usize::try_from((at + step).rem_euclid(count)).ok().and_then(|at| all.get(at)).copied().unwrap_or(from)
+}
+
+/// Pane 5.
+#[derive(Debug)]
+pub struct MainPane {
+    /// The tab that is shown.
+    pub tab: Tab,
+    /// Embedded terminals.
+    pub terminals: Terminals,
+    /// Live logs.
+    pub logs: Logs,
+    /// The engine's JSON.
+    pub inspect: Inspect,
+    /// When a stream was opened last; the next waits a moment, so that running through a list opens few.
+    pub opened_at: Option<Timestamp>,
+    /// A stream waits for that moment.
+    pub held_back: bool,
+}
+
+/// Where keys go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Focus {
+    /// The focused pane.
+    pub pane: Pane,
+    /// The list that was focused last: its row is what pane 5 shows.
+    pub list: Pane,
+    /// The focused pane alone.
+    pub zoom: bool,
+    /// Keys go to the program in the terminal.
+    pub terminal: bool,
+    /// The pane that the terminal was focused from, to go back to.
+    pub from: Pane,
+    /// When the terminal was left, for the key that is pressed twice.
+    pub left_at: Option<Timestamp>,
+}
+
+impl Model {
+    /// Nothing known yet.
+    #[must_use]
+    pub fn new(settings: Settings, now: Timestamp) -> Self {
+        Self {
+            now,
+            size: Size::ZERO,
+            settings,
+            feed: Feed::default(),
+            lists: Lists::default(),
+            main: MainPane {
+                tab: Tab::Terminal,
+                terminals: Terminals::default(),
+                logs: Logs::default(),
+                inspect: Inspect::default(),
+                opened_at: None,
+                held_back: false,
+            },
+            focus: Focus {
+                pane: Pane::Workers,
+                list: Pane::Workers,
+                zoom: false,
+                terminal: false,
+                from: Pane::Workers,
+                left_at: None,
+            },
+            overlay: None,
+            toasts: Toasts::default(),
+            work: Work::default(),
+            keys: Vec::new(),
+            dirty: true,
+        }
+    }
+
+    /// Whose keys hold now.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        if let Some(overlay) = &self.overlay {
+            return overlay.context();
+        }
+        if self.focus.terminal {
+            return Context::Focused;
+        }
+        match (self.focus.pane, self.main.tab) {
+            (Pane::Parent, _) => Context::Parent,
+            (Pane::Workers, _) => Context::Workers,
+            (Pane::Pool, _) => Context::Pool,
+            (Pane::Services, _) => Context::Services,
+            (Pane::Main, Tab::Terminal) => Context::Terminal,
+            (Pane::Main, Tab::Logs) => Context::Logs,
+            (Pane::Main, Tab::Inspect) => Context::Inspect,
+        }
+    }
+
+    /// The row that actions mean and that pane 5 shows.
+    #[must_use]
+    pub fn subject(&self) -> Option<&ContainerRow> {
+        match self.focus.list {
+            Pane::Parent => self.feed.parent(),
+            _ => self.selected_worker(),
+        }
+    }
+
+    /// The selected worker.
+    #[must_use]
+    pub fn selected_worker(&self) -> Option<&ContainerRow> {
+        let name = self.lists.worker.as_deref()?;
+        self.workers().find(|row| row.name == name)
+    }
+
+    /// The workers that the filter leaves, in the order of the list.
+    pub fn workers(&self) -> impl Iterator<Item = &ContainerRow> {
+        let filter = self.lists.filter_of(Pane::Workers);
+        self.feed.workers().filter(move |row| list::matches(filter, &row.name))
+    }
+
+    /// The screen, cut into panes; `None` when it is too small for any.
+    #[must_use]
+    pub fn layout(&self) -> Option<Layout> {
+        Layout::of(self, Rect::new(0, 0, self.size.width, self.size.height))
+    }
+
+    /// When something on the screen changes though nothing happens: a countdown, an age, a toast that goes.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        let ages = self.workers().filter(|_| self.size.width > 0).filter_map(|row| row.started_at);
+        let ages = ages.map(|since| list::next_age(since, self.now));
+        let times = [
+            self.toasts.next_end(),
+            self.feed.next_wake(self.now),
+            self.main.terminals.retry_at(),
+            self.main.logs.retry_at(),
+            self.main.opened_at.filter(|_| self.main.held_back).map(|at| at + super::update::SETTLE),
+        ];
+        times.into_iter().flatten().chain(ages).min()
+    }
+}

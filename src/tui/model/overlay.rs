@@ -1,0 +1,143 @@
+//! What lies over the panes: help, why, a question, a form, the palette, a filter.
+
+use jiff::Timestamp;
+use tui_textarea::TextArea;
+
+use crate::api::types::Why;
+
+use super::super::action::{ActionSpec, Context, in_context};
+use super::super::effect::Effect;
+use super::Pane;
+use super::form::SpawnForm;
+use super::list::subsequence;
+
+/// What lies over the panes.
+#[derive(Debug)]
+pub enum Overlay {
+    /// The keys of the context it was opened in.
+    Help {
+        /// Where it was opened.
+        context: Context,
+        /// The first line that is shown.
+        top: usize,
+    },
+    /// Why something is as it is.
+    Why {
+        /// Of what.
+        name: String,
+        /// The answer.
+        answer: WhyAnswer,
+        /// The first line that is shown.
+        top: usize,
+    },
+    /// Something would be lost.
+    Confirm(Confirm),
+    /// A worker, field by field.
+    Form(Box<SpawnForm>),
+    /// Every action by name.
+    Palette(Box<Palette>),
+    /// A list is being narrowed.
+    Filter(Box<FilterLine>),
+}
+
+/// What is known so far.
+#[derive(Debug)]
+pub enum WhyAnswer {
+    /// Asked.
+    Asking,
+    /// Answered.
+    Known(Box<Why>),
+    /// Not answered.
+    Failed(String),
+}
+
+/// A question with two answers.
+#[derive(Debug)]
+pub struct Confirm {
+    /// The question.
+    pub question: String,
+    /// What will be lost, one a line.
+    pub losses: Vec<String>,
+    /// The word on the button.
+    pub verb: &'static str,
+    /// What is done on yes.
+    pub effects: Vec<Effect>,
+    /// Whether yes is chosen.
+    pub yes: bool,
+    /// Keys of before this are not meant for it.
+    pub opened_at: Timestamp,
+}
+
+/// Every action by name.
+#[derive(Debug)]
+pub struct Palette {
+    /// Where it was opened.
+    pub context: Context,
+    /// What was typed.
+    pub input: TextArea<'static>,
+    /// The chosen line.
+    pub chosen: usize,
+}
+
+/// A list is being narrowed.
+#[derive(Debug)]
+pub struct FilterLine {
+    /// Which list.
+    pub pane: Pane,
+    /// What was typed.
+    pub input: TextArea<'static>,
+    /// What it was before.
+    pub before: String,
+}
+
+impl Overlay {
+    /// Whose keys hold.
+    #[must_use]
+    pub const fn context(&self) -> Context {
+        match self {
+            Self::Help { .. } | Self::Why { .. } => Context::Reader,
+            Self::Confirm(_) => Context::Dialog,
+            Self::Form(_) | Self::Palette(_) | Self::Filter(_) => Context::Prompt,
+        }
+    }
+}
+
+impl Palette {
+    /// Nothing typed yet.
+    #[must_use]
+    pub fn new(context: Context) -> Self {
+        Self { context, input: line(""), chosen: 0 }
+    }
+
+    /// The actions that fit what was typed, the best first.
+    #[must_use]
+    pub fn found(&self) -> Vec<&'static ActionSpec> {
+        let typed = text_of(&self.input);
+        let cost = |spec: &ActionSpec| {
+            let by_name = subsequence(&typed, spec.name);
+            // Words of the explanation count, too, but after names.
+            by_name.or_else(|| subsequence(&typed, spec.text).filter(|_| typed.len() > 2).map(|cost| cost + 1000))
+        };
+        let mut found: Vec<(usize, &ActionSpec)> =
+            in_context(self.context).filter_map(|spec| Some((cost(spec)?, spec))).collect();
+        if !typed.is_empty() {
+            found.sort_by_key(|(cost, _)| *cost);
+        }
+        found.into_iter().map(|(_, spec)| spec).collect()
+    }
+}
+
+/// A line to type in.
+#[must_use]
+pub fn line(text: &str) -> TextArea<'static> {
+    let mut area = TextArea::new(vec![text.to_owned()]);
+    area.set_cursor_line_style(ratatui::style::Style::default());
+    area.move_cursor(tui_textarea::CursorMove::End);
+    area
+}
+
+/// What was typed.
+#[must_use]
+pub fn text_of(area: &TextArea<'_>) -> String {
+    area.lines().first().cloned().unwrap_or_default()
+}

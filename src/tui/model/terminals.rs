@@ -1,0 +1,144 @@
+//! The embedded terminal that is shown, and which one each worker shows.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::api::types::{ContainerRow, SessionRow, State};
+use crate::bay::container::Role;
+use crate::bay::session::{SessionId, SessionKind, TermSize};
+use crate::terminal::emulator::Emulator;
+
+use super::super::effect::{StreamKey, Target};
+
+/// Lines kept above the screen; the supervisor keeps more.
+pub const SCROLLBACK: usize = 1000;
+
+/// Embedded terminals.
+#[derive(Debug, Default)]
+pub struct Terminals {
+    /// The one that is shown. Only what is visible is attached to.
+    pub shown: Option<TerminalPane>,
+    /// By worker: the shell that is shown instead of the main tty.
+    pub chosen: BTreeMap<String, SessionId>,
+    /// The last key given out.
+    pub last_key: u64,
+}
+
+/// One run of a container: another run has another terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The engine's id.
+    pub id: String,
+    /// When it began.
+    pub since: Option<Timestamp>,
+}
+
+impl Run {
+    /// The present run of a row.
+    #[must_use]
+    pub fn of(row: &ContainerRow) -> Self {
+        Self { id: row.id.clone(), since: row.started_at }
+    }
+}
+
+/// A terminal that is looked at.
+pub struct TerminalPane {
+    /// The stream.
+    pub key: StreamKey,
+    /// Which.
+    pub target: Target,
+    /// The container's run.
+    pub run: Run,
+    /// The screen; `None` before the first reset.
+    pub emulator: Option<Emulator>,
+    /// How it stands.
+    pub state: PaneState,
+    /// The size that was last told to the other side.
+    pub size: TermSize,
+}
+
+impl fmt::Debug for TerminalPane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TerminalPane").field("key", &self.key).field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+/// How a terminal stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaneState {
+    /// Asked for.
+    Opening,
+    /// Bytes come and go.
+    Live,
+    /// The program has ended.
+    Ended(String),
+    /// The stream was cut.
+    Lost {
+        /// Why.
+        reason: String,
+        /// When it is tried again.
+        retry_at: Timestamp,
+    },
+}
+
+impl Terminals {
+    /// A key for a new stream.
+    pub fn new_key(&mut self) -> StreamKey {
+        self.last_key += 1;
+        StreamKey(self.last_key)
+    }
+
+    /// When a lost terminal is tried again.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<Timestamp> {
+        match self.shown.as_ref()?.state {
+            PaneState::Lost { retry_at, .. } => Some(retry_at),
+            _ => None,
+        }
+    }
+
+    /// Whether keys can go to a program.
+    #[must_use]
+    pub fn takes_keys(&self) -> bool {
+        self.shown.as_ref().is_some_and(|pane| pane.state == PaneState::Live)
+    }
+}
+
+/// One tab of the strip of terminals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StripTab {
+    /// Which terminal.
+    pub target: Target,
+    /// Its title.
+    pub title: String,
+}
+
+impl super::Model {
+    /// The terminals of the subject: its main tty first, then its shells.
+    #[must_use]
+    pub fn strip(&self) -> Vec<StripTab> {
+        let Some(row) = self.subject() else { return Vec::new() };
+        let sessions: Vec<&SessionRow> = self.feed.sessions(&row.name).collect();
+        let known = sessions.iter().any(|session| session.kind == SessionKind::Main);
+        // A running worker has a main tty, even if the list of sessions has not come yet.
+        let expected = row.role == Role::Worker && matches!(row.state, State::Running | State::CutOff);
+        let main = StripTab { target: Target::Main(row.name.clone()), title: "main".to_owned() };
+        let shells = sessions.iter().filter(|session| session.kind == SessionKind::Shell);
+        let shell = |(at, session): (usize, &&SessionRow)| StripTab {
+            target: Target::Shell(session.id),
+            title: format!("{} {}", at + 1, session.title),
+        };
+        (known || expected).then_some(main).into_iter().chain(shells.enumerate().map(shell)).collect()
+    }
+
+    /// The terminal of the subject that is to be shown.
+    #[must_use]
+    pub fn wanted_terminal(&self) -> Option<Target> {
+        let strip = self.strip();
+        let chosen = self.subject().and_then(|row| self.main.terminals.chosen.get(&row.name));
+        let chosen = chosen.map(|id| Target::Shell(*id)).filter(|id| strip.iter().any(|tab| tab.target == *id));
+        chosen.or_else(|| strip.into_iter().next().map(|tab| tab.target))
+    }
+}

@@ -1,0 +1,145 @@
+//! An action, done: the one place where the table's actions become deeds.
+
+use super::super::action::Action;
+use super::super::effect::Effect;
+use super::super::model::overlay::{FilterLine, Overlay, Palette, WhyAnswer, line};
+use super::super::model::toast::Kind;
+use super::super::model::{Model, Pane, Tab, cycle};
+use super::{list, main_pane, overlay, tell, terminal, worker};
+use crate::api::types::Verb;
+
+pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    if let Some(taken) = overlay::act(model, action) {
+        return taken;
+    }
+    match action {
+        Action::MoveDown
+        | Action::MoveUp
+        | Action::First
+        | Action::Last
+        | Action::PageDown
+        | Action::PageUp
+        | Action::HalfDown
+        | Action::HalfUp => list::moved(model, action),
+        Action::NextPane => step_pane(model, 1),
+        Action::PreviousPane => step_pane(model, -1),
+        Action::PaneParent => focus(model, Pane::Parent),
+        Action::PaneWorkers => focus(model, Pane::Workers),
+        Action::PanePool => focus(model, Pane::Pool),
+        Action::PaneServices => focus(model, Pane::Services),
+        Action::PaneMain => focus(model, Pane::Main),
+        Action::NextTab => model.main.tab = model.main.tab.step(1),
+        Action::PreviousTab => model.main.tab = model.main.tab.step(-1),
+        Action::ShowLogs => show(model, Tab::Logs),
+        Action::ShowInspect => show(model, Tab::Inspect),
+        Action::Back => back(model),
+        Action::Zoom => model.focus.zoom = !model.focus.zoom,
+        Action::Help => model.overlay = Some(Overlay::Help { context: model.context(), top: 0 }),
+        Action::Palette => model.overlay = Some(Overlay::Palette(Box::new(Palette::new(model.context())))),
+        Action::Filter => filter(model),
+        Action::Follow => model.main.logs.follow = !model.main.logs.follow,
+        Action::Wrap => main_pane::wrap(model),
+        Action::Timestamps => model.main.logs.timestamps = !model.main.logs.timestamps,
+        Action::ScrollLeft => main_pane::scroll_sideways(model, -8),
+        Action::ScrollRight => main_pane::scroll_sideways(model, 8),
+        Action::NextSession => terminal::step(model, 1),
+        Action::PreviousSession => terminal::step(model, -1),
+        Action::Mark => list::mark(model),
+        Action::Leave => terminal::leave(model),
+        _ => return effects(model, action),
+    }
+    Vec::new()
+}
+
+/// The actions that reach outside.
+fn effects(model: &mut Model, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Open => terminal::focus(model),
+        Action::Spawn => worker::spawn(model),
+        Action::SpawnForm => worker::spawn_form(model),
+        Action::Stop => worker::verb(model, Verb::Stop),
+        Action::Restart => worker::verb(model, Verb::Restart),
+        Action::Refresh => worker::verb(model, Verb::Refresh),
+        Action::Remove => worker::verb(model, Verb::Remove),
+        Action::StopAll => worker::stop_all(model),
+        Action::Fix => worker::fix(model),
+        Action::Shell => terminal::shell(model),
+        Action::CloseSession => terminal::close(model),
+        Action::Why => why(model),
+        Action::Copy => copy(model),
+        Action::Suspend => vec![Effect::Suspend],
+        Action::Quit => vec![Effect::Quit],
+        _ => Vec::new(),
+    }
+}
+
+/// Focuses a pane.
+pub fn focus(model: &mut Model, pane: Pane) {
+    model.focus.pane = pane;
+    model.focus.terminal = false;
+    if matches!(pane, Pane::Parent | Pane::Workers) {
+        model.focus.list = pane;
+    }
+}
+
+fn step_pane(model: &mut Model, step: isize) {
+    let pane = cycle(&Pane::ALL, model.focus.pane, step);
+    focus(model, pane);
+}
+
+/// A tab of the subject; from a list the reader goes there, too, because the tab's own keys are wanted next.
+fn show(model: &mut Model, tab: Tab) {
+    if model.subject().is_none() {
+        tell(model, Kind::Note, "nothing is selected");
+        return;
+    }
+    model.main.tab = tab;
+    focus(model, Pane::Main);
+}
+
+fn back(model: &mut Model) {
+    let pane = model.focus.pane;
+    if !model.keys.is_empty() {
+        model.keys.clear();
+    } else if pane == Pane::Workers && !model.lists.marks.is_empty() {
+        model.lists.marks.clear();
+    } else if model.lists.filters.get(&pane).is_some_and(|filter| !filter.is_empty()) {
+        model.lists.filters.remove(&pane);
+    } else if model.focus.zoom {
+        model.focus.zoom = false;
+    } else if pane == Pane::Main {
+        let list = model.focus.list;
+        focus(model, list);
+    } else if !model.toasts.items.is_empty() {
+        model.toasts.items.clear();
+    }
+}
+
+fn filter(model: &mut Model) {
+    let pane = model.focus.pane;
+    if !matches!(pane, Pane::Workers | Pane::Services) {
+        tell(model, Kind::Note, "there is nothing to filter here");
+        return;
+    }
+    let before = model.lists.filter_of(pane).to_owned();
+    model.overlay = Some(Overlay::Filter(Box::new(FilterLine { pane, input: line(&before), before })));
+}
+
+fn why(model: &mut Model) -> Vec<Effect> {
+    let Some(name) = subject_name(model) else { return Vec::new() };
+    model.overlay = Some(Overlay::Why { name: name.clone(), answer: WhyAnswer::Asking, top: 0 });
+    vec![Effect::Why { name }]
+}
+
+fn copy(model: &mut Model) -> Vec<Effect> {
+    subject_name(model).map(Effect::Copy).into_iter().collect()
+}
+
+/// The subject's name, or a word that there is none.
+pub fn subject_name(model: &mut Model) -> Option<String> {
+    let name = model.subject().map(|row| row.name.clone());
+    if name.is_none() {
+        tell(model, Kind::Note, "nothing is selected");
+    }
+    name
+}

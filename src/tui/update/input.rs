@@ -1,0 +1,101 @@
+//! Keys, pastes and sizes.
+
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::layout::Size;
+
+use super::super::action::{Action, Context};
+use super::super::effect::Effect;
+use super::super::keymap::{Found, Key};
+use super::super::model::Model;
+use super::super::model::toast::Kind;
+use super::{act, mouse, overlay, tell, terminal};
+
+/// Longest sequence of keys.
+const MAX_KEYS: usize = 8;
+
+pub fn input(model: &mut Model, event: Event) -> Vec<Effect> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => pressed(model, key),
+        Event::Paste(text) => pasted(model, &text),
+        Event::Resize(columns, rows) => {
+            model.size = Size::new(columns, rows);
+            model.dirty = true;
+            Vec::new()
+        }
+        Event::Mouse(event) => mouse::mouse(model, event),
+        Event::Key(_) | Event::FocusGained | Event::FocusLost => Vec::new(),
+    }
+}
+
+fn pressed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
+    let context = model.context();
+    let key = Key::from(event);
+    if context == Context::Focused {
+        return focused(model, event, key);
+    }
+    model.dirty = true;
+    if terminal::left_just_now(model)
+        && model.settings.keymap.find(Context::Focused, &[key]) == Found::Action(Action::Leave)
+    {
+        return terminal::send_leaving_key(model, event);
+    }
+    model.focus.left_at = None;
+    model.keys.push(key);
+    match model.settings.keymap.find(context, &model.keys) {
+        Found::Action(action) => {
+            model.keys.clear();
+            act::act(model, action)
+        }
+        Found::Prefix if model.keys.len() < MAX_KEYS => Vec::new(),
+        Found::Prefix | Found::Nothing => unbound(model, context, event),
+    }
+}
+
+/// A key that means nothing here: text in a line, else the end of a sequence.
+fn unbound(model: &mut Model, context: Context, event: KeyEvent) -> Vec<Effect> {
+    let typed = std::mem::take(&mut model.keys);
+    if context == Context::Prompt {
+        return overlay::typed(model, event);
+    }
+    let is_interrupt = event.code == KeyCode::Char('c') && event.modifiers.contains(KeyModifiers::CONTROL);
+    if is_interrupt && let Some(key) = model.settings.keymap.key_of(Action::Quit, Context::Global) {
+        tell(model, Kind::Note, &format!("{key} leaves the dashboard; in a terminal ctrl-c goes to the program"));
+    }
+    if typed.len() > 1 {
+        let keys: Vec<String> = typed.iter().map(Key::to_string).collect();
+        tell(model, Kind::Note, &format!("no action on {}", keys.join(" ")));
+    }
+    Vec::new()
+}
+
+fn focused(model: &mut Model, event: KeyEvent, key: Key) -> Vec<Effect> {
+    model.keys.push(key);
+    match model.settings.keymap.find(Context::Focused, &model.keys) {
+        Found::Action(_) => {
+            model.keys.clear();
+            terminal::leave(model);
+            Vec::new()
+        }
+        Found::Prefix if model.keys.len() < MAX_KEYS => Vec::new(),
+        // Also the keys of a leaving sequence that was not finished go to the program: only the last is known in full,
+        // so a sequence of several keys costs the program the first ones. The default is one key.
+        Found::Prefix | Found::Nothing => {
+            model.keys.clear();
+            // Nothing is drawn for it: the program's answer is.
+            terminal::typed(model, event)
+        }
+    }
+}
+
+fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
+    match model.context() {
+        Context::Focused => terminal::pasted(model, text),
+        Context::Prompt => {
+            model.dirty = true;
+            overlay::pasted(model, text);
+            Vec::new()
+        }
+        // A paste elsewhere is no command.
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,81 @@
+//! Moving through whatever is focused.
+
+use super::super::action::Action;
+use super::super::model::{Model, Pane};
+use super::main_pane;
+
+/// A step of `action` in lines, for a page of so many rows.
+pub fn step_of(action: Action, rows: usize) -> isize {
+    let page = isize::try_from(rows.max(2)).unwrap_or(isize::MAX);
+    match action {
+        Action::MoveDown => 1,
+        Action::MoveUp => -1,
+        Action::PageDown => page - 1,
+        Action::PageUp => 1 - page,
+        Action::HalfDown => (page / 2).max(1),
+        Action::HalfUp => -(page / 2).max(1),
+        Action::First => isize::MIN / 2,
+        Action::Last => isize::MAX / 2,
+        _ => 0,
+    }
+}
+
+pub fn moved(model: &mut Model, action: Action) {
+    let pane = model.focus.pane;
+    let step = step_of(action, model.page(pane).1);
+    by(model, pane, step);
+}
+
+/// Moves in a pane by so many lines.
+pub fn by(model: &mut Model, pane: Pane, step: isize) {
+    match pane {
+        Pane::Parent => {}
+        Pane::Workers => workers(model, step),
+        Pane::Pool => model.lists.pool = place(model.lists.pool, step, model.feed.pool().len()),
+        Pane::Services => model.lists.service = place(model.lists.service, step, model.feed.services().len()),
+        Pane::Main => main_pane::scroll(model, step),
+    }
+}
+
+fn workers(model: &mut Model, step: isize) {
+    let names: Vec<String> = model.workers().map(|row| row.name.clone()).collect();
+    let at = names.iter().position(|name| Some(name) == model.lists.worker.as_ref()).unwrap_or(0);
+    select(model, names.get(place(at, step, names.len())).cloned());
+}
+
+/// Selects a worker because the user says so.
+pub fn select(model: &mut Model, name: Option<String>) {
+    model.lists.worker = name;
+    // Who moves on does not wait for a terminal to jump up.
+    model.work.awaited = None;
+}
+
+fn place(at: usize, step: isize, count: usize) -> usize {
+    at.saturating_add_signed(step).min(count.saturating_sub(1))
+}
+
+pub fn mark(model: &mut Model) {
+    if let Some(name) = model.selected_worker().map(|row| row.name.clone()) {
+        if !model.lists.marks.remove(&name) {
+            model.lists.marks.insert(name);
+        }
+        workers(model, 1);
+    }
+}
+
+/// Selects the worker that is drawn on this row of the pane.
+pub fn select_row(model: &mut Model, row: usize) {
+    let mut left = row;
+    let mut found = None;
+    for worker in model.workers().skip(model.lists.worker_top) {
+        let height = 1 + usize::from(worker.reason.is_some());
+        if left < height {
+            found = Some(worker.name.clone());
+            break;
+        }
+        left -= height;
+    }
+    if found.is_some() {
+        select(model, found);
+    }
+}

@@ -1,0 +1,94 @@
+//! What happens next: `update(&mut Model, Msg, now) -> Vec<Effect>`. Pure: reads no clock, awaits nothing, writes nowhere.
+//!
+//! One file a matter. [`settle`] runs after each message and makes the open streams what the screen needs.
+
+mod act;
+mod feed;
+mod input;
+mod list;
+mod main_pane;
+mod mouse;
+mod overlay;
+mod settle;
+mod terminal;
+mod worker;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ratatui::layout::Size;
+
+use super::effect::Effect;
+use super::model::Model;
+use super::model::toast::Kind;
+use super::msg::Msg;
+use crate::api::client::ClientError;
+
+/// Running through a list opens at most one stream in this time.
+pub const SETTLE: Duration = Duration::from_millis(120);
+/// A cut stream is tried again after this.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// One message in, the effects out.
+pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
+    model.now = now;
+    let mut effects = match msg {
+        Msg::Start(columns, rows) => start(model, columns, rows),
+        Msg::Input(event) => input::input(model, event),
+        Msg::Wake => wake(model),
+        Msg::Suspend => vec![Effect::Suspend],
+        Msg::End => vec![Effect::Quit],
+        Msg::Feed(msg) => feed::feed(model, msg),
+        Msg::Acted { name, verb, result } => feed::acted(model, &name, verb, result),
+        Msg::Spawned(result) => feed::spawned(model, result),
+        Msg::Why { name, result } => overlay::why_answered(model, &name, result),
+        Msg::Inspected { name, result } => main_pane::inspected(model, &name, result),
+        Msg::Logs { key, msg } => main_pane::logs(model, key, msg),
+        Msg::Terminal { key, msg } => terminal::terminal(model, key, msg),
+        Msg::SessionOpened { name, result } => terminal::opened(model, &name, result),
+        Msg::SessionClosed(result) => feed::session_closed(model, result),
+        Msg::Copied(result) => feed::copied(model, result),
+    };
+    effects.extend(settle::settle(model));
+    effects
+}
+
+fn start(model: &mut Model, columns: u16, rows: u16) -> Vec<Effect> {
+    model.size = Size::new(columns, rows);
+    model.dirty = true;
+    vec![Effect::Connect]
+}
+
+fn wake(model: &mut Model) -> Vec<Effect> {
+    let now = model.now;
+    model.toasts.expire(now);
+    // A wake comes only when something on the screen is due to change.
+    model.dirty = true;
+    feed::reconnect(model)
+}
+
+/// Shows what went wrong, in full.
+fn complain(model: &mut Model, what: &str, error: &ClientError) {
+    let text = format!("{what}: {}", error_text(error));
+    let now = model.now;
+    model.toasts.push(Kind::Bad, &text, now);
+    model.dirty = true;
+}
+
+/// The error with what the user can do about it.
+fn error_text(error: &ClientError) -> String {
+    match error {
+        ClientError::Refused(detail) => match &detail.hint {
+            Some(hint) => format!("{}; {hint}", detail.message),
+            None => detail.message.clone(),
+        },
+        _ => error.to_string(),
+    }
+}
+
+/// Shows that something worked, or a remark.
+fn tell(model: &mut Model, kind: Kind, text: &str) {
+    let now = model.now;
+    model.toasts.push(kind, text, now);
+    model.dirty = true;
+}

@@ -1,0 +1,204 @@
+//! What lies over the panes.
+
+use std::time::Duration;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tui_textarea::TextArea;
+
+use super::super::action::Action;
+use super::super::effect::Effect;
+use super::super::model::form::{Field, SpawnForm};
+use super::super::model::overlay::{Overlay, WhyAnswer, text_of};
+use super::super::model::{Model, cycle};
+use super::super::msg::Answer;
+use super::{act as actions, error_text, list, worker};
+use crate::api::types::Why;
+
+/// Keys that were on their way when a question opened are not its answer.
+const DEAF: Duration = Duration::from_millis(300);
+/// Longest text in a line.
+const MAX_TEXT: usize = 4096;
+
+/// What an action means to the overlay; `None`: there is no overlay.
+pub fn act(model: &mut Model, action: Action) -> Option<Vec<Effect>> {
+    let taken = match model.overlay.as_ref()? {
+        Overlay::Help { .. } | Overlay::Why { .. } => {
+            reader(model, action);
+            Vec::new()
+        }
+        Overlay::Confirm(_) => confirm(model, action),
+        Overlay::Form(_) => form(model, action),
+        Overlay::Palette(_) => palette(model, action),
+        Overlay::Filter(_) => {
+            filter(model, action);
+            Vec::new()
+        }
+    };
+    Some(taken)
+}
+
+fn reader(model: &mut Model, action: Action) {
+    if action == Action::Back {
+        model.overlay = None;
+        return;
+    }
+    let rows = usize::from(model.size.height.saturating_sub(6)).max(1);
+    let step = list::step_of(action, rows);
+    let lines = super::super::view::overlay_lines(model);
+    if let Some(Overlay::Help { top, .. } | Overlay::Why { top, .. }) = model.overlay.as_mut() {
+        *top = top.saturating_add_signed(step).min(lines.saturating_sub(rows));
+    }
+}
+
+fn confirm(model: &mut Model, action: Action) -> Vec<Effect> {
+    let now = model.now;
+    let Some(Overlay::Confirm(confirm)) = model.overlay.as_mut() else { return Vec::new() };
+    if now.duration_since(confirm.opened_at).unsigned_abs() < DEAF {
+        return Vec::new();
+    }
+    match action {
+        Action::Switch | Action::NextChoice | Action::PreviousChoice => {
+            confirm.yes = !confirm.yes;
+            return Vec::new();
+        }
+        Action::Yes => confirm.yes = true,
+        Action::Accept => {}
+        _ => confirm.yes = false,
+    }
+    let effects = if confirm.yes { std::mem::take(&mut confirm.effects) } else { Vec::new() };
+    model.overlay = None;
+    worker::commit_if_any(model, effects)
+}
+
+fn form(model: &mut Model, action: Action) -> Vec<Effect> {
+    let size = model.next_terminal_size();
+    let Some(Overlay::Form(form)) = model.overlay.as_mut() else { return Vec::new() };
+    match action {
+        Action::NextChoice => form.field = cycle(&Field::ALL, form.field, 1),
+        Action::PreviousChoice => form.field = cycle(&Field::ALL, form.field, -1),
+        Action::Cancel => model.overlay = None,
+        Action::Accept => match form.request(size) {
+            Ok(request) => {
+                model.overlay = None;
+                return worker::request(model, request);
+            }
+            Err((field, why)) => {
+                form.field = field;
+                form.error = Some((field, why));
+            }
+        },
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn palette(model: &mut Model, action: Action) -> Vec<Effect> {
+    let Some(Overlay::Palette(palette)) = model.overlay.as_mut() else { return Vec::new() };
+    let found = palette.found();
+    let all: Vec<usize> = (0..found.len()).collect();
+    match action {
+        Action::NextChoice => palette.chosen = cycle(&all, palette.chosen, 1),
+        Action::PreviousChoice => palette.chosen = cycle(&all, palette.chosen, -1),
+        Action::Accept => {
+            let chosen = found.get(palette.chosen).map(|spec| spec.action);
+            model.overlay = None;
+            return chosen.map(|action| actions::act(model, action)).unwrap_or_default();
+        }
+        _ => model.overlay = None,
+    }
+    Vec::new()
+}
+
+fn filter(model: &mut Model, action: Action) {
+    let Some(Overlay::Filter(line)) = model.overlay.as_ref() else { return };
+    match action {
+        Action::NextChoice => list::by(model, line.pane, 1),
+        Action::PreviousChoice => list::by(model, line.pane, -1),
+        Action::Cancel => {
+            model.lists.filters.insert(line.pane, line.before.clone());
+            model.overlay = None;
+        }
+        _ => model.overlay = None,
+    }
+}
+
+/// A key that is text.
+pub fn typed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
+    // Ctrl-m and ctrl-j are line ends to the text area; these are single lines.
+    let breaks = event.modifiers.contains(KeyModifiers::CONTROL) && matches!(event.code, KeyCode::Char('m' | 'j'));
+    if breaks || event.code == KeyCode::Enter {
+        return Vec::new();
+    }
+    if let Some(Overlay::Form(form)) = model.overlay.as_mut()
+        && form.field == Field::Template
+    {
+        choose_template(form, event.code);
+        return Vec::new();
+    }
+    let full = |area: &TextArea<'_>| text_of(area).len() >= MAX_TEXT && matches!(event.code, KeyCode::Char(_));
+    if let Some(area) = area(model)
+        && !full(area)
+    {
+        // The text area takes ctrl-u for undo; a line editor's user clears the line with it.
+        if event.modifiers.contains(KeyModifiers::CONTROL) && event.code == KeyCode::Char('u') {
+            area.delete_line_by_head();
+        } else {
+            area.input(event);
+        }
+    }
+    changed(model);
+    Vec::new()
+}
+
+fn choose_template(form: &mut SpawnForm, code: KeyCode) {
+    match code {
+        KeyCode::Left => form.choose(-1),
+        KeyCode::Right | KeyCode::Char(' ') => form.choose(1),
+        _ => {}
+    }
+}
+
+pub fn pasted(model: &mut Model, text: &str) {
+    // One line, without anything that is not text.
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect();
+    if let Some(area) = area(model) {
+        area.insert_str(text.trim());
+    }
+    changed(model);
+}
+
+/// The line that takes the text.
+fn area(model: &mut Model) -> Option<&mut TextArea<'static>> {
+    match model.overlay.as_mut()? {
+        Overlay::Form(form) if form.field != Field::Template => form.input(),
+        Overlay::Palette(palette) => Some(&mut palette.input),
+        Overlay::Filter(line) => Some(&mut line.input),
+        _ => None,
+    }
+}
+
+/// What follows from another text.
+fn changed(model: &mut Model) {
+    match model.overlay.as_mut() {
+        Some(Overlay::Form(form)) => form.error = None,
+        Some(Overlay::Palette(palette)) => palette.chosen = 0,
+        Some(Overlay::Filter(line)) => {
+            let (pane, text) = (line.pane, text_of(&line.input));
+            model.lists.filters.insert(pane, text);
+        }
+        _ => {}
+    }
+}
+
+pub fn why_answered(model: &mut Model, of: &str, result: Answer<Why>) -> Vec<Effect> {
+    if let Some(Overlay::Why { name, answer, .. }) = model.overlay.as_mut()
+        && name == of
+    {
+        *answer = match result {
+            Ok(why) => WhyAnswer::Known(Box::new(why)),
+            Err(error) => WhyAnswer::Failed(error_text(&error)),
+        };
+        model.dirty = true;
+    }
+    Vec::new()
+}

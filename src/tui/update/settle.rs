@@ -1,0 +1,196 @@
+//! After each message: the selection is on a row that exists, the streams that are open are those that the screen
+//! needs, and the terminal that was waited for has the keys. Level-triggered: it compares, it does not remember why.
+
+use super::super::effect::{Effect, Target};
+use super::super::model::inspect::{Inspect, InspectText};
+use super::super::model::logs::{LogState, LogStream};
+use super::super::model::terminals::{PaneState, Run, TerminalPane};
+use super::super::model::{Model, Pane, Tab};
+use super::SETTLE;
+use crate::api::types::State;
+
+pub fn settle(model: &mut Model) -> Vec<Effect> {
+    select(model);
+    // What is waited for decides what is shown, so it comes before the streams.
+    await_terminal(model);
+    model.main.held_back = false;
+    let mut effects = Vec::new();
+    terminal(model, &mut effects);
+    logs(model, &mut effects);
+    inspect(model, &mut effects);
+    keep_selection_in_sight(model);
+    effects
+}
+
+/// The selection stays on a row: its own, or the one that took its place.
+fn select(model: &mut Model) {
+    if model.feed.snapshot.is_none() {
+        return;
+    }
+    let names: Vec<String> = model.workers().map(|row| row.name.clone()).collect();
+    let at = names.iter().position(|name| Some(name) == model.lists.worker.as_ref());
+    let waits = model.work.awaited.is_some() && model.work.awaited == model.lists.worker;
+    match at {
+        Some(at) => model.lists.worker_at = at,
+        None if waits => {}
+        None => {
+            model.lists.worker_at = model.lists.worker_at.min(names.len().saturating_sub(1));
+            model.lists.worker = names.get(model.lists.worker_at).cloned();
+        }
+    }
+    let known: Vec<String> = model.feed.workers().map(|row| row.name.clone()).collect();
+    model.lists.marks.retain(|name| known.contains(name));
+    model.main.terminals.chosen.retain(|name, _| known.contains(name) || name == "parent");
+    model.lists.pool = model.lists.pool.min(model.feed.pool().len().saturating_sub(1));
+    model.lists.service = model.lists.service.min(model.feed.services().len().saturating_sub(1));
+}
+
+/// Whether a stream may be opened now, or running through a list would open one for each row.
+fn may_open(model: &mut Model) -> bool {
+    let soon = |at| model.now.duration_since(at) < jiff::SignedDuration::try_from(SETTLE).unwrap_or_default();
+    if model.main.opened_at.is_some_and(soon) {
+        model.main.held_back = true;
+        return false;
+    }
+    model.main.opened_at = Some(model.now);
+    true
+}
+
+fn terminal(model: &mut Model, effects: &mut Vec<Effect>) {
+    let size = model.terminal_size().filter(|_| model.main.tab == Tab::Terminal);
+    let wanted = model.wanted_terminal().zip(model.subject().map(Run::of)).zip(size);
+    let shown = model.main.terminals.shown.as_ref();
+    let keep = wanted
+        .as_ref()
+        .is_some_and(|((target, run), _)| shown.is_some_and(|pane| pane.target == *target && !stale(model, pane, run)));
+    if !keep && let Some(old) = model.main.terminals.shown.take() {
+        effects.push(Effect::CloseTerminal { key: old.key });
+        model.focus.terminal = false;
+    }
+    let Some(((target, run), size)) = wanted else { return };
+    if let Some(pane) = model.main.terminals.shown.as_mut() {
+        if pane.size != size {
+            pane.size = size;
+            effects.push(Effect::ResizeTerminal { key: pane.key, size });
+        }
+        return;
+    }
+    if !may_open(model) {
+        return;
+    }
+    let key = model.main.terminals.new_key();
+    effects.push(Effect::OpenTerminal { key, target: target.clone(), size });
+    model.main.terminals.shown =
+        Some(TerminalPane { key, target, run, emulator: None, state: PaneState::Opening, size });
+}
+
+/// Whether a terminal must be opened anew: it is cut and its time has come, or it ended and another run began.
+fn stale(model: &Model, pane: &TerminalPane, run: &Run) -> bool {
+    match &pane.state {
+        PaneState::Lost { retry_at, .. } => *retry_at <= model.now || pane.run != *run,
+        PaneState::Ended(_) => matches!(pane.target, Target::Main(_)) && pane.run != *run,
+        PaneState::Opening | PaneState::Live => pane.run.id != run.id && !pane.run.id.is_empty(),
+    }
+}
+
+fn logs(model: &mut Model, effects: &mut Vec<Effect>) {
+    let shown = model.main.tab == Tab::Logs && model.layout().is_some();
+    let wanted = model.subject().filter(|row| shown && !row.id.is_empty()).map(|row| (row.name.clone(), Run::of(row)));
+    let keep = model.main.logs.stream.as_ref().zip(wanted.as_ref()).is_some_and(|(stream, (name, run))| {
+        let cut = matches!(&stream.state, LogState::Lost { retry_at, .. } if *retry_at <= model.now);
+        let over = matches!(stream.state, LogState::Ended) && stream.run != *run;
+        stream.name == *name && stream.run.id == run.id && !cut && !over
+    });
+    if keep {
+        return;
+    }
+    if let Some(old) = model.main.logs.stream.take() {
+        effects.push(Effect::CloseLogs { key: old.key });
+    }
+    let Some((name, run)) = wanted else { return };
+    model.main.logs.clear();
+    if !may_open(model) {
+        return;
+    }
+    let key = model.main.terminals.new_key();
+    effects.push(Effect::OpenLogs { key, name: name.clone() });
+    model.main.logs.stream = Some(LogStream { key, name, run, state: LogState::Opening });
+}
+
+fn inspect(model: &mut Model, effects: &mut Vec<Effect>) {
+    if model.main.tab != Tab::Inspect {
+        return;
+    }
+    let row = model.subject().filter(|row| !row.id.is_empty()).cloned();
+    if row == model.main.inspect.asked {
+        return;
+    }
+    let same = row.as_ref().map(|row| &row.name) == model.main.inspect.asked.as_ref().map(|row| &row.name);
+    if !same {
+        model.main.inspect = Inspect { text: InspectText::Asking, ..Inspect::default() };
+    }
+    let Some(row) = row else {
+        model.main.inspect.asked = None;
+        return;
+    };
+    if may_open(model) {
+        effects.push(Effect::Inspect { name: row.name.clone() });
+        model.main.inspect.asked = Some(row);
+    }
+}
+
+/// The worker that was spawned or opened gets the keys once its terminal is there.
+fn await_terminal(model: &mut Model) {
+    let Some(name) = model.work.awaited.clone() else { return };
+    let Some(row) = model.feed.row(&name) else { return };
+    if matches!(row.state, State::Failed | State::Exited) && model.strip().is_empty() {
+        model.work.awaited = None;
+        return;
+    }
+    if row.role == crate::bay::container::Role::Worker && model.lists.worker.as_ref() != Some(&name) {
+        model.lists.worker = Some(name.clone());
+    }
+    if model.subject().is_none_or(|row| row.name != name) {
+        model.focus.list = Pane::Workers;
+    }
+    if model.main.tab != Tab::Terminal {
+        model.main.tab = Tab::Terminal;
+    }
+    if model.overlay.is_none() && model.terminal_size().is_none() {
+        // One pane at a time: the terminal is opened only where it is seen.
+        model.focus.pane = Pane::Main;
+        model.dirty = true;
+    }
+    let state = model.main.terminals.shown.as_ref().map(|pane| &pane.state);
+    match state {
+        Some(PaneState::Live) if model.overlay.is_none() && model.subject().is_some_and(|row| row.name == name) => {
+            model.focus.pane = Pane::Main;
+            model.focus.terminal = true;
+            model.work.awaited = None;
+            model.dirty = true;
+        }
+        Some(PaneState::Ended(_) | PaneState::Lost { .. }) => model.work.awaited = None,
+        _ => {}
+    }
+}
+
+/// Scrolls the list of workers so that the selected one is seen in full.
+fn keep_selection_in_sight(model: &mut Model) {
+    let Some(layout) = model.layout() else { return };
+    let rows = usize::from(layout.inner(Pane::Workers).height);
+    if rows == 0 {
+        return;
+    }
+    let heights: Vec<usize> = model.workers().map(|row| 1 + usize::from(row.reason.is_some())).collect();
+    let at = model.lists.worker_at.min(heights.len().saturating_sub(1));
+    let mut top = model.lists.worker_top.min(at);
+    let through = |top: usize| heights.iter().take(at + 1).skip(top).sum::<usize>();
+    while top < at && through(top) > rows {
+        top += 1;
+    }
+    // Rows that have gone leave no gap at the end.
+    while top > 0 && heights.iter().skip(top - 1).sum::<usize>() <= rows {
+        top -= 1;
+    }
+    model.lists.worker_top = top;
+}

@@ -1,0 +1,192 @@
+//! Embedded terminals: what the program writes, what the user types, and who has the keys.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossterm::event::KeyEvent;
+
+use super::super::effect::{Effect, StreamKey, Target};
+use super::super::model::terminals::{PaneState, SCROLLBACK};
+use super::super::model::toast::Kind;
+use super::super::model::{Model, Pane, Tab, cycle};
+use super::super::msg::{Answer, TerminalMsg};
+use super::{RETRY, act, complain, tell, worker};
+use crate::api::types::{Frame, SessionRow};
+use crate::bay::session::TermSize;
+use crate::terminal::emulator::Emulator;
+use crate::terminal::keys;
+
+/// The leaving key pressed twice within this goes to the program.
+const TWICE: Duration = Duration::from_secs(1);
+
+pub fn terminal(model: &mut Model, key: StreamKey, msg: TerminalMsg) -> Vec<Effect> {
+    let retry_at = model.now + RETRY;
+    let Some(pane) = model.main.terminals.shown.as_mut().filter(|pane| pane.key == key) else { return Vec::new() };
+    model.dirty |= model.main.tab == Tab::Terminal;
+    match msg {
+        TerminalMsg::Bytes(bytes) => {
+            let Some(emulator) = pane.emulator.as_mut() else { return Vec::new() };
+            // Queries are answered by the supervisor's emulator, so the answers of this one are dropped.
+            let fed = emulator.feed(&bytes);
+            if fed.rebuilt {
+                tell(model, Kind::Note, "this screen could not be kept and was begun anew");
+            }
+        }
+        TerminalMsg::Frame(Frame::Reset { rows, cols }) => {
+            pane.emulator = Some(Emulator::new(TermSize::new(rows, cols), SCROLLBACK));
+            pane.state = PaneState::Live;
+        }
+        TerminalMsg::Frame(Frame::Size { rows, cols }) => {
+            if let Some(emulator) = pane.emulator.as_mut() {
+                emulator.resize(TermSize::new(rows, cols));
+            }
+        }
+        TerminalMsg::Frame(Frame::Ended { reason, .. }) => {
+            pane.state = PaneState::Ended(reason);
+            give_back(model);
+        }
+        TerminalMsg::Frame(Frame::Resize { .. } | Frame::Eof) => {}
+        TerminalMsg::Lost(reason) => {
+            // An end that was announced is no loss.
+            if !matches!(pane.state, PaneState::Ended(_)) {
+                pane.state = PaneState::Lost { reason, retry_at };
+            }
+            give_back(model);
+        }
+        TerminalMsg::Full => tell(model, Kind::Bad, "the program does not read its input: keys were dropped"),
+    }
+    Vec::new()
+}
+
+/// The keys go back to the dashboard.
+fn give_back(model: &mut Model) {
+    if model.focus.terminal {
+        model.focus.terminal = false;
+        model.focus.pane = Pane::Main;
+    }
+}
+
+/// A key for the program.
+pub fn typed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
+    let Some(pane) = model.main.terminals.shown.as_mut() else { return Vec::new() };
+    let Some(emulator) = pane.emulator.as_mut() else { return Vec::new() };
+    if emulator.screen().scrollback() > 0 {
+        emulator.scroll_to(0);
+        model.dirty = true;
+    }
+    type_into(pane.key, keys::key(event, emulator.modes()))
+}
+
+pub fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
+    let Some(pane) = model.main.terminals.shown.as_ref() else { return Vec::new() };
+    let Some(emulator) = pane.emulator.as_ref() else { return Vec::new() };
+    type_into(pane.key, keys::paste(text, emulator.modes()))
+}
+
+/// Bytes for a program, if there are any.
+pub fn type_into(key: StreamKey, bytes: Vec<u8>) -> Vec<Effect> {
+    if bytes.is_empty() { Vec::new() } else { vec![Effect::TypeInto { key, bytes: Bytes::from(bytes) }] }
+}
+
+/// Takes the keys away from the program.
+pub fn leave(model: &mut Model) {
+    if model.focus.terminal {
+        model.focus.terminal = false;
+        model.focus.left_at = Some(model.now);
+        model.dirty = true;
+        model.focus.pane = model.focus.from;
+    }
+}
+
+/// Whether the leaving key, pressed now, would be its second time.
+pub fn left_just_now(model: &Model) -> bool {
+    let soon = |at| model.now.duration_since(at).unsigned_abs() <= TWICE;
+    model.overlay.is_none() && model.focus.left_at.is_some_and(soon) && model.main.terminals.takes_keys()
+}
+
+/// The leaving key's second time: the program gets it, and the keys that follow.
+pub fn send_leaving_key(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
+    model.focus.left_at = None;
+    model.focus.pane = Pane::Main;
+    model.focus.terminal = true;
+    typed(model, event)
+}
+
+/// Gives the keys to the subject's terminal, now or as soon as it is there.
+pub fn focus(model: &mut Model) -> Vec<Effect> {
+    if !matches!(model.focus.pane, Pane::Parent | Pane::Workers | Pane::Main) {
+        tell(model, Kind::Note, "no terminal here");
+        return Vec::new();
+    }
+    let Some(name) = act::subject_name(model) else { return Vec::new() };
+    let from = model.focus.pane;
+    model.main.tab = Tab::Terminal;
+    model.focus.from = from;
+    if model.strip().is_empty() {
+        model.focus.pane = Pane::Main;
+        return Vec::new();
+    }
+    model.focus.pane = Pane::Main;
+    model.work.awaited = Some(name);
+    Vec::new()
+}
+
+/// The next terminal of the subject.
+pub fn step(model: &mut Model, step: isize) {
+    let targets: Vec<Target> = model.strip().into_iter().map(|tab| tab.target).collect();
+    let Some(name) = model.subject().map(|row| row.name.clone()) else { return };
+    let Some(now) = model.wanted_terminal() else { return };
+    let at: Vec<usize> = (0..targets.len()).collect();
+    let from = targets.iter().position(|target| *target == now).unwrap_or(0);
+    match targets.get(cycle(&at, from, step)) {
+        Some(Target::Shell(id)) => model.main.terminals.chosen.insert(name, *id),
+        _ => model.main.terminals.chosen.remove(&name),
+    };
+}
+
+/// One more shell in the subject.
+pub fn shell(model: &mut Model) -> Vec<Effect> {
+    let Some(name) = act::subject_name(model) else { return Vec::new() };
+    let size = model.next_terminal_size();
+    vec![Effect::OpenSession { name, size }]
+}
+
+/// The shell is there: it is shown, and gets the keys.
+pub fn opened(model: &mut Model, name: &str, result: Answer<SessionRow>) -> Vec<Effect> {
+    match result {
+        Err(error) => complain(model, &format!("no shell in {name}"), &error),
+        Ok(session) => {
+            model.main.terminals.chosen.insert(name.to_owned(), session.id);
+            // The list of sessions may come later than this answer.
+            if let Some(snapshot) = model.feed.snapshot.as_mut()
+                && snapshot.sessions.iter().all(|known| known.id != session.id)
+            {
+                snapshot.sessions.push(session);
+            }
+            if model.overlay.is_none() && model.subject().is_some_and(|row| row.name == name) {
+                model.focus.from = model.focus.pane;
+                model.main.tab = Tab::Terminal;
+                model.focus.pane = Pane::Main;
+                model.work.awaited = Some(name.to_owned());
+            }
+            model.dirty = true;
+        }
+    }
+    Vec::new()
+}
+
+/// Ends the shell that is shown; the main tty is stopped, not closed.
+pub fn close(model: &mut Model) -> Vec<Effect> {
+    let shown = model.main.terminals.shown.as_ref();
+    let Some((Target::Shell(id), state)) = shown.map(|pane| (pane.target.clone(), pane.state.clone())) else {
+        tell(model, Kind::Note, "this is the main terminal: stop the worker to end it");
+        return Vec::new();
+    };
+    let effects = vec![Effect::CloseSession { id }];
+    if matches!(state, PaneState::Ended(_)) {
+        return effects;
+    }
+    let losses = vec!["what runs in it ends".to_owned()];
+    worker::ask(model, "end this shell?".to_owned(), losses, "end", effects);
+    Vec::new()
+}

@@ -1,0 +1,159 @@
+//! Verbs on workers and the parent, and new workers.
+
+use super::super::effect::Effect;
+use super::super::model::form::SpawnForm;
+use super::super::model::overlay::{Confirm, Overlay};
+use super::super::model::toast::Kind;
+use super::super::model::work::doing;
+use super::super::model::{Model, Pane};
+use super::tell;
+use crate::api::types::{ContainerRow, LinkState, SpawnRequest, State, Verb};
+use crate::bay::container::Role;
+
+/// A verb on the marked workers, else on the subject. Asks where something would be lost.
+pub fn verb(model: &mut Model, verb: Verb) -> Vec<Effect> {
+    let parent = model.focus.list == Pane::Parent;
+    let rows: Vec<ContainerRow> = if parent || model.lists.marks.is_empty() {
+        model.subject().into_iter().cloned().collect()
+    } else {
+        model.feed.workers().filter(|row| model.lists.marks.contains(&row.name)).cloned().collect()
+    };
+    if rows.is_empty() {
+        let text = if parent { "there is no parent yet: F brings it up" } else { "nothing is selected" };
+        tell(model, Kind::Note, text);
+        return Vec::new();
+    }
+    let losses: Vec<String> = rows.iter().filter_map(|row| loss(model, row, verb)).collect();
+    let effects = start(model, rows.iter().map(|row| row.name.clone()), verb);
+    if effects.is_empty() {
+        return effects;
+    }
+    let many = rows.len() > 1;
+    if losses.is_empty() && !many {
+        return commit(model, effects);
+    }
+    let question = match rows.as_slice() {
+        [row] => format!("{} {}?", verb.as_str(), row.name),
+        _ => format!("{} {} workers?", verb.as_str(), rows.len()),
+    };
+    let losses = if losses.is_empty() { rows.iter().map(|row| row.name.clone()).collect() } else { losses };
+    ask(model, question, losses, verb.as_str(), effects);
+    Vec::new()
+}
+
+/// What is lost by a verb on a row; `None`: nothing that is worth a question.
+fn loss(model: &Model, row: &ContainerRow, verb: Verb) -> Option<String> {
+    let alive = matches!(row.state, State::Running | State::CutOff);
+    let name = &row.name;
+    let workers = model.feed.workers().filter(|worker| worker.network == "shared" && worker.state == State::Running);
+    let joined = workers.count();
+    match (row.role, verb) {
+        (Role::Parent, Verb::Stop | Verb::Restart) if alive && joined > 0 && model.feed.cut_off() == 0 => {
+            Some(format!("{joined} workers lose their network until they are repaired"))
+        }
+        (Role::Parent, _) => None,
+        (_, Verb::Remove) => Some(match (&row.project, alive) {
+            (Some(project), true) => format!("{name} is running: what runs in it ends; {project} is kept"),
+            (Some(project), false) => format!("{name}: its container and its log; {project} is kept"),
+            (None, true) => format!("{name} is running: what runs in it ends, and its container goes"),
+            (None, false) => format!("{name}: its container and its log"),
+        }),
+        (_, Verb::Refresh) if alive => Some(format!("{name}: what runs in it ends; workspace and agent home are kept")),
+        _ => None,
+    }
+}
+
+/// The effects of a verb, without those that are under way already.
+fn start(model: &mut Model, names: impl Iterator<Item = String>, verb: Verb) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    let mut busy = Vec::new();
+    for name in names {
+        match model.work.verbs.get(&name) {
+            Some(other) => busy.push(format!("{name} is {} already", doing(*other))),
+            None => effects.push(Effect::Act { name, verb }),
+        }
+    }
+    if !busy.is_empty() {
+        tell(model, Kind::Note, &busy.join(", "));
+    }
+    effects
+}
+
+/// What was asked about and answered with yes; nothing on no.
+pub fn commit_if_any(model: &mut Model, effects: Vec<Effect>) -> Vec<Effect> {
+    if effects.is_empty() { effects } else { commit(model, effects) }
+}
+
+/// Notes that the verbs are under way.
+fn commit(model: &mut Model, effects: Vec<Effect>) -> Vec<Effect> {
+    for effect in &effects {
+        if let Effect::Act { name, verb } = effect {
+            model.work.verbs.insert(name.clone(), *verb);
+        }
+    }
+    model.lists.marks.clear();
+    effects
+}
+
+/// Puts a question; the answer is no until somebody says yes.
+pub fn ask(model: &mut Model, question: String, losses: Vec<String>, verb: &'static str, effects: Vec<Effect>) {
+    let opened_at = model.now;
+    model.overlay = Some(Overlay::Confirm(Confirm { question, losses, verb, effects, yes: false, opened_at }));
+}
+
+pub fn stop_all(model: &mut Model) -> Vec<Effect> {
+    let names: Vec<String> = model
+        .feed
+        .workers()
+        .filter(|row| matches!(row.state, State::Running | State::CutOff))
+        .map(|row| row.name.clone())
+        .collect();
+    if names.is_empty() {
+        tell(model, Kind::Note, "no worker is running");
+        return Vec::new();
+    }
+    let question = format!("stop all {} running workers?", names.len());
+    let losses = vec!["what runs in them ends; the containers stay".to_owned(), names.join(", ")];
+    let effects = start(model, names.into_iter(), Verb::Stop);
+    ask(model, question, losses, "stop all", effects);
+    Vec::new()
+}
+
+/// Brings the parent back and repairs all that are cut off; asks where that would cut somebody off.
+pub fn fix(model: &mut Model) -> Vec<Effect> {
+    let name = model.feed.parent().map_or_else(|| "parent".to_owned(), |row| row.name.clone());
+    let healthy = model.feed.cut_off() == 0 && model.feed.parent().is_some_and(|row| row.state == State::Running);
+    if healthy {
+        tell(model, Kind::Note, "nothing to repair: the parent runs and no worker is cut off");
+        return Vec::new();
+    }
+    let effects = start(model, std::iter::once(name), Verb::Restart);
+    commit(model, effects)
+}
+
+pub fn spawn(model: &mut Model) -> Vec<Effect> {
+    let size = Some(model.next_terminal_size());
+    request(model, SpawnRequest { size, ..SpawnRequest::default() })
+}
+
+/// Asks for a worker.
+pub fn request(model: &mut Model, request: SpawnRequest) -> Vec<Effect> {
+    if model.feed.snapshot.is_none() {
+        tell(model, Kind::Bad, "the supervisor has not answered yet: nothing can be spawned");
+        return Vec::new();
+    }
+    let away = model.feed.status().filter(|status| status.engine.state == LinkState::Away);
+    if let Some(status) = away {
+        let reason = status.engine.reason.clone().unwrap_or_default();
+        tell(model, Kind::Bad, &format!("the engine is away: nothing can be spawned: {reason}"));
+        return Vec::new();
+    }
+    model.work.spawning += 1;
+    vec![Effect::Spawn(Box::new(request))]
+}
+
+pub fn spawn_form(model: &mut Model) -> Vec<Effect> {
+    let templates = model.feed.status().map(|status| status.templates.clone()).unwrap_or_default();
+    model.overlay = Some(Overlay::Form(Box::new(SpawnForm::new(templates))));
+    Vec::new()
+}

@@ -1,0 +1,104 @@
+//! The first line, and the one under it when something is wrong with the bay as a whole.
+
+use ratatui::layout::Rect;
+
+use super::super::action::{Action, Context};
+use super::super::model::banner::Banner;
+use super::super::model::feed::{Link, seconds_until};
+use super::super::model::{Model, Pane};
+use super::super::widget::ansi::width;
+use super::{Canvas, from};
+use crate::api::types::LinkState;
+use crate::terminal::safe::Safe;
+
+pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
+    let model = canvas.model;
+    let base = canvas.style("ui.header");
+    canvas.buf.set_style(area, base);
+    let (link, scope) = link(model);
+    let link = Safe::new(&link);
+    let link_width = u16::try_from(width(link.as_str())).unwrap_or(0) + 1;
+    let left = Rect { width: area.width.saturating_sub(link_width + 1), ..area };
+    let right = from(area, area.right().saturating_sub(link_width));
+    let name = format!(" {}", Safe::new(&model.settings.bay));
+    let column = canvas.text(left, &name, canvas.style("ui.header.name"));
+    let dim = canvas.style("ui.dim");
+    let dot = model.settings.symbols.dot;
+    if let Some(status) = model.feed.status() {
+        let engine = &status.engine;
+        let mut parts = Vec::new();
+        if !engine.kind.is_empty() {
+            parts.push(format!("{} {}", engine.kind, engine.version));
+        }
+        parts.push(engine.endpoint.clone());
+        let text = format!("  {}", parts.join(&format!(" {dot} ")));
+        canvas.outside(from(left, column), &text, dim);
+    }
+    let style = canvas.style(scope);
+    canvas.text(right, link.as_str(), style);
+}
+
+/// The link in a word, and how it is drawn.
+fn link(model: &Model) -> (String, &'static str) {
+    match (&model.feed.link, model.feed.status()) {
+        (Link::Lost { .. }, _) => ("no supervisor".to_owned(), "link.away"),
+        (Link::Connecting, _) => ("connecting".to_owned(), "link.connecting"),
+        (Link::Up, None) => ("up".to_owned(), "link.up"),
+        (Link::Up, Some(status)) => match status.engine.state {
+            LinkState::Up => ("up".to_owned(), "link.up"),
+            LinkState::Connecting => ("engine: connecting".to_owned(), "link.connecting"),
+            // The reason and the countdown stand in the banner below.
+            LinkState::Away => ("engine away".to_owned(), "link.away"),
+        },
+    }
+}
+
+pub fn banner(canvas: &mut Canvas<'_>, area: Rect) {
+    let Some(banner) = canvas.model.banner().filter(|_| area.height > 0) else { return };
+    let style = canvas.style("ui.banner");
+    canvas.buf.set_style(area, style);
+    let text = text(canvas.model, &banner);
+    canvas.outside(area, &format!(" {text}"), style);
+}
+
+fn text(model: &Model, banner: &Banner) -> String {
+    match banner {
+        Banner::SupervisorLost { reason, next_try_at } => {
+            let left = next_try_at.map_or(0, |at| seconds_until(at, model.now));
+            let stale = if model.feed.snapshot.is_some() { "; what you see is what it said last" } else { "" };
+            format!("no supervisor, next try in {left}s: {reason}{stale}")
+        }
+        Banner::EngineAway { reason, next_try_at } => {
+            let left = next_try_at.map(|at| seconds_until(at, model.now)).filter(|left| *left > 0);
+            let next = left.map_or_else(String::new, |left| format!(", next try in {left}s"));
+            format!("the engine is away{next}: {reason}")
+        }
+        Banner::CutOff(count) => {
+            let workers = if *count == 1 { "1 worker".to_owned() } else { format!("{count} workers") };
+            let key = model.settings.keymap.key_of(Action::Fix, Context::Workers);
+            let offer = key.map_or_else(|| "use the palette: fix".to_owned(), |key| format!("{key} repairs all"));
+            format!("{workers} cut off: {offer}")
+        }
+        Banner::Trouble(text) => text.clone(),
+    }
+}
+
+/// The panes' names, where only one is shown at a time.
+pub fn switcher(canvas: &mut Canvas<'_>, area: Rect) {
+    if area.height == 0 {
+        return;
+    }
+    let mut rest = area;
+    for pane in Pane::ALL {
+        let (number, title) = pane.title();
+        let active = pane == canvas.model.focus.pane;
+        let style = canvas.style(if active { "ui.tab.active" } else { "ui.tab" });
+        let text = if area.width < 60 { format!(" {number} {}", short(title)) } else { format!(" {number} {title} ") };
+        let end = canvas.text(rest, &text, style);
+        rest = from(rest, end);
+    }
+}
+
+fn short(title: &str) -> &str {
+    title.get(..4).unwrap_or(title)
+}

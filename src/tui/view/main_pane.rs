@@ -1,0 +1,68 @@
+//! Pane 5: its frame, its tabs, its mode.
+
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::super::action::{Action, Context};
+use super::super::layout::Layout;
+use super::super::model::{Pane, Tab};
+use super::{Canvas, Cursor, inspect, logs, terminal};
+use crate::terminal::safe::Safe;
+
+pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) -> Cursor {
+    let area = layout.pane(Pane::Main);
+    if area.is_empty() {
+        return None;
+    }
+    let heading = title(canvas);
+    let inner = canvas.frame(area, Pane::Main, heading);
+    chip(canvas, area);
+    match canvas.model.main.tab {
+        Tab::Terminal => terminal::draw(canvas, inner, layout),
+        Tab::Logs => {
+            logs::draw(canvas, inner);
+            None
+        }
+        Tab::Inspect => {
+            inspect::draw(canvas, inner);
+            None
+        }
+    }
+}
+
+fn title(canvas: &Canvas<'_>) -> Line<'static> {
+    let model = canvas.model;
+    let focused = model.focus.pane == Pane::Main && model.overlay.is_none();
+    let number = canvas.style(if focused { "ui.title.focused" } else { "ui.title" });
+    let mut spans = vec![Span::styled(" 5 ", number)];
+    // The chip needs the room while a terminal has the keys, and the tabs can't be reached then.
+    for tab in Tab::ALL.into_iter().filter(|tab| !model.focus.terminal || *tab == model.main.tab) {
+        let style = canvas.style(if tab == model.main.tab { "ui.tab.active" } else { "ui.tab" });
+        spans.push(Span::styled(format!("{} ", tab.title()), style));
+    }
+    if let Some(row) = model.subject() {
+        let dot = model.settings.symbols.dot;
+        spans.push(Span::styled(format!("{dot} {} ", Safe::new(&row.name)), canvas.style("ui.dim")));
+    }
+    Line::from(spans)
+}
+
+/// Who has the keys, at the right end of the title.
+fn chip(canvas: &mut Canvas<'_>, area: Rect) {
+    let model = canvas.model;
+    let shown = model.main.terminals.shown.as_ref().filter(|_| model.main.tab == Tab::Terminal);
+    let above = shown.and_then(|pane| pane.emulator.as_ref()).map_or(0, |emulator| emulator.screen().scrollback());
+    let text = if model.focus.terminal {
+        let key = model.settings.keymap.key_of(Action::Leave, Context::Focused).unwrap_or_default();
+        format!(" TERMINAL {} {key} leaves ", model.settings.symbols.dot)
+    } else if above > 0 {
+        let key = model.settings.keymap.key_of(Action::Last, Context::Terminal).unwrap_or_default();
+        format!(" {above} lines above the end {} {key} goes there ", model.settings.symbols.dot)
+    } else {
+        return;
+    };
+    let width = u16::try_from(super::super::widget::ansi::width(&text)).unwrap_or(0);
+    let at = area.right().saturating_sub(width + 1).max(area.x);
+    let style = canvas.style("ui.chip");
+    canvas.text(Rect { x: at, y: area.y, width: area.right().saturating_sub(at + 1), height: 1 }, &text, style);
+}

@@ -1,0 +1,168 @@
+//! A log line as pieces of one style: SGR is understood, every other control string is left out.
+
+use ratatui::style::{Color, Modifier, Style};
+use unicode_width::UnicodeWidthStr;
+
+use crate::terminal::safe::Safe;
+
+/// Longest line that is kept, in bytes.
+const MAX_LINE: usize = 64 << 10;
+
+/// Text of one style.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Its colours and attributes.
+    pub style: Style,
+    /// Its text.
+    pub text: Safe,
+}
+
+/// Columns that a text takes.
+#[must_use]
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// Reads a line. Of one that was drawn over itself with carriage returns, the last state is kept.
+#[must_use]
+pub fn pieces(line: &str) -> Vec<Piece> {
+    let line = line.trim_end_matches(['\r', '\n']);
+    let line = line.rsplit_once('\r').map_or(line, |(_, last)| last);
+    let (line, cut) = shortened(line);
+    let mut found = Vec::new();
+    let mut style = Style::default();
+    let mut rest = line;
+    while let Some((text, after)) = rest.split_once('\u{1b}') {
+        push(&mut found, style, text);
+        rest = control(after, &mut style);
+    }
+    push(&mut found, style, rest);
+    if cut > 0 {
+        push(&mut found, Style::default().add_modifier(Modifier::REVERSED), &format!(" and {cut} bytes more "));
+    }
+    found
+}
+
+fn shortened(line: &str) -> (&str, usize) {
+    if line.len() <= MAX_LINE {
+        return (line, 0);
+    }
+    let end = (0..=MAX_LINE).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+    (line.get(..end).unwrap_or(""), line.len() - end)
+}
+
+fn push(found: &mut Vec<Piece>, style: Style, text: &str) {
+    if !text.is_empty() {
+        found.push(Piece { style, text: Safe::new(text) });
+    }
+}
+
+/// Reads what follows an escape; returns what comes after it.
+fn control<'a>(text: &'a str, style: &mut Style) -> &'a str {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some('[') => {
+            let body = chars.as_str();
+            let end = body.find(|c: char| ('\u{40}'..='\u{7e}').contains(&c) || c < ' ');
+            let Some((numbers, tail)) = end.and_then(|end| body.split_at_checked(end)) else { return "" };
+            if let Some(after) = tail.strip_prefix('m') {
+                sgr(numbers, style);
+                return after;
+            }
+            let mut tail = tail.chars();
+            tail.next();
+            tail.as_str()
+        }
+        // OSC, DCS, APC, PM, SOS: up to BEL or ST, or to the end of the line.
+        Some(']' | 'P' | '_' | '^' | 'X') => {
+            let body = chars.as_str();
+            let bell = body.split_once('\u{7}').map(|(string, after)| (string.len(), after));
+            let st = body.split_once("\u{1b}\\").map(|(string, after)| (string.len(), after));
+            [bell, st].into_iter().flatten().min_by_key(|(end, _)| *end).map_or("", |(_, after)| after)
+        }
+        // One character more: a character set is chosen.
+        Some('(' | ')' | '*' | '+' | '#' | ' ') => {
+            chars.next();
+            chars.as_str()
+        }
+        Some(_) => chars.as_str(),
+        None => "",
+    }
+}
+
+fn sgr(text: &str, style: &mut Style) {
+    let mut numbers = text.split([';', ':']).map(|number| number.parse::<u16>().unwrap_or(0));
+    while let Some(number) = numbers.next() {
+        *style = match number {
+            0 => Style::default(),
+            1 => style.add_modifier(Modifier::BOLD),
+            2 => style.add_modifier(Modifier::DIM),
+            3 => style.add_modifier(Modifier::ITALIC),
+            4 => style.add_modifier(Modifier::UNDERLINED),
+            7 => style.add_modifier(Modifier::REVERSED),
+            9 => style.add_modifier(Modifier::CROSSED_OUT),
+            22 => without(*style, Modifier::BOLD | Modifier::DIM),
+            23 => without(*style, Modifier::ITALIC),
+            24 => without(*style, Modifier::UNDERLINED),
+            27 => without(*style, Modifier::REVERSED),
+            29 => without(*style, Modifier::CROSSED_OUT),
+            30..=37 => style.fg(indexed(number - 30)),
+            90..=97 => style.fg(indexed(number - 82)),
+            40..=47 => style.bg(indexed(number - 40)),
+            100..=107 => style.bg(indexed(number - 92)),
+            39 => Style { fg: None, ..*style },
+            49 => Style { bg: None, ..*style },
+            38 => extended(&mut numbers).map_or(*style, |colour| style.fg(colour)),
+            48 => extended(&mut numbers).map_or(*style, |colour| style.bg(colour)),
+            _ => *style,
+        };
+    }
+}
+
+fn without(style: Style, modifier: Modifier) -> Style {
+    Style { add_modifier: style.add_modifier - modifier, ..style }
+}
+
+fn indexed(number: u16) -> Color {
+    Color::Indexed(u8::try_from(number).unwrap_or(7))
+}
+
+fn extended(numbers: &mut impl Iterator<Item = u16>) -> Option<Color> {
+    let byte = |number: u16| u8::try_from(number).ok();
+    match numbers.next()? {
+        5 => byte(numbers.next()?).map(Color::Indexed),
+        2 => Some(Color::Rgb(byte(numbers.next()?)?, byte(numbers.next()?)?, byte(numbers.next()?)?)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(line: &str) -> String {
+        pieces(line).iter().map(|piece| piece.text.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn colours_are_read_and_other_controls_left_out() {
+        let found = pieces("\u{1b}[1;31merror\u{1b}[0m: \u{1b}[38;5;200mx\u{1b}[48;2;1;2;3my");
+        let styles: Vec<(Option<Color>, Option<Color>)> = found.iter().map(|p| (p.style.fg, p.style.bg)).collect();
+        let last = (Some(Color::Indexed(200)), Some(Color::Rgb(1, 2, 3)));
+        assert_eq!(styles, [(Some(Color::Indexed(1)), None), (None, None), (Some(Color::Indexed(200)), None), last]);
+        assert_eq!(text("a\u{1b}]0;title\u{7}b\u{1b}]52;c;aGk=\u{1b}\\c\u{1b}[2Jd\u{1b}(0e"), "abcde");
+        assert_eq!(text("a\u{1b}]0;never ends"), "a");
+        assert_eq!(text("\u{1b}[999999999999m\u{1b}[38;5mx\u{1b}["), "x");
+    }
+
+    #[test]
+    fn a_progress_bar_shows_its_last_state() {
+        assert_eq!(text("10%\r50%\r100%\r"), "100%");
+    }
+
+    #[test]
+    fn a_line_of_a_megabyte_is_cut_and_says_so() {
+        let line = text(&"é".repeat(1 << 19));
+        assert!(line.len() < MAX_LINE + 40 && line.ends_with(" bytes more "), "{}", line.len());
+    }
+}

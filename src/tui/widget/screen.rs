@@ -1,0 +1,122 @@
+//! An emulator's cells as cells of the dashboard. The only place where a symbol is set as it comes, so each is checked.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::ansi::width;
+
+/// Shown for what can't be.
+const REPLACEMENT: &str = "\u{fffd}";
+
+/// Draws a screen into an area, clipped to it.
+pub fn draw(screen: &vt100::Screen, area: Rect, buf: &mut Buffer, colourless: bool) {
+    let area = area.intersection(buf.area);
+    for row in 0..area.height {
+        for col in 0..area.width {
+            let Some(from) = screen.cell(row, col) else { continue };
+            let Some(to) = buf.cell_mut(Position::new(area.x + col, area.y + row)) else { continue };
+            to.reset();
+            to.set_style(style(from, colourless));
+            if from.is_wide_continuation() {
+                continue;
+            }
+            // The half of a wide character that lies outside can't be drawn.
+            let cut = from.is_wide() && col + 1 >= area.width;
+            to.set_symbol(if cut { " " } else { symbol(from) });
+        }
+    }
+}
+
+/// Where the cursor is, if the program shows it and it lies inside the area.
+#[must_use]
+pub fn cursor(screen: &vt100::Screen, area: Rect) -> Option<Position> {
+    let (row, col) = screen.cursor_position();
+    let shown = !screen.hide_cursor() && screen.scrollback() == 0 && row < area.height && area.width > 0;
+    // Behind the last column it stands on it, as terminals draw it.
+    shown.then(|| Position::new(area.x + col.min(area.width - 1), area.y + row))
+}
+
+/// One grapheme without anything that controls, as wide as the emulator took it.
+fn symbol(cell: &vt100::Cell) -> &str {
+    let Some(first) = cell.contents().graphemes(true).next() else { return " " };
+    if first.chars().any(hidden) {
+        return REPLACEMENT;
+    }
+    let expected = if cell.is_wide() { 2 } else { 1 };
+    if width(first) == expected {
+        return first;
+    }
+    // A variation selector or a joiner made it wider or narrower than the emulator counted: without it, it fits.
+    let base = first.chars().next().and_then(|c| first.get(..c.len_utf8())).unwrap_or(REPLACEMENT);
+    if width(base) == expected { base } else { REPLACEMENT }
+}
+
+/// Controls, bidi marks, tags, and what else has no place in a cell.
+fn hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{feff}' | '\u{2028}' | '\u{2029}')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn style(cell: &vt100::Cell, colourless: bool) -> Style {
+    let mut style = Style::reset();
+    if !colourless {
+        style = style.fg(colour(cell.fgcolor())).bg(colour(cell.bgcolor()));
+    }
+    let attributes = [
+        (cell.bold(), Modifier::BOLD),
+        (cell.dim(), Modifier::DIM),
+        (cell.italic(), Modifier::ITALIC),
+        (cell.underline(), Modifier::UNDERLINED),
+        (cell.inverse(), Modifier::REVERSED),
+    ];
+    for (_, modifier) in attributes.into_iter().filter(|(on, _)| *on) {
+        style = style.add_modifier(modifier);
+    }
+    style
+}
+
+const fn colour(colour: vt100::Color) -> Color {
+    match colour {
+        vt100::Color::Default => Color::Reset,
+        vt100::Color::Idx(number) => Color::Indexed(number),
+        vt100::Color::Rgb(red, green, blue) => Color::Rgb(red, green, blue),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bay::session::TermSize;
+    use crate::terminal::emulator::Emulator;
+
+    fn drawn(bytes: &str, columns: u16) -> Buffer {
+        let mut emulator = Emulator::new(TermSize::new(2, columns), 0);
+        emulator.feed(bytes.as_bytes());
+        let area = Rect::new(0, 0, columns, 2);
+        let mut buf = Buffer::empty(area);
+        draw(emulator.screen(), area, &mut buf, false);
+        buf
+    }
+
+    #[test]
+    fn cells_keep_text_and_style() {
+        let buf = drawn("\x1b[1;31mé\x1b[0m漢x", 6);
+        assert_eq!((buf[(0, 0)].symbol(), buf[(0, 0)].fg), ("é", Color::Indexed(1)));
+        assert!(buf[(0, 0)].modifier.contains(Modifier::BOLD));
+        assert_eq!((buf[(1, 0)].symbol(), buf[(2, 0)].symbol(), buf[(3, 0)].symbol()), ("漢", " ", "x"));
+    }
+
+    #[test]
+    fn nothing_that_controls_reaches_a_cell() {
+        for hostile in ["a\u{202e}b", "a\u{e0041}", "a\u{200b}b", "\u{26a0}\u{fe0f}x", "a\u{301}\u{302}", "🏳️‍🌈x"]
+        {
+            let buf = drawn(hostile, 8);
+            for cell in buf.content() {
+                assert!(!cell.symbol().chars().any(hidden), "{hostile:?}: {:?}", cell.symbol());
+            }
+        }
+    }
+}

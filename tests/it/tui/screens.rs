@@ -1,0 +1,200 @@
+//! What the user sees.
+
+use podbay::api::client::ClientError;
+use podbay::api::types::{ErrorDetail, LogEntry};
+use podbay::tui::msg::{FeedMsg, LogsMsg, Msg};
+
+use super::bay;
+use super::driver::{Driver, settings, styles};
+
+/// The four sizes of every screen.
+const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (40, 12), (1, 1)];
+
+/// A screen at each size.
+pub fn at_sizes(name: &str, make: impl Fn(u16, u16) -> Driver) {
+    for (columns, rows) in SIZES {
+        let driver = make(columns, rows);
+        insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "snapshots", omit_expression => true }, {
+            insta::assert_snapshot!(format!("{name}-{columns}x{rows}"), driver.shot());
+        });
+    }
+}
+
+/// Every screen there is, by name.
+pub fn all(columns: u16, rows: u16) -> Vec<(&'static str, Driver)> {
+    vec![
+        ("connecting", Driver::new(columns, rows)),
+        ("empty", Driver::of(bay::empty(), columns, rows)),
+        ("mixed", Driver::of(bay::mixed(), columns, rows)),
+        ("away", Driver::of(bay::away(), columns, rows)),
+        ("lost", lost(columns, rows)),
+        ("help", pressed(bay::running(), "?", columns, rows)),
+        ("remove", pressed(bay::running(), "d", columns, rows)),
+        ("form", pressed(bay::running(), "N", columns, rows)),
+        ("palette", pressed(bay::running(), ":", columns, rows)),
+        ("filter", pressed(bay::running(), "/ o", columns, rows)),
+        ("why", why(columns, rows)),
+        ("terminal", terminal(columns, rows)),
+        ("sessions", sessions(columns, rows)),
+        ("logs", logs(columns, rows)),
+        ("inspect", inspect(columns, rows)),
+        ("toasts", toasts(columns, rows)),
+    ]
+}
+
+fn pressed(snapshot: podbay::api::types::Snapshot, keys: &str, columns: u16, rows: u16) -> Driver {
+    let mut driver = Driver::of(snapshot, columns, rows);
+    driver.keys(keys);
+    driver
+}
+
+fn lost(columns: u16, rows: u16) -> Driver {
+    let mut driver = Driver::of(bay::running(), columns, rows);
+    driver.send(Msg::Feed(FeedMsg::Lost("the supervisor closed the connection".to_owned())));
+    driver
+}
+
+fn why(columns: u16, rows: u16) -> Driver {
+    let mut driver = pressed(bay::mixed(), "j W", columns, rows);
+    driver.send(Msg::Why { name: "fox".to_owned(), result: Ok(bay::why()) });
+    driver
+}
+
+fn terminal(columns: u16, rows: u16) -> Driver {
+    let mut driver = pressed(bay::running(), "enter", columns, rows);
+    if driver.model.main.terminals.shown.is_some() {
+        driver.screen(
+            "\x1b[1;32mbadger\x1b[0m:\x1b[34m/workspace\x1b[0m$ git status\r\nOn branch \x1b[1mmain\x1b[0m\r\n\
+             \x1b[31m\tmodified:   src/main.rs\x1b[0m\r\n漢字 ├──┤ \x1b[7mreversed\x1b[0m\r\n$ ",
+        );
+    }
+    driver
+}
+
+fn sessions(columns: u16, rows: u16) -> Driver {
+    let mut snapshot = bay::running();
+    let kind = podbay::bay::session::SessionKind::Shell;
+    snapshot.sessions.push(bay::session(7, "badger", kind, "bash"));
+    snapshot.sessions.push(bay::session(8, "badger", kind, "htop"));
+    let mut driver = Driver::of(snapshot, columns, rows);
+    driver.keys("5 }");
+    driver.wait(200);
+    if driver.model.main.terminals.shown.is_some() {
+        driver.screen("$ ");
+    }
+    driver
+}
+
+pub fn log(at: i64, line: &str) -> LogEntry {
+    LogEntry { line: line.to_owned(), timestamp: Some(1_772_366_400_000 + at), stderr: line.starts_with("warn") }
+}
+
+fn logs(columns: u16, rows: u16) -> Driver {
+    let mut driver = Driver::of(bay::running(), columns, rows);
+    driver.keys("l");
+    driver.wait(200);
+    if let Some(key) = driver.model.main.logs.stream.as_ref().map(|stream| stream.key) {
+        let lines = vec![
+            log(0, "listening on http://localhost:3000"),
+            log(250, "\u{1b}[32mGET\u{1b}[0m /health 200 in 1.2 ms"),
+            log(
+                1500,
+                "warn: the cache is cold, so that this line is long enough to be cut at the right end of the pane",
+            ),
+            log(2000, "10%\r50%\r100% done"),
+        ];
+        driver.send(Msg::Logs { key, msg: LogsMsg::Lines(lines) });
+    }
+    driver
+}
+
+fn inspect(columns: u16, rows: u16) -> Driver {
+    let mut driver = Driver::of(bay::running(), columns, rows);
+    driver.wait(200);
+    driver.keys("i");
+    let row = driver.model.subject().unwrap().clone();
+    let inspect = serde_json::json!({"Id": "badger0123", "State": {"Status": "running", "Pid": 4242}, "Mounts": []});
+    let detail = podbay::api::types::ContainerDetail { row, inspect };
+    driver.send(Msg::Inspected { name: "badger".to_owned(), result: Ok(Box::new(detail)) });
+    driver
+}
+
+fn toasts(columns: u16, rows: u16) -> Driver {
+    let mut driver = Driver::of(bay::running(), columns, rows);
+    let refused = ClientError::Refused(ErrorDetail {
+        code: "port-taken".to_owned(),
+        message: "port 127.0.0.1:3000 is taken by nginx (pid 812)".to_owned(),
+        hint: Some("stop it, or change parent.ports".to_owned()),
+    });
+    driver.send(Msg::Copied(Ok(6)));
+    driver.send(Msg::Spawned(Err(refused)));
+    driver
+}
+
+fn one(name: &'static str) -> impl Fn(u16, u16) -> Driver {
+    move |columns, rows| {
+        all(columns, rows).into_iter().find(|(known, _)| *known == name).map(|(_, driver)| driver).unwrap()
+    }
+}
+
+#[test]
+fn every_screen_at_every_size() {
+    for (name, _) in all(80, 24) {
+        at_sizes(name, one(name));
+    }
+}
+
+#[test]
+fn styles_of_the_list_and_of_a_terminal() {
+    for name in ["mixed", "terminal"] {
+        let driver = one(name)(80, 24);
+        insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "snapshots", omit_expression => true }, {
+            insta::assert_snapshot!(format!("{name}-styles"), styles(driver.draw().buffer()));
+        });
+    }
+}
+
+/// Every screen with other looks.
+fn with_looks(settings: &podbay::tui::model::Settings) -> Vec<(&'static str, Driver)> {
+    let mut screens = all(80, 24);
+    for (_, driver) in &mut screens {
+        driver.model.settings = settings.clone();
+    }
+    screens
+}
+
+#[test]
+fn ascii_means_ascii() {
+    let settings = podbay::tui::model::Settings { symbols: podbay::tui::symbols::Symbols::new(true), ..settings() };
+    for (name, driver) in with_looks(&settings) {
+        // What a program draws is its own matter.
+        let own = name != "terminal";
+        for cell in driver.draw().buffer().content().iter().filter(|_| own) {
+            assert!(cell.symbol().is_ascii(), "{name}: {:?}\n{}", cell.symbol(), driver.shot());
+        }
+    }
+}
+
+#[test]
+fn no_color_means_attributes_only() {
+    use ratatui::style::Color;
+    let settings = podbay::tui::model::Settings { theme: podbay::tui::theme::Theme::built_in(true), ..settings() };
+    for (name, driver) in with_looks(&settings) {
+        for cell in driver.draw().buffer().content() {
+            assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "{name}: {:?}", cell.symbol());
+        }
+    }
+}
+
+#[test]
+fn a_large_frame_is_drawn_in_time() {
+    let driver = all(200, 60).into_iter().find(|(name, _)| *name == "logs").map(|(_, driver)| driver).unwrap();
+    let begun = std::time::Instant::now();
+    for _ in 0..50 {
+        driver.draw();
+    }
+    let each = begun.elapsed() / 50;
+    println!("a 200x60 frame from nothing: {each:?}");
+    // 8 ms is the promise of a release build; this one is ten times slower.
+    assert!(each < std::time::Duration::from_millis(80), "{each:?}");
+}

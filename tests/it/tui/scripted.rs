@@ -1,0 +1,348 @@
+//! Keys, and what they ask for.
+
+use podbay::api::types::{Frame, SpawnReply, State, Verb};
+use podbay::bay::session::{SessionId, SessionKind, TermSize};
+use podbay::tui::effect::{Effect, Target};
+use podbay::tui::model::overlay::Overlay;
+use podbay::tui::model::{Pane, Tab};
+use podbay::tui::msg::{FeedMsg, Msg, TerminalMsg};
+
+use super::bay;
+use super::driver::Driver;
+
+fn act(name: &str, verb: Verb) -> Effect {
+    Effect::Act { name: name.to_owned(), verb }
+}
+
+fn running() -> Driver {
+    let mut driver = Driver::of(bay::running(), 80, 24);
+    driver.taken();
+    driver
+}
+
+/// The effects that change something outside.
+fn deeds(driver: &mut Driver) -> Vec<Effect> {
+    let opens = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::OpenTerminal { .. }
+                | Effect::CloseTerminal { .. }
+                | Effect::OpenLogs { .. }
+                | Effect::CloseLogs { .. }
+        )
+    };
+    driver.taken().into_iter().filter(|effect| !opens(effect)).collect()
+}
+
+#[test]
+fn a_verb_is_asked_for_once_and_shown() {
+    let mut driver = running();
+    driver.keys("j s s");
+    assert_eq!(deeds(&mut driver), [act("fox", Verb::Stop)]);
+    let shot = driver.shot();
+    assert!(shot.contains("stopping") && shot.contains("fox is stopping already"), "{shot}");
+}
+
+#[test]
+fn removing_asks_and_cancels_by_default() {
+    let mut driver = running();
+    driver.keys("d");
+    driver.wait(400);
+    driver.keys("enter");
+    assert_eq!(deeds(&mut driver), []);
+    assert!(driver.model.overlay.is_none());
+    driver.keys("d");
+    driver.wait(400);
+    driver.keys("tab enter");
+    assert_eq!(deeds(&mut driver), [act("badger", Verb::Remove)]);
+}
+
+#[test]
+fn keys_that_were_on_their_way_are_no_answer() {
+    let mut driver = running();
+    driver.keys("d y enter");
+    assert_eq!(deeds(&mut driver), []);
+    assert!(matches!(driver.model.overlay, Some(Overlay::Confirm(_))));
+    driver.wait(400);
+    driver.keys("y");
+    assert_eq!(deeds(&mut driver), [act("badger", Verb::Remove)]);
+}
+
+#[test]
+fn no_single_key_loses_anything() {
+    let keys =
+        "n w N s S r R d e l i W y + - ! F x j k g G z / : ? tab shift-tab 1 2 3 4 5 [ ] enter esc space f t { }";
+    for key in keys.split(' ') {
+        let mut driver = running();
+        driver.keys(key);
+        let lost = |effect: &Effect| {
+            matches!(effect, Effect::Act { verb: Verb::Remove | Verb::Refresh, .. } | Effect::CloseSession { .. })
+                || matches!(effect, Effect::Quit)
+        };
+        assert!(!driver.taken().iter().any(lost), "{key}");
+    }
+}
+
+#[test]
+fn marked_workers_are_meant_together() {
+    let mut driver = running();
+    driver.keys("space space s");
+    assert_eq!(deeds(&mut driver), []);
+    driver.wait(400);
+    driver.keys("y");
+    assert_eq!(deeds(&mut driver), [act("badger", Verb::Stop), act("fox", Verb::Stop)]);
+    assert!(driver.model.lists.marks.is_empty());
+}
+
+#[test]
+fn stopping_all_asks_and_leaves_out_what_does_not_run() {
+    let mut driver = Driver::of(bay::mixed(), 80, 24);
+    driver.keys("S");
+    driver.wait(400);
+    driver.taken();
+    driver.keys("y");
+    assert_eq!(deeds(&mut driver), [act("badger", Verb::Stop), act("owl", Verb::Stop)]);
+}
+
+#[test]
+fn what_is_cut_off_is_repaired_by_one_key() {
+    let mut driver = Driver::of(bay::mixed(), 80, 24);
+    driver.taken();
+    assert!(driver.shot().contains("1 worker cut off: F repairs all"));
+    driver.keys("F");
+    assert_eq!(deeds(&mut driver), [act("parent", Verb::Restart)]);
+    let mut driver = Driver::of(bay::mixed(), 80, 24);
+    driver.taken();
+    driver.keys("1 r");
+    assert_eq!(deeds(&mut driver), [act("parent", Verb::Restart)]);
+}
+
+#[test]
+fn the_parent_of_running_workers_is_not_stopped_by_a_stray_key() {
+    let mut driver = running();
+    driver.keys("1 s");
+    assert_eq!(deeds(&mut driver), []);
+    assert!(driver.shot().contains("3 workers lose their network"), "{}", driver.shot());
+}
+
+#[test]
+fn a_spawned_worker_is_selected_and_has_the_keys_when_its_terminal_is_there() {
+    let mut driver = Driver::of(bay::empty(), 80, 24);
+    driver.taken();
+    driver.keys("n");
+    let effects = driver.taken();
+    let size = driver.model.next_terminal_size();
+    assert!(matches!(effects.as_slice(), [Effect::Spawn(request)] if request.size == Some(size)), "{effects:?}");
+    let reply = SpawnReply { id: "x".to_owned(), name: "fox".to_owned(), host_port: None, notes: Vec::new() };
+    driver.send(Msg::Spawned(Ok(reply)));
+    let mut snapshot = bay::empty();
+    snapshot.containers.push(bay::worker("fox", State::Running, None));
+    snapshot.sessions.push(bay::main_session(1, "fox"));
+    driver.hear(snapshot);
+    driver.wait(200);
+    let open = driver.taken();
+    let wanted = Target::Main("fox".to_owned());
+    assert!(
+        open.iter()
+            .any(|e| matches!(e, Effect::OpenTerminal { target, size: s, .. } if *target == wanted && *s == size)),
+        "{open:?}"
+    );
+    driver.screen("$ ");
+    assert!(driver.model.focus.terminal);
+    driver.text("ls");
+    let typed: Vec<Effect> = driver.taken();
+    assert_eq!(typed.len(), 2, "{typed:?}");
+}
+
+#[test]
+fn a_spawned_worker_does_not_take_the_keys_from_who_moved_on() {
+    let mut driver = running();
+    driver.keys("n");
+    let reply = SpawnReply { id: "x".to_owned(), name: "zebra".to_owned(), host_port: None, notes: Vec::new() };
+    driver.send(Msg::Spawned(Ok(reply)));
+    driver.keys("j");
+    let mut snapshot = bay::running();
+    snapshot.containers.push(bay::worker("zebra", State::Running, None));
+    driver.hear(snapshot);
+    driver.wait(200);
+    driver.screen("$ ");
+    assert!(!driver.model.focus.terminal);
+}
+
+#[test]
+fn every_key_but_one_goes_to_the_program() {
+    let mut driver = running();
+    driver.keys("enter");
+    driver.screen("$ ");
+    driver.taken();
+    driver.keys("q esc ctrl-c tab ? ctrl-z");
+    assert_eq!(driver.taken().len(), 6);
+    assert!(driver.model.focus.terminal);
+    driver.keys("ctrl-q");
+    assert_eq!(driver.taken(), []);
+    assert!(!driver.model.focus.terminal);
+    assert_eq!(driver.model.focus.pane, Pane::Workers);
+    // Twice within a second: the program gets it.
+    driver.keys("ctrl-q");
+    let key = driver.stream();
+    assert_eq!(driver.taken(), [Effect::TypeInto { key, bytes: bytes::Bytes::from_static(b"\x11") }]);
+    assert!(driver.model.focus.terminal);
+    // Later it only leaves.
+    driver.keys("ctrl-q");
+    driver.wait(1500);
+    driver.taken();
+    driver.keys("ctrl-q");
+    assert_eq!(driver.taken(), []);
+}
+
+#[test]
+fn a_program_that_ends_gives_the_keys_back_and_says_why() {
+    let mut driver = running();
+    driver.keys("enter");
+    driver.screen("$ ");
+    let key = driver.stream();
+    let ended = Frame::Ended { reason: "exited with code 3".to_owned(), code: Some(3) };
+    driver.send(Msg::Terminal { key, msg: TerminalMsg::Frame(ended) });
+    driver.send(Msg::Terminal { key, msg: TerminalMsg::Lost("closed".to_owned()) });
+    assert!(!driver.model.focus.terminal);
+    let shot = driver.shot();
+    assert!(shot.contains("exited with code 3; r starts"), "{shot}");
+}
+
+#[test]
+fn the_size_follows_the_pane_and_hidden_terminals_are_let_go() {
+    let mut driver = running();
+    driver.wait(200);
+    driver.taken();
+    driver.send(Msg::Input(crossterm::event::Event::Resize(100, 30)));
+    let key = driver.stream();
+    assert_eq!(driver.taken(), [Effect::ResizeTerminal { key, size: TermSize::new(26, 68) }]);
+    driver.keys("z");
+    assert_eq!(driver.taken(), [Effect::CloseTerminal { key }]);
+    driver.keys("z");
+    driver.wait(200);
+    assert!(matches!(driver.taken().as_slice(), [Effect::OpenTerminal { .. }]));
+}
+
+#[test]
+fn running_through_a_list_opens_few_terminals() {
+    let mut snapshot = bay::empty();
+    for at in 0..60 {
+        snapshot.containers.push(bay::worker(&format!("w{at:02}"), State::Running, None));
+    }
+    let mut driver = Driver::of(snapshot, 80, 24);
+    driver.taken();
+    for _ in 0..50 {
+        driver.keys("j");
+        driver.now += std::time::Duration::from_millis(10);
+    }
+    driver.wait(200);
+    let opened = driver.taken().iter().filter(|effect| matches!(effect, Effect::OpenTerminal { .. })).count();
+    assert!((2..=6).contains(&opened), "{opened}");
+    let target = driver.model.main.terminals.shown.as_ref().map(|pane| pane.target.clone());
+    assert_eq!(target, Some(Target::Main("w50".to_owned())));
+}
+
+#[test]
+fn one_more_shell_is_shown_and_focused_and_can_be_closed() {
+    let mut driver = running();
+    driver.keys("e");
+    assert!(matches!(deeds(&mut driver).as_slice(), [Effect::OpenSession { name, .. }] if name == "badger"));
+    let session = bay::session(9, "badger", SessionKind::Shell, "bash");
+    driver.send(Msg::SessionOpened { name: "badger".to_owned(), result: Ok(session) });
+    driver.wait(200);
+    driver.screen("# ");
+    assert!(driver.model.focus.terminal);
+    assert_eq!(driver.model.wanted_terminal(), Some(Target::Shell(SessionId(9))));
+    driver.keys("ctrl-q");
+    driver.wait(1500);
+    driver.keys("5 x");
+    driver.wait(400);
+    driver.taken();
+    driver.keys("y");
+    assert_eq!(driver.taken(), [Effect::CloseSession { id: SessionId(9) }]);
+}
+
+#[test]
+fn a_lost_supervisor_is_a_state_with_a_next_try() {
+    let mut driver = running();
+    driver.send(Msg::Feed(FeedMsg::Lost("gone".to_owned())));
+    let first = driver.model.next_wake().unwrap();
+    assert!(first <= driver.now + std::time::Duration::from_millis(500));
+    driver.wait(600);
+    assert!(driver.taken().contains(&Effect::Connect));
+    driver.send(Msg::Feed(FeedMsg::Lost("gone".to_owned())));
+    driver.keys("j");
+    assert_eq!(driver.model.lists.worker.as_deref(), Some("fox"));
+    driver.hear(bay::running());
+    assert!(driver.shot().contains("the supervisor answers again"));
+}
+
+#[test]
+fn esc_goes_back_and_never_quits() {
+    let mut driver = running();
+    driver.keys("space / o enter 5 z ? esc esc esc esc esc esc esc esc");
+    assert!(!driver.taken().contains(&Effect::Quit));
+    assert!(driver.model.overlay.is_none());
+    driver.keys("q");
+    assert_eq!(driver.taken(), [Effect::Quit]);
+}
+
+#[test]
+fn the_palette_finds_by_letters_and_acts() {
+    let mut driver = running();
+    driver.keys(":");
+    driver.text("insp");
+    driver.keys("enter");
+    assert_eq!(driver.model.main.tab, Tab::Inspect);
+    driver.keys("ctrl-k");
+    driver.text("zzzz");
+    assert!(driver.shot().contains("no action is called so"));
+    driver.keys("enter");
+    assert!(driver.model.overlay.is_none());
+}
+
+#[test]
+fn the_form_makes_a_request_and_names_the_wrong_field() {
+    let mut driver = running();
+    driver.keys("N");
+    driver.text("zebra");
+    driver.keys("tab");
+    driver.text("rel");
+    driver.keys("enter");
+    assert!(driver.shot().contains("project: write the whole path"), "{}", driver.shot());
+    driver.keys("ctrl-u");
+    driver.send(Msg::Input(crossterm::event::Event::Paste("/srv/a\r\nb".to_owned())));
+    driver.keys("shift-tab shift-tab right enter");
+    let effects = deeds(&mut driver);
+    let [Effect::Spawn(request)] = effects.as_slice() else { panic!("{effects:?}\n{}", driver.shot()) };
+    assert_eq!(request.name.as_deref(), Some("zebra"));
+    assert_eq!(request.template.as_ref().map(podbay::bay::name::Name::as_str), Some("claude"));
+    assert_eq!(request.overrides.project.as_deref(), Some(std::path::Path::new("/srv/a  b")));
+}
+
+#[test]
+fn the_selection_stays_with_its_worker_and_moves_on_when_that_goes() {
+    let mut driver = running();
+    driver.keys("j");
+    let mut snapshot = bay::running();
+    snapshot.containers.insert(1, bay::worker("ant", State::Running, None));
+    driver.hear(snapshot);
+    assert_eq!(driver.model.lists.worker.as_deref(), Some("fox"));
+    let mut snapshot = bay::running();
+    snapshot.containers.retain(|row| row.name != "fox" && row.name != "owl");
+    driver.hear(snapshot);
+    assert_eq!(driver.model.lists.worker.as_deref(), Some("badger"));
+}
+
+#[test]
+fn nothing_is_drawn_when_nothing_changed() {
+    let mut driver = running();
+    driver.keys("enter");
+    driver.screen("$ ");
+    driver.model.dirty = false;
+    driver.text("typed");
+    assert!(!driver.model.dirty, "a key for the program is drawn by its answer");
+    let wake = driver.model.next_wake().unwrap();
+    assert!(wake.duration_since(driver.now).as_secs() >= 30, "only ages change: {wake}");
+}
