@@ -44,6 +44,7 @@ mod why;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+pub use args::command;
 use args::{Cli, Command};
 use context::Context;
 use exit::{CliError, Exit};

@@ -131,10 +131,8 @@ pub fn mixed() -> Snapshot {
 pub fn away() -> Snapshot {
     let reason = "connect to /var/run/docker.sock: no such file or directory";
     let seen = format!("not seen since the engine went away: {reason}");
-    let mut snapshot = snapshot(
-        vec![parent(State::Unknown, Some(&seen)), worker("badger", State::Unknown, Some(&seen))],
-        Vec::new(),
-    );
+    let mut snapshot =
+        snapshot(vec![parent(State::Unknown, Some(&seen)), worker("badger", State::Unknown, Some(&seen))], Vec::new());
     snapshot.status.engine.state = LinkState::Away;
     snapshot.status.engine.reason = Some(reason.to_owned());
     snapshot.status.engine.next_try_at = Some(now() + Duration::from_millis(7200));
@@ -162,6 +160,10 @@ pub fn why() -> Why {
         attempts: 2,
         next_try_at: None,
         hint: Some("give the template a command that the image has, then `podbay restart fox`".to_owned()),
-        history: vec![line(1, 60, "created from template default"), line(2, 59, "started"), line(3, 58, "exited with code 127")],
+        history: vec![
+            line(1, 60, "created from template default"),
+            line(2, 59, "started"),
+            line(3, 58, "exited with code 127"),
+        ],
     }
 }

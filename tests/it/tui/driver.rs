@@ -181,7 +181,8 @@ pub fn styles(buffer: &Buffer) -> String {
                 column += 1;
             }
             if !text.trim().is_empty() || style.1 != ratatui::style::Color::Reset {
-                let _ = writeln!(out, "{row:>3} {start:>3} {:?} on {:?} {:?} {:?}", style.0, style.1, style.2, text.trim());
+                let _ =
+                    writeln!(out, "{row:>3} {start:>3} {:?} on {:?} {:?} {:?}", style.0, style.1, style.2, text.trim());
             }
         }
     }

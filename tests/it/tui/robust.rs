@@ -111,7 +111,10 @@ fn event(numbers: &mut Numbers) -> Event {
         }
         7 => {
             let c = char::from_u32(u32::try_from(numbers.below(0x11_0000)).unwrap()).unwrap_or('x');
-            Event::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::from_bits_truncate(u8::try_from(numbers.below(64)).unwrap())))
+            Event::Key(KeyEvent::new(
+                KeyCode::Char(c),
+                KeyModifiers::from_bits_truncate(u8::try_from(numbers.below(64)).unwrap()),
+            ))
         }
         _ => {
             let c = char::from(u8::try_from(0x20 + numbers.below(0x5f)).unwrap());
@@ -130,7 +133,11 @@ fn storm(rounds: u64, seed: u64) {
         let (_, mut driver) = screens.into_iter().nth(at).unwrap();
         for step in 0..1000 {
             if numbers.below(97) == 0 {
-                driver.hear([bay::empty(), bay::running(), bay::mixed(), bay::away()][usize::try_from(numbers.below(4)).unwrap()].clone());
+                driver.hear(
+                    [bay::empty(), bay::running(), bay::mixed(), bay::away()]
+                        [usize::try_from(numbers.below(4)).unwrap()]
+                    .clone(),
+                );
             }
             if numbers.below(31) == 0 && driver.model.main.terminals.shown.is_some() {
                 driver.screen("\x1b[24;80H\u{26a0}\u{fe0f}\x1b[23;80Hx\u{1f468}\u{200d}\u{1f469}");

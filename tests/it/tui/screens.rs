@@ -97,7 +97,10 @@ fn logs(columns: u16, rows: u16) -> Driver {
         let lines = vec![
             log(0, "listening on http://localhost:3000"),
             log(250, "\u{1b}[32mGET\u{1b}[0m /health 200 in 1.2 ms"),
-            log(1500, "warn: the cache is cold, so that this line is long enough to be cut at the right end of the pane"),
+            log(
+                1500,
+                "warn: the cache is cold, so that this line is long enough to be cut at the right end of the pane",
+            ),
             log(2000, "10%\r50%\r100% done"),
         ];
         driver.send(Msg::Logs { key, msg: LogsMsg::Lines(lines) });

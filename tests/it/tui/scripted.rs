@@ -25,7 +25,10 @@ fn deeds(driver: &mut Driver) -> Vec<Effect> {
     let opens = |effect: &Effect| {
         matches!(
             effect,
-            Effect::OpenTerminal { .. } | Effect::CloseTerminal { .. } | Effect::OpenLogs { .. } | Effect::CloseLogs { .. }
+            Effect::OpenTerminal { .. }
+                | Effect::CloseTerminal { .. }
+                | Effect::OpenLogs { .. }
+                | Effect::CloseLogs { .. }
         )
     };
     driver.taken().into_iter().filter(|effect| !opens(effect)).collect()
@@ -67,7 +70,8 @@ fn keys_that_were_on_their_way_are_no_answer() {
 
 #[test]
 fn no_single_key_loses_anything() {
-    let keys = "n w N s S r R d e l i W y + - ! F x j k g G z / : ? tab shift-tab 1 2 3 4 5 [ ] enter esc space f t { }";
+    let keys =
+        "n w N s S r R d e l i W y + - ! F x j k g G z / : ? tab shift-tab 1 2 3 4 5 [ ] enter esc space f t { }";
     for key in keys.split(' ') {
         let mut driver = running();
         driver.keys(key);
@@ -138,7 +142,11 @@ fn a_spawned_worker_is_selected_and_has_the_keys_when_its_terminal_is_there() {
     driver.wait(200);
     let open = driver.taken();
     let wanted = Target::Main("fox".to_owned());
-    assert!(open.iter().any(|e| matches!(e, Effect::OpenTerminal { target, size: s, .. } if *target == wanted && *s == size)), "{open:?}");
+    assert!(
+        open.iter()
+            .any(|e| matches!(e, Effect::OpenTerminal { target, size: s, .. } if *target == wanted && *s == size)),
+        "{open:?}"
+    );
     driver.screen("$ ");
     assert!(driver.model.focus.terminal);
     driver.text("ls");
