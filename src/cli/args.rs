@@ -233,9 +233,10 @@ fn variable(arg: Arg) -> Arg {
     if std::env::var_os(&key).is_some_and(|value| value.is_empty()) {
         return arg;
     }
+    // The values are not shown by --help: one may be a secret.
     match arg.get_action() {
-        ArgAction::SetTrue => arg.env(key).value_parser(FalseyValueParser::new()),
-        ArgAction::Set | ArgAction::Append => arg.env(key),
+        ArgAction::SetTrue => arg.env(key).hide_env_values(true).value_parser(FalseyValueParser::new()),
+        ArgAction::Set | ArgAction::Append => arg.env(key).hide_env_values(true),
         _ => arg,
     }
 }
@@ -248,4 +249,69 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
     let mut command = command();
     let matches = command.try_get_matches_from_mut(arguments)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &str) -> Result<Cli, clap::Error> {
+        parse(words.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_its_variable() {
+        fn check(command: &clap::Command) {
+            for arg in command.get_arguments() {
+                let Some(long) = arg.get_long().filter(|long| !["help", "version"].contains(long)) else { continue };
+                let key = format!("PODBAY_{}", long.replace('-', "_").to_uppercase());
+                let env = arg.get_env().map(|env| env.to_string_lossy().into_owned());
+                assert_eq!(env, Some(key), "{} --{long}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&command());
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_the_command() {
+        let Ok(Some(Command::Spawn(spawn))) = parsed("podbay spawn -- sleep -x 5").map(|cli| cli.command) else {
+            panic!("not spawn")
+        };
+        assert_eq!((spawn.name.as_deref(), spawn.command.join(" ").as_str()), (None, "sleep -x 5"));
+        for words in ["podbay exec -T fox -- ls -la --", "podbay exec -T fox ls -la --"] {
+            let Ok(Some(Command::Exec(exec))) = parsed(words).map(|cli| cli.command) else { panic!("not exec") };
+            assert_eq!((exec.no_tty, exec.name.as_str(), exec.command.join(" ").as_str()), (true, "fox", "ls -la --"));
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_meant_is_refused() {
+        for words in [
+            "podbay stop fox --all",
+            "podbay stop",
+            "podbay rm -f",
+            "podbay spawn -p x --repo y",
+            "podbay spawn --branch b",
+            "podbay spawn --network host",
+            "podbay spawn --cpus -1",
+            "podbay spawn --cpus nan",
+            "podbay spawn --port 0",
+            "podbay spawn --pids -1",
+            "podbay spawn --image=",
+            "podbay --bay a/b ls",
+            "podbay logs fox -n -1",
+            "podbay init --status --clean",
+            "podbay attach",
+            "podbay completions tcsh",
+        ] {
+            assert_eq!(parsed(words).map_err(|error| error.exit_code()).err(), Some(2), "{words}");
+        }
+        assert!(parsed("podbay").is_ok_and(|cli| cli.command.is_none()));
+    }
 }

@@ -137,6 +137,9 @@ async fn tmux(context: &Context) -> Finding {
 /// A file system with a clock of its own (a remote one) makes ages and log positions wrong.
 fn clock(context: &Context) -> Finding {
     const CHECK: &str = "clock";
+    if let Err(error) = context.paths.create() {
+        return finding("state directory", Verdict::Fail, format!("it can't be made: {error}"));
+    }
     let probe = context.paths.state.join(format!(".clock.{}", std::process::id()));
     let written = std::fs::write(&probe, b"").and_then(|()| std::fs::metadata(&probe)?.modified());
     let now = SystemTime::now();

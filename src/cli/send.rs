@@ -17,8 +17,9 @@ const TEXT_MAX: u64 = 1 << 20;
 /// Arguments of `send`.
 #[derive(Debug, Args)]
 pub struct SendArgs {
-    /// NAME TEXT…, or with --all only TEXT…; a text of - is read from stdin
-    #[arg(required = true, value_name = "NAME TEXT", trailing_var_arg = true)]
+    /// NAME TEXT…, or with --all only TEXT…; a text of - is read from stdin, one that begins
+    /// with - comes after --
+    #[arg(required = true, value_name = "NAME TEXT")]
     pub words: Vec<String>,
     /// To all running workers
     #[arg(long)]

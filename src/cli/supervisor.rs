@@ -58,13 +58,19 @@ pub enum FirstWord {
 /// # Errors
 /// When it can't be reached or started within ten seconds.
 pub async fn ensure(paths: &Paths, config: &Config) -> Result<Client, CliError> {
+    let exe = std::env::current_exe();
+    let exe = exe.map_err(|error| CliError::failed(format!("podbay's own program can't be found: {error}")))?;
+    ensure_by(&exe, START, paths, config).await
+}
+
+async fn ensure_by(exe: &Path, patience: Duration, paths: &Paths, config: &Config) -> Result<Client, CliError> {
     if let Some(client) = running(paths).await? {
         return Ok(client);
     }
-    let deadline = Instant::now() + START;
+    let deadline = Instant::now() + patience;
     paths.create().map_err(|error| CliError::failed(format!("the bay's directories can't be made: {error}")))?;
     let errors = paths.logs().join("supervisor.err");
-    let mut child = spawn(config, &errors)?;
+    let mut child = spawn(exe, config, &errors)?;
     match first_word(&mut child, deadline).await? {
         Some(FirstWord::Ready { pid, .. }) => note(&format!("started a supervisor for bay {} (pid {pid})", config.bay)),
         // Another verb was faster: its supervisor holds the lock, and may not listen yet.
@@ -99,9 +105,8 @@ pub async fn running(paths: &Paths) -> Result<Option<Client>, CliError> {
     }
 }
 
-fn spawn(config: &Config, errors: &Path) -> Result<Child, CliError> {
+fn spawn(exe: &Path, config: &Config, errors: &Path) -> Result<Child, CliError> {
     let failed = |what: &str, error: std::io::Error| CliError::failed(format!("{what}: {error}"));
-    let exe = std::env::current_exe().map_err(|error| failed("podbay's own program can't be found", error))?;
     let mut command = Command::new(exe);
     if let Some(source) = &config.source {
         let source = std::path::absolute(source)?;
@@ -135,7 +140,7 @@ async fn first_word(child: &mut Child, deadline: Instant) -> Result<Option<First
     }
     // Nothing half-done stays: a child that hangs would hold the lock.
     child.start_kill()?;
-    let message = format!("the supervisor was not ready within {}s", START.as_secs());
+    let message = "the supervisor was not ready in time";
     Err(CliError::new(Kind::NoSupervisor, message).hint("`podbay serve` in the foreground shows what it does"))
 }
 
@@ -187,5 +192,111 @@ mod tests {
         let refused = r#"{"error":{"code":"refused","message":"another one runs"},"exit":3}"#;
         assert!(matches!(serde_json::from_str(refused), Ok(FirstWord::Refused { exit: 3, .. })));
         assert!(serde_json::from_str::<FirstWord>("{}").is_err());
+    }
+
+    /// A home without a supervisor, and a program that stands for podbay.
+    struct Home {
+        dir: tempfile::TempDir,
+        config: Config,
+        paths: Paths,
+    }
+
+    impl Home {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name).display().to_string();
+            let vars = [("XDG_RUNTIME_DIR", at("run")), ("XDG_STATE_HOME", at("state")), ("HOME", at(""))];
+            let env = crate::config::env::Env {
+                vars: vars.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+                cwd: dir.path().to_owned(),
+                home: dir.path().to_owned(),
+                ..Default::default()
+            };
+            std::fs::create_dir(dir.path().join("run")).unwrap();
+            let config = Config::load(None, &env).unwrap();
+            let paths = Paths::of(&config.bay, &env);
+            Self { dir, config, paths }
+        }
+
+        async fn ensure(&self, script: &str, patience: Duration) -> Result<Client, CliError> {
+            let exe = self.dir.path().join("podbay");
+            // Written by another process: a file that this one has open for writing, and any child that another test
+            // starts at that moment inherits, can't be executed.
+            let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\"";
+            let written = Command::new("sh").args(["-c", write]).arg(&exe).arg(script).status().await.unwrap();
+            assert!(written.success());
+            ensure_by(&exe, patience, &self.paths, &self.config).await
+        }
+
+        fn listen(&self) -> tokio::net::UnixListener {
+            std::fs::create_dir_all(self.paths.runtime()).unwrap();
+            tokio::net::UnixListener::bind(&self.paths.socket).unwrap()
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn one_that_runs_is_used_and_none_is_started() {
+        let home = Home::new();
+        let _listener = home.listen();
+        assert!(home.ensure("touch started", LONG).await.is_ok());
+        assert!(!home.paths.logs().exists());
+    }
+
+    #[tokio::test]
+    async fn a_race_that_is_lost_ends_with_the_winner() {
+        let home = Home::new();
+        // The winner holds the lock, and listens a little later.
+        let script = r#"echo '{"error":{"code":"refused","message":"another one runs"},"exit":3}'; exit 3"#;
+        let (client, _listener) = tokio::join!(home.ensure(script, LONG), async {
+            while !home.paths.logs().join("supervisor.err").exists() {
+                sleep(RETRY).await;
+            }
+            sleep(RETRY * 3).await;
+            home.listen()
+        });
+        assert!(client.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_can_not_run_is_told_in_its_own_words() {
+        let home = Home::new();
+        let refused =
+            |exit: u8| format!(r#"echo '{{"error":{{"code":"x","message":"why","hint":"do"}},"exit":{exit}}}'"#);
+        for (exit, kind) in [(1, Kind::NoSupervisor), (2, Kind::Usage)] {
+            let error = home.ensure(&refused(exit), LONG).await.unwrap_err();
+            assert_eq!((error.kind, error.message.as_str(), error.hint.as_deref()), (kind, "why", Some("do")));
+        }
+        let error = home.ensure("echo garbage; echo 'last words' >&2; exit 9", LONG).await.unwrap_err();
+        assert_eq!(error.kind, Kind::NoSupervisor);
+        assert!(error.message.contains("exit status: 9") && error.message.contains("last words"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn one_that_hangs_is_not_waited_for_and_not_left() {
+        let home = Home::new();
+        let script = "echo $$ > pid.part; mv pid.part pid; exec sleep 60";
+        let script = format!("cd {}; {script}", home.dir.path().display());
+        let started = Instant::now();
+        let error = home.ensure(&script, Duration::from_millis(500)).await.unwrap_err();
+        assert_eq!(error.kind, Kind::NoSupervisor);
+        assert!(started.elapsed() < LONG, "{:?}", started.elapsed());
+        let pid = std::fs::read_to_string(home.dir.path().join("pid")).unwrap();
+        let alive = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z ")
+        };
+        while alive() {
+            assert!(started.elapsed() < LONG, "the child still runs");
+            sleep(RETRY).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_says_ready_and_does_not_listen_is_not_believed() {
+        let home = Home::new();
+        let error = home.ensure(r#"echo '{"ready":true,"pid":1}'"#, Duration::from_millis(300)).await.unwrap_err();
+        assert!(error.message.contains("nobody listens"), "{error}");
     }
 }

@@ -5,7 +5,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ const BELOW: &[u8] = b"\x1b[9999;1H\r\n";
 const STALLED: Duration = Duration::from_millis(500);
 /// Bytes that are read at once.
 const PORTION: usize = 16 << 10;
+/// Bytes that are written at once: between two of these portions the terminal can be given back.
+const SCREEN_PORTION: usize = 4 << 10;
 /// Portions under way between the terminal and the program, each way. When it is full the terminal is not read, and the
 /// kernel holds what is typed.
 const QUEUED: usize = 16;
@@ -33,6 +36,11 @@ struct Saved {
     termios: Termios,
     thread: ThreadId,
 }
+
+/// Held while a portion is written: what gives the terminal back waits for it, for a moment, and comes last.
+static WRITING: Mutex<()> = Mutex::new(());
+/// From here on, a program's output is for nobody.
+static GIVEN_BACK: AtomicBool = AtomicBool::new(false);
 
 /// Who takes it out restores the terminal: so it is done exactly once.
 static SAVED: Mutex<Option<Saved>> = Mutex::new(None);
@@ -54,6 +62,7 @@ impl RawMode {
         // Saved first: whatever ends the process between the two lines, the way back is known.
         let saved = Saved { termios, thread: std::thread::current().id() };
         *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(saved);
+        GIVEN_BACK.store(false, Ordering::SeqCst);
         let raw_mode = Self(());
         tcsetattr(&stdin, OptionalActions::Now, &raw)?;
         Ok(raw_mode)
@@ -79,11 +88,15 @@ pub fn restore_after_panic() {
 
 fn restore(saved: &Saved) {
     let (stdin, stdout) = (io::stdin(), io::stdout());
-    // Each step is tried, whatever came of the others: the terminal may be gone, or stalled.
-    if writable(stdout.as_fd(), STALLED) {
-        let _ = write_all(stdout.as_fd(), &[RESTORE, BELOW].concat());
-    } else {
+    GIVEN_BACK.store(true, Ordering::SeqCst);
+    let _last = wait_for_writer();
+    // Each step is tried, whatever came of the others: the terminal may be gone, or stalled. What a stalled one has not
+    // taken is dropped, to make room for the way back.
+    if !writable(stdout.as_fd(), STALLED) {
         let _ = tcflush(&stdin, QueueSelector::OFlush);
+    }
+    if writable(stdout.as_fd(), Duration::ZERO) {
+        let _ = write_all(stdout.as_fd(), &[RESTORE, BELOW].concat());
     }
     // Answers of the terminal to the program's queries that nobody read are not for the shell.
     let _ = tcflush(&stdin, QueueSelector::IFlush);
@@ -136,6 +149,11 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Writes a program's screen to the terminal on stdout, until it is given back.
+    pub fn screen() -> Self {
+        Self::start(write_screen)
+    }
+
     /// Writes to stdout.
     pub fn stdout() -> Self {
         Self::start(|bytes| write_all(io::stdout().as_fd(), bytes))
@@ -174,6 +192,31 @@ impl Writer {
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
+}
+
+/// Polled, because a writer may sit in a write to a stalled terminal for ever.
+fn wait_for_writer() -> Option<MutexGuard<'static, ()>> {
+    const STEP: Duration = Duration::from_millis(5);
+    for _ in 0..STALLED.as_millis() / STEP.as_millis() {
+        match WRITING.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(STEP),
+        }
+    }
+    None
+}
+
+/// Writes to the screen, up to the moment when the terminal is given back.
+fn write_screen(bytes: &[u8]) -> io::Result<()> {
+    for portion in bytes.chunks(SCREEN_PORTION) {
+        let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+        if GIVEN_BACK.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        write_all(io::stdout().as_fd(), portion)?;
+    }
+    Ok(())
 }
 
 fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {

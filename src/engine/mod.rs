@@ -82,7 +82,7 @@ pub trait Engine: Send + Sync + 'static {
     /// Starts it; already running counts as done.
     async fn start(&self, id: &ContainerId) -> Result<(), EngineError>;
 
-    /// SIGTERM, then SIGKILL after `grace`; already stopped counts as done.
+    /// SIGTERM (SIGHUP where there is a tty), then SIGKILL after `grace`; already stopped counts as done.
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), EngineError>;
 
     /// Removes it with its anonymous volumes, killing it first if need be; already gone counts as done.

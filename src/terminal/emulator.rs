@@ -19,7 +19,7 @@ const MAX_REPLIES: usize = 8 * 1024;
 ///
 /// `vt100` panics on ordinary output now and then (an emoji that widens in the last column is enough), and leaves a
 /// screen behind that panics again. So every call that could is contained; after a panic there is a fresh screen with
-/// the modes of the old one.
+/// what could be read of the old one, or at least with its modes.
 pub struct Emulator {
     parser: vt100::Parser,
     lexer: Lexer,
@@ -42,7 +42,8 @@ pub struct Fed {
     pub bells: u32,
     /// The title changed.
     pub title_changed: bool,
-    /// The emulator failed and was rebuilt: the screen is lost, what follows is drawn.
+    /// The emulator failed and was rebuilt: part of this piece was not drawn, perhaps the whole screen is lost; what
+    /// follows is drawn.
     pub rebuilt: bool,
 }
 
@@ -86,14 +87,13 @@ impl Emulator {
         self.lexer.advance(bytes, &mut self.filter);
         let clean = std::mem::take(&mut self.filter.out);
         let marks = std::mem::take(&mut self.filter.marks);
-        let mut fed = Fed { forward: Vec::with_capacity(clean.len()), ..Fed::default() };
-        let mut from = 0;
-        for (at, mark) in marks {
-            self.draw(clean.get(from..at).unwrap_or_default(), &mut fed.forward);
-            from = at;
-            self.heed(mark, &mut fed);
+        let mut fed = Fed::default();
+        if marks.is_empty() {
+            self.draw(&clean);
+            fed.forward = clean;
+        } else {
+            self.draw_between(&clean, marks, &mut fed);
         }
-        self.draw(clean.get(from..).unwrap_or_default(), &mut fed.forward);
         fed.rebuilt = std::mem::take(&mut self.rebuilt);
         fed
     }
@@ -198,7 +198,8 @@ impl Emulator {
                 let (_, col) = self.parser.screen().cursor_position();
                 let stop = col.min(self.size.cols - 1).div_ceil(8).saturating_sub(count) * 8;
                 let bytes = format!("\x1b[{}G", stop + 1);
-                self.draw(bytes.as_bytes(), &mut fed.forward);
+                self.draw(bytes.as_bytes());
+                fed.forward.extend_from_slice(bytes.as_bytes());
             }
         }
     }
@@ -208,11 +209,25 @@ impl Emulator {
         Answerer { screen, tracked: &self.filter.tracked, size: self.size }.answer(query)
     }
 
-    fn draw(&mut self, bytes: &[u8], forward: &mut Vec<u8>) {
+    /// Draws piece by piece, so that each mark finds the screen as it is at its place.
+    fn draw_between(&mut self, clean: &[u8], marks: Vec<(usize, Mark)>, fed: &mut Fed) {
+        let mut rest = clean;
+        let mut drawn = 0;
+        for (at, mark) in marks {
+            let (piece, after) = rest.split_at_checked(at - drawn).unwrap_or((rest, &[]));
+            self.draw(piece);
+            fed.forward.extend_from_slice(piece);
+            (rest, drawn) = (after, at);
+            self.heed(mark, fed);
+        }
+        self.draw(rest);
+        fed.forward.extend_from_slice(rest);
+    }
+
+    fn draw(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
-        forward.extend_from_slice(bytes);
         let parser = &mut self.parser;
         if contained(|| parser.process(bytes)).is_none() {
             self.rebuild();
@@ -221,18 +236,19 @@ impl Emulator {
 
     fn rebuild(&mut self) {
         let old = self.parser.screen();
+        let (tracked, size) = (&self.filter.tracked, self.size);
+        let whole = contained(|| snapshot::write(old, tracked, size));
         // Modes are plain flags: they are sound in a screen whose cells are not.
-        let modes = contained(|| (old.alternate_screen(), old.hide_cursor(), old.input_mode_formatted()));
-        self.parser = fresh(self.size, self.scrollback);
-        self.filter.tracked.forget_regions();
+        let modes = contained(|| snapshot::modes(old));
         self.rebuilt = true;
-        if let Some((alternate, hidden, modes)) = modes {
-            let mut bytes = Vec::new();
-            bytes.extend_from_slice(if alternate { b"\x1b[?1049h" } else { b"" });
-            bytes.extend_from_slice(if hidden { b"\x1b[?25l" } else { b"" });
-            bytes.extend_from_slice(modes.as_bytes());
-            self.parser.process(&bytes);
+        for bytes in [whole, modes].into_iter().flatten() {
+            let mut parser = fresh(self.size, self.scrollback);
+            if contained(|| parser.process(&bytes)).is_some() {
+                self.parser = parser;
+                return;
+            }
         }
+        self.parser = fresh(self.size, self.scrollback);
     }
 }
 

@@ -25,6 +25,12 @@ use crate::bay::session::TermSize;
 pub const RESTORE: &[u8] = b"\x1b[?2026l\x1b[<u\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?9l\x1b[?1005l\x1b[?1006l\
 \x1b[?1004l\x1b[?2004l\x1b7\x1b[?1049l\x1b7\x1b[r\x1b8\x1b[0m\x1b(B\x0f\x1b[?1l\x1b>\x1b[?7h\x1b[4l\x1b[?25h\x1b[0 q";
 
+/// Cells that a screen-wide operation may touch for each byte that passes. A program that draws stays far below; one
+/// that does nothing but clear or scroll a large screen, three bytes at a time, could hold everybody up.
+const CELLS_PER_BYTE: u64 = 700;
+/// So many cells may be touched at once.
+const MAX_CELLS: u64 = 4_000_000;
+
 /// Something at a place in the filtered bytes that the emulator has to deal with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Mark {
@@ -48,6 +54,9 @@ pub(super) struct Filter {
     size: TermSize,
     sets: Sets,
     saved_sets: Sets,
+    /// Cells that screen-wide operations may still touch. Earned by what passes, so that it does not matter how the
+    /// bytes are cut, and so that whoever reads what was forwarded can afford all that was afforded here.
+    cells: u64,
 }
 
 /// Which of the two character sets draw lines, and which one is in use.
@@ -73,6 +82,7 @@ impl Filter {
             size,
             sets: Sets::default(),
             saved_sets: Sets::default(),
+            cells: MAX_CELLS,
         }
     }
 
@@ -82,12 +92,29 @@ impl Filter {
         self.tracked.forget_regions();
     }
 
+    pub(super) const fn rows(&self) -> u16 {
+        self.size.rows
+    }
+
     pub(super) fn mark(&mut self, mark: Mark) {
         self.marks.push((self.out.len(), mark));
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
+        let earned = u64::try_from(bytes.len()).unwrap_or(u64::MAX).saturating_mul(CELLS_PER_BYTE);
+        self.cells = self.cells.saturating_add(earned).min(MAX_CELLS);
+    }
+
+    /// Whether an operation on so many rows may be done now; a whole screen always may after a whole screen's worth of
+    /// other output.
+    pub(super) fn afford(&mut self, rows: u16) -> bool {
+        let cost = u64::from(rows) * u64::from(self.size.cols);
+        let affords = self.cells >= cost;
+        if affords {
+            self.cells -= cost;
+        }
+        affords
     }
 
     fn push_char(&mut self, c: char) {
@@ -131,11 +158,17 @@ impl Filter {
 
     /// Full reset, but for what is the terminal's owner's.
     fn reset(&mut self) {
+        if !self.afford(self.size.rows) {
+            return;
+        }
         self.tracked = Tracked::default();
         self.sets = Sets::default();
         self.saved_sets = Sets::default();
+        let left = self.cells;
         self.push(RESTORE);
         self.push(b"\x1b[H\x1b[2J\x1b7");
+        // What two bytes have become earns nothing.
+        self.cells = left;
     }
 
     /// DECSTR.
@@ -151,8 +184,11 @@ impl Filter {
         let (rows, cols) = (self.size.rows, self.size.cols);
         let last = char::from(csi.last);
         match csi.last {
-            b'A' | b'B' | b'E' | b'F' | b'L' | b'M' | b'S' => self.command(format_args!("{}{last}", count(rows))),
-            b'T' if csi.len() <= 1 => self.command(format_args!("{}T", count(rows))),
+            b'A' | b'B' | b'E' | b'F' => self.command(format_args!("{}{last}", count(rows))),
+            // With more numbers `T` is mouse tracking.
+            b'L' | b'M' | b'S' | b'T' if csi.len() <= 1 && self.afford(count(rows)) => {
+                self.command(format_args!("{}{last}", count(rows)));
+            }
             b'@' | b'C' | b'D' | b'P' | b'X' | b'b' => self.command(format_args!("{}{last}", count(cols))),
             b'a' => self.command(format_args!("{}C", count(cols))),
             b'e' => self.command(format_args!("{}B", count(rows))),
@@ -171,7 +207,8 @@ impl Filter {
     fn erase(&mut self, csi: &Csi) {
         let what = csi.value(0);
         let known = if csi.last == b'J' { 0..=3 } else { 0..=2 };
-        if known.contains(&what) && !(csi.private == b'?' && what == 3) {
+        let rows = if csi.last == b'J' && what < 3 { self.size.rows } else { 1 };
+        if known.contains(&what) && !(csi.private == b'?' && what == 3) && self.afford(rows) {
             self.command(format_args!("{what}{}", char::from(csi.last)));
         }
     }
@@ -193,7 +230,11 @@ impl Filter {
     fn plain_csi(&mut self, csi: &Csi) {
         match csi.last {
             b'J' | b'K' => self.erase(csi),
-            b'm' => super::sgr::rewrite(csi, &mut self.out),
+            b'm' => {
+                let mut sequence = Vec::new();
+                super::sgr::rewrite(csi, &mut sequence);
+                self.push(&sequence);
+            }
             b'r' => self.scroll_region(csi),
             b's' if csi.len() == 0 => self.save_cursor(),
             b'u' if csi.len() == 0 => self.restore_cursor(),
@@ -284,7 +325,7 @@ impl Sink for Filter {
             (0, b' ', b'q') if csi.value(0) <= 6 => self.command(format_args!("{} q", csi.value(0))),
             (0, b'!', b'p') => self.soft_reset(),
             (0 | b'?', b'$', b'p') => {
-                self.mark(Mark::Ask(Query::Mode { private: csi.private != 0, mode: csi.value(0) }))
+                self.mark(Mark::Ask(Query::Mode { private: csi.private != 0, mode: csi.value(0) }));
             }
             _ => {}
         }

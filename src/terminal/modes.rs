@@ -102,6 +102,10 @@ pub(super) fn set(filter: &mut Filter, mode: u16, on: bool) {
 
 fn alternate(filter: &mut Filter, on: bool) {
     if on {
+        // It is cleared each time: again and again only as often as any other clearing.
+        if !filter.afford(filter.rows()) && filter.tracked.alternate {
+            return;
+        }
         if !filter.tracked.alternate {
             filter.tracked.save();
         }

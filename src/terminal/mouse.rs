@@ -92,12 +92,14 @@ mod tests {
         encode(MouseEvent { kind, column: 0, row: 0, modifiers }, row, col, emulator.screen())
     }
 
+    type Case = (&'static str, MouseEventKind, u16, u16, KeyModifiers, &'static [u8]);
+
     #[test]
     fn says_what_was_asked_for_in_the_form_asked_for() {
         use MouseButton::{Left, Right};
         use MouseEventKind::{Down, Drag, Moved, ScrollUp, Up};
         let none = KeyModifiers::NONE;
-        let cases: [(&str, MouseEventKind, u16, u16, KeyModifiers, &[u8]); 15] = [
+        let cases: [Case; 15] = [
             ("", Down(Left), 0, 0, none, b""),
             ("\x1b[?9h", Down(Left), 0, 0, KeyModifiers::SHIFT, b"\x1b[M !!"),
             ("\x1b[?9h", Up(Left), 0, 0, none, b""),
@@ -109,7 +111,7 @@ mod tests {
             ("\x1b[?1000h", ScrollUp, 0, 0, none, b"\x1b[M`!!"),
             ("\x1b[?1000h", Down(Left), 0, 222, none, b"\x1b[M \xff!"),
             ("\x1b[?1000h", Down(Left), 0, 223, none, b""),
-            ("\x1b[?1000;1005h", Down(Left), 0, 222, none, "\x1b[M \u{ff}!".as_bytes()),
+            ("\x1b[?1000;1005h", Down(Left), 0, 222, none, b"\x1b[M \xc3\xbf!"),
             ("\x1b[?1000;1006h", Down(Right), 9, 299, KeyModifiers::CONTROL, b"\x1b[<18;300;10M"),
             ("\x1b[?1000;1006h", Up(Right), 9, 299, none, b"\x1b[<2;300;10m"),
             ("\x1b[?1003;1006h", Moved, 0, 0, KeyModifiers::ALT, b"\x1b[<43;1;1M"),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::num::NonZeroU16;
 
+use unicode_width::UnicodeWidthChar;
 use vt100::{Cell, Color, Screen};
 
 use super::filter::RESTORE;
@@ -40,6 +41,13 @@ pub(super) fn write(screen: &Screen, tracked: &Tracked, size: TermSize) -> Vec<u
     let mut bytes = blank();
     bytes.extend_from_slice(out.as_bytes());
     bytes
+}
+
+/// The modes alone, of a screen that may be broken.
+pub(super) fn modes(screen: &Screen) -> Vec<u8> {
+    let alternate = if screen.alternate_screen() { "\x1b[?1049h" } else { "" };
+    let hidden = if screen.hide_cursor() { "\x1b[?25l" } else { "" };
+    format!("{alternate}{hidden}{}", screen.input_mode_formatted()).into_bytes()
 }
 
 /// The main screen as it would be if the program left the alternate one now.
@@ -93,7 +101,7 @@ fn write_row(cells: &[&Cell], cols: u16, pen: &mut Pen, out: &mut String) {
     let overlong = cells.len() > usize::from(cols);
     let mut gap = 0;
     let mut skip = false;
-    for cell in cells.iter().take(end) {
+    for (col, cell) in cells.iter().enumerate().take(end) {
         if std::mem::take(&mut skip) {
             continue;
         }
@@ -111,8 +119,13 @@ fn write_row(cells: &[&Cell], cols: u16, pen: &mut Pen, out: &mut String) {
         step(gap, overlong, out);
         gap = 0;
         pen.change(look, out);
-        out.push_str(cell.contents());
-        skip = cell.is_wide();
+        skip = cell.is_wide() && cells.get(col + 1).is_some_and(|next| next.is_wide_continuation());
+        if cell.is_wide() && !skip {
+            // Half of a broken pair: drawn whole it would push all else aside.
+            out.push(cell.contents().chars().next().filter(|c| c.width() == Some(1)).unwrap_or(' '));
+        } else {
+            out.push_str(cell.contents());
+        }
     }
 }
 

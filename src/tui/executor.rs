@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -123,7 +124,10 @@ impl Executor {
             old.abort();
         }
         self.feed = Some(self.tasks.spawn(async move {
-            let why = listen(&client, &messages).await;
+            // A feed that failed in our own code is a lost one: it is tried again, too.
+            let heard = AssertUnwindSafe(listen(&client, &messages)).catch_unwind().await;
+            let why =
+                heard.unwrap_or_else(|_| "the dashboard could not read the feed; podbay's log has more".to_owned());
             let _ = messages.send(Msg::Feed(FeedMsg::Lost(why))).await;
         }));
     }

@@ -9,6 +9,7 @@ use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
+use ratatui::layout::{Position, Rect};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -22,10 +23,10 @@ use super::view::view;
 const FRAME: Duration = Duration::from_millis(16);
 /// Errors of the input in a row after which the terminal counts as gone.
 const MAX_ERRORS: u32 = 10;
-/// Messages taken in before the next look at the clock.
-const BATCH: usize = 64;
+/// Messages are taken in for this long before the keys and the screen have their turn again.
+const BATCH: Duration = Duration::from_millis(8);
 /// How long the loop sleeps when nothing is due.
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 /// What does the effects. The answers come back through the channel that [`run_with`] reads.
 pub trait Execute {
@@ -44,7 +45,7 @@ pub enum LoopError {
 /// What came first.
 enum Woken {
     Input(Option<io::Result<Event>>),
-    Message(Option<Msg>),
+    Message(Option<Box<Msg>>),
     Due,
     Frame,
 }
@@ -71,14 +72,13 @@ where
     let size = terminal.size().map_err(draw_error)?;
     let mut next = Some(Msg::Start(size.width, size.height));
     loop {
-        let mut taken = 0;
+        let begun = Instant::now();
         while let Some(msg) = next.take() {
             if step(&mut model, msg, executor, terminal)? {
                 return Ok(());
             }
-            taken += 1;
             // Bursts are taken in before drawing, so that a flood costs one frame and not hundreds.
-            next = if taken < BATCH { messages.try_recv().ok() } else { None };
+            next = if begun.elapsed() < BATCH { messages.try_recv().ok() } else { None };
         }
         let due_frame = drawn.map_or_else(Instant::now, |at| at + FRAME);
         if model.dirty && due_frame <= Instant::now() {
@@ -91,7 +91,7 @@ where
             biased;
             event = input.next() => Woken::Input(event),
             () = sleep_until(due_frame), if model.dirty => Woken::Frame,
-            msg = messages.recv() => Woken::Message(msg),
+            msg = messages.recv() => Woken::Message(msg.map(Box::new)),
             () = sleep_until(Instant::now() + wait) => Woken::Due,
         };
         next = match woken {
@@ -105,7 +105,7 @@ where
             }
             // The terminal is gone: nobody is left to show anything to.
             Woken::Input(_) | Woken::Message(None) => return Ok(()),
-            Woken::Message(msg) => msg,
+            Woken::Message(Some(msg)) => Some(*msg),
             Woken::Due => Some(Msg::Wake),
             Woken::Frame => None,
         };
@@ -124,9 +124,9 @@ fn step<B: Backend, X: Execute>(
             Effect::Quit => return Ok(true),
             Effect::Suspend => {
                 executor.execute(Effect::Suspend);
-                // Whatever was drawn meanwhile by others is drawn over.
-                terminal.clear().map_err(draw_error)?;
                 let size = terminal.size().map_err(draw_error)?;
+                // The alternate screen is a new one: everything is drawn again.
+                terminal.resize(Rect::from((Position::ORIGIN, size))).map_err(draw_error)?;
                 model.size = size;
                 model.dirty = true;
             }

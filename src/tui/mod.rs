@@ -35,9 +35,10 @@ use executor::Executor;
 use keymap::{Keymap, KeymapError};
 pub use looping::{Execute, LoopError, run_with};
 use model::{Model, Settings};
+use msg::Msg;
 use symbols::Symbols;
 use theme::{Theme, ThemeError};
-use tty::{Tty, TtyError};
+use tty::{Copier, Tty, TtyError};
 
 /// Messages that wait to be taken in. When it is full, streams wait; the supervisor then sends screens anew
 /// instead of every byte.
@@ -53,7 +54,7 @@ pub enum StartError {
     #[error("{}{source}", place(file.as_deref()))]
     Keys {
         /// What is wrong.
-        source: KeymapError,
+        source: Box<KeymapError>,
         /// The configuration.
         file: Option<std::path::PathBuf>,
     },
@@ -61,7 +62,7 @@ pub enum StartError {
     #[error("{}[ui] theme: {source}", place(file.as_deref()))]
     Theme {
         /// What is wrong.
-        source: ThemeError,
+        source: Box<ThemeError>,
         /// The configuration.
         file: Option<std::path::PathBuf>,
     },
@@ -82,9 +83,10 @@ pub fn settings(config: &Config, env: &Env) -> Result<Settings, StartError> {
     let theme = Theme::load(&config.ui.theme, &themes, colourless);
     Ok(Settings {
         bay: config.bay.as_str().to_owned(),
-        theme: theme.map_err(|source| StartError::Theme { source, file: file() })?,
+        theme: theme.map_err(|source| StartError::Theme { source: Box::new(source), file: file() })?,
         symbols: Symbols::new(config.ui.ascii),
-        keymap: Keymap::new(&config.ui.keys).map_err(|source| StartError::Keys { source, file: file() })?,
+        keymap: Keymap::new(&config.ui.keys)
+            .map_err(|source| StartError::Keys { source: Box::new(source), file: file() })?,
     })
 }
 
@@ -95,18 +97,34 @@ pub fn settings(config: &Config, env: &Env) -> Result<Settings, StartError> {
 pub async fn run(client: Client, config: &Config) -> color_eyre::Result<()> {
     let env = Env::of_process();
     let settings = settings(config, &env)?;
-    tty::check(&env).map_err(StartError::Tty)?;
+    let home = env.home.clone();
+    show(settings, config.ui.mouse, &env, |messages, copier| Executor::new(client, messages, copier, home)).await?;
+    let bay = &config.bay;
+    tty::say(&format!("the supervisor of bay {bay} goes on; `podbay` opens this again, `podbay down` ends it\n"));
+    Ok(())
+}
+
+/// Takes the terminal, runs the loop with the executor that `make` gives, and gives the terminal back, also after a
+/// panic, which goes on then.
+///
+/// # Errors
+/// As [`run`].
+pub async fn show<X: Execute>(
+    settings: Settings,
+    mouse: bool,
+    env: &Env,
+    make: impl FnOnce(mpsc::Sender<Msg>, Copier) -> X,
+) -> color_eyre::Result<()> {
+    tty::check(env).map_err(StartError::Tty)?;
     let (sender, messages) = mpsc::channel(MESSAGES);
-    let mut tty = Tty::enter(config.ui.mouse)?;
+    let mut tty = Tty::enter(mouse)?;
     let signals = tty::watch_signals(sender.clone())?;
     let mut terminal = tty.terminal()?;
-    let mut executor = Executor::new(client, sender, tty.copier(&env), env.home.clone());
+    let mut executor = make(sender, tty.copier(env));
     let model = Model::new(settings, Timestamp::now());
-    let looping = run_with(&mut terminal, EventStream::new(), messages, &mut executor, model);
-    // The report of a panic waits until the terminal is the user's own again.
     let ended = AssertUnwindSafe(async {
         tokio::select! {
-            ended = looping => ended,
+            ended = run_with(&mut terminal, EventStream::new(), messages, &mut executor, model) => ended,
             () = tty::hung_up() => Ok(()),
         }
     });
@@ -114,14 +132,8 @@ pub async fn run(client: Client, config: &Config) -> color_eyre::Result<()> {
     signals.abort();
     tty.leave();
     match ended {
-        Ok(result) => {
-            result?;
-            let bay = &config.bay;
-            tty::say(&format!(
-                "the supervisor of bay {bay} goes on; `podbay` opens this again, `podbay down` ends it\n"
-            ));
-            Ok(())
-        }
+        Ok(result) => Ok(result?),
+        // The report waited until the terminal was the user's own again.
         Err(panic) => {
             tty::report_panic();
             resume_unwind(panic)

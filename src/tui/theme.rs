@@ -187,15 +187,16 @@ impl Theme {
     pub fn load(name: &str, directory: &Path, colourless: bool) -> Result<Self, ThemeError> {
         let mut files = Vec::new();
         let mut next = Some(name.to_owned());
-        while let Some(name) = next.take() {
+        while let Some(name) = next {
             if files.len() == MAX_INHERITED {
                 return Err(ThemeError::Circle(name));
             }
             let text = read(&name, directory)?;
             let file: File = toml::from_str(&text)
                 .map_err(|error| ThemeError::Shape { name: name.clone(), why: error.to_string() })?;
-            next = file.inherits.clone();
+            let inherits = file.inherits.clone();
             files.push((name, file));
+            next = inherits;
         }
         let mut theme = Self { styles: BTreeMap::new(), colourless };
         // The palette of the theme that was asked for holds for those it inherits from, too.

@@ -93,9 +93,9 @@ impl Tty {
     /// # Errors
     /// The system's.
     pub fn terminal(&self) -> io::Result<Terminal<CrosstermBackend<Stdout>>> {
-        let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        terminal.clear()?;
-        Ok(terminal)
+        // Never `Terminal::clear`: it asks the terminal for its cursor and waits two seconds for one that does not tell.
+        // The alternate screen is empty anyway.
+        Terminal::new(CrosstermBackend::new(io::stdout()))
     }
 
     /// What the executor does with the terminal.
@@ -249,15 +249,25 @@ impl Copier {
         Ok(format!("\u{1b}Ptmux;{}\u{1b}\\", sequence.replace('\u{1b}', "\u{1b}\u{1b}")))
     }
 
-    /// Gives the terminal back, stops this process until it is continued, and takes the terminal again.
+    /// As [`suspend`].
     ///
     /// # Errors
     /// The system's.
     pub fn suspend(self) -> io::Result<()> {
-        restore();
-        kill_process(getpid(), Signal::STOP)?;
-        take(self.mouse)
+        suspend(self.mouse)
     }
+}
+
+/// Gives the terminal back, stops this process until it is continued, and takes the terminal again.
+///
+/// # Errors
+/// The system's.
+pub fn suspend(mouse: bool) -> io::Result<()> {
+    restore();
+    kill_process(getpid(), Signal::STOP)?;
+    // Another thread may be the one that takes the signal, and this one would run on until the stop reaches it.
+    std::thread::sleep(Duration::from_millis(20));
+    take(mouse)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
     reason = "a test that fails should say where"
 )]
 
+mod cli;
 mod client;
 mod config;
 mod engine;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
@@ -21,6 +21,10 @@ use crate::cli::tty::{self, RawMode, Writer};
 const TWICE: Duration = Duration::from_millis(300);
 /// Until what is under way is written out at the end.
 const FLUSH: Duration = Duration::from_secs(1);
+/// Bytes that are held while the program's side takes nothing. When it is full the terminal is not read.
+const HELD: usize = 1 << 20;
+/// Bytes of them that are sent at once.
+const PIECE: usize = 16 << 10;
 /// Between two looks whether the terminal is still there. SIGHUP says it sooner, where it is not ignored.
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two sizes that are sent: a dragged window corner is hundreds of them.
@@ -58,7 +62,7 @@ pub async fn pump(terminal: Terminal, leave: Option<LeaveKey>, size: TermSize) -
     let mut ends = Ends::new()?;
     let resizes = signal(SignalKind::window_change())?;
     let raw = RawMode::enter()?;
-    let writer = Writer::stdout();
+    let writer = Writer::screen();
     let ending = tokio::select! {
         ending = show(&mut incoming, &writer.bytes, size) => ending,
         ending = typed(tty::read_stdin(), &outgoing, leave) => ending,
@@ -140,31 +144,41 @@ fn cleared(scrolled: u16) -> Bytes {
     [RESTORE, &lines, CLEAR].concat().into()
 }
 
+/// Reads on while the program's side takes nothing, up to a bound: a supervisor that hangs can be left, too.
 async fn typed(mut stdin: Receiver<Bytes>, program: &Sender<TerminalMessage>, mut leave: Option<LeaveKey>) -> Ending {
+    let mut held = BytesMut::new();
     let mut last = Instant::now();
     loop {
         let armed = leave.as_ref().is_some_and(LeaveKey::is_armed);
         let portion = tokio::select! {
-            portion = stdin.recv() => portion,
+            biased;
+            room = program.reserve(), if !held.is_empty() => {
+                // The other half knows whether the program ended or the connection broke.
+                let Ok(room) = room else { return std::future::pending().await };
+                room.send(piece(&mut held));
+                continue;
+            }
+            portion = stdin.recv(), if held.len() < HELD => portion,
             () = sleep_until(last + TWICE), if armed => return Ending::Left,
         };
         let Some(portion) = portion else { return HANGUP };
         last = Instant::now();
-        let (bytes, left) = match &mut leave {
-            Some(key) => {
-                let typed = key.take(&portion);
-                (Bytes::from(typed.bytes), typed.leave)
-            }
-            None => (portion, false),
+        let Some(key) = &mut leave else {
+            held.extend_from_slice(&portion);
+            continue;
         };
-        if !bytes.is_empty() && program.send(TerminalMessage::Bytes(bytes)).await.is_err() {
-            // The other half knows whether the program ended or the connection broke.
-            return std::future::pending().await;
-        }
-        if left {
+        let typed = key.take(&portion);
+        held.extend_from_slice(&typed.bytes);
+        if typed.leave {
+            // What was typed before the key is meant, as far as there is room for it.
+            while !held.is_empty() && program.try_send(piece(&mut held)).is_ok() {}
             return Ending::Left;
         }
     }
+}
+
+fn piece(held: &mut BytesMut) -> TerminalMessage {
+    TerminalMessage::Bytes(held.split_to(held.len().min(PIECE)).freeze())
 }
 
 async fn follow_size(mut resizes: Signal, program: &Sender<TerminalMessage>, mut told: TermSize) -> Ending {

@@ -88,7 +88,7 @@ fn host_config(spec: &ContainerSpec, target: &Target<'_>, warnings: &mut Vec<Str
     let ports = bindings(bridged(spec));
     let config = HostConfig {
         tmpfs: walls.read_only.then(|| memory_mounts(&mounts)),
-        mounts: Some(mounts.into_iter().map(mount).collect()),
+        mounts: Some(mounts.iter().map(mount).collect()),
         network_mode: Some(match &spec.network {
             NetworkSpec::Join(id) => format!("container:{id}"),
             NetworkSpec::Bridge(_) => "bridge".to_owned(),
@@ -136,7 +136,7 @@ fn memory_mounts(mounts: &[Mount]) -> HashMap<String, String> {
     MEMORY.iter().filter(|(target, _)| free(target)).map(|(t, o)| ((*t).to_owned(), (*o).to_owned())).collect()
 }
 
-fn mount(mount: Mount) -> MountShape {
+fn mount(mount: &Mount) -> MountShape {
     MountShape {
         // Never as `Binds`: there the engine makes a root-owned directory of a missing source.
         typ: Some(MountType::BIND),

@@ -164,17 +164,16 @@ fn of_sockets(env: &Env, files: &Files<'_>) -> Result<Endpoint, EngineError> {
     let usable = seen.iter().find(|(.., state)| *state == SocketState::Usable);
     // One that may not be opened is still the best answer: its own error says what is missing.
     let best = usable.or_else(|| seen.iter().find(|(.., state)| *state == SocketState::Denied));
-    match best {
-        Some((path, source, _)) => Ok(unix(path, source)),
-        None => {
-            let paths: Vec<String> = known.iter().map(|(path, _)| path.display().to_string()).collect();
-            let why = format!(
-                "no socket at {}; start the engine (systemctl start docker, colima start, Docker Desktop, \
-                 systemctl --user start podman.socket), or set DOCKER_HOST or [engine] host",
-                paths.join(", ")
-            );
-            Err(away("a container engine", &why))
-        }
+    if let Some((path, source, _)) = best {
+        Ok(unix(path, source))
+    } else {
+        let paths: Vec<String> = known.iter().map(|(path, _)| path.display().to_string()).collect();
+        let why = format!(
+            "no socket at {}; start the engine (systemctl start docker, colima start, Docker Desktop, \
+             systemctl --user start podman.socket), or set DOCKER_HOST or [engine] host",
+            paths.join(", ")
+        );
+        Err(away("a container engine", &why))
     }
 }
 

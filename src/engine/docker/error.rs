@@ -111,3 +111,23 @@ pub async fn within<T>(
         Err(_) => Err(EngineError::Deadline { what: what.to_owned(), deadline }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d02_a_closed_socket_names_the_group() {
+        let endpoint = Endpoint {
+            url: "unix:///var/run/docker.sock".into(),
+            address: Address::Unix("/var/run/docker.sock".into()),
+            source: "default socket".into(),
+        };
+        let error = unreachable(&endpoint, &io::ErrorKind::PermissionDenied.into());
+        let text = error.to_string();
+        for words in ["unix:///var/run/docker.sock", "usermod -aG docker", "rootless", "default socket"] {
+            assert!(text.contains(words), "{words:?} in {text}");
+        }
+        assert!(error.is_away());
+    }
+}

@@ -65,11 +65,10 @@ pub async fn subscribe(
     let what = format!("subscribe to the events of bay {bay}");
     let call = async {
         let session = engine.session().await?;
-        let mut filters = serde_json::json!({"type": ["container"], "label": [format!("{}={bay}", label::BAY)]});
-        if !session.podman {
-            // Podman has other words, and refuses some it does not know.
-            filters["event"] = WANTED.as_slice().into();
-        }
+        // Podman has other words, and refuses some it does not know.
+        let wanted: &[&str] = if session.podman { &[] } else { &WANTED };
+        let label = format!("{}={bay}", label::BAY);
+        let filters = serde_json::json!({"type": ["container"], "label": [label], "event": wanted});
         let path = session.path(&format!("/events?filters={}", escape(&filters.to_string())));
         engine.wire.send(&what, Method::GET, &path, Bytes::new()).await
     };

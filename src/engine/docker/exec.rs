@@ -57,19 +57,16 @@ pub async fn exec(engine: &DockerEngine, id: &ContainerId, spec: &ExecSpec) -> R
         Ok((exec, streams))
     };
     let (exec, streams) = within(&what, engine.deadlines.act, call).await?;
-    let io = match spec.tty {
-        Some(size) => {
-            first_size(engine, &exec, size).await;
-            ExecIo::Tty(raw(streams))
-        }
-        None => {
-            let endpoint = engine.wire.endpoint.clone();
-            let output = demux(streams.output, move |error| match error {
-                FrameError::Io(error) => error::broken(&endpoint, &what, &error),
-                other => error::unreadable(&what, &other),
-            });
-            ExecIo::Pipes { output, input: Box::new(streams.input) }
-        }
+    let io = if let Some(size) = spec.tty {
+        first_size(engine, &exec, size).await;
+        ExecIo::Tty(raw(streams))
+    } else {
+        let endpoint = engine.wire.endpoint.clone();
+        let output = demux(streams.output, move |error| match error {
+            FrameError::Io(error) => error::broken(&endpoint, &what, &error),
+            other => error::unreadable(&what, &other),
+        });
+        ExecIo::Pipes { output, input: Box::new(streams.input) }
     };
     Ok(Exec { id: exec, io })
 }

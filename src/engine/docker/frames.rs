@@ -36,6 +36,13 @@ pub enum FrameError {
 
 const HEAD: usize = 8;
 
+impl Frames {
+    /// Whether no frame is open.
+    pub const fn is_between(&self) -> bool {
+        self.open.is_none()
+    }
+}
+
 impl Decoder for Frames {
     type Item = Part;
     type Error = FrameError;
@@ -97,9 +104,9 @@ mod tests {
             buf.extend_from_slice(piece);
             while let Some(part) = decoder.decode(&mut buf).unwrap() {
                 if part.stderr {
-                    err.extend(&part.bytes)
+                    err.extend(&part.bytes);
                 } else {
-                    out.extend(&part.bytes)
+                    out.extend(&part.bytes);
                 }
                 frames += usize::from(part.last);
             }

@@ -139,24 +139,21 @@ impl Stream {
         let held = self.stamp.split();
         self.fresh = false;
         self.in_message = 0;
-        match stamp(&held) {
-            Some(at) => {
-                if self.line.is_empty() && self.given == 0 {
-                    self.at = Some(at);
-                }
+        if let Some(at) = stamp(&held) {
+            if self.line.is_empty() && self.given == 0 {
+                self.at = Some(at);
             }
-            None => {
-                // No stamp after all: content, which may hold a line's end.
-                let content = held.freeze();
-                let mut rest = &content[..];
-                while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
-                    self.add(rest.get(..at).unwrap_or_default(), stderr, out);
-                    self.end_line(stderr, out);
-                    self.fresh = false;
-                    rest = rest.get(at + 1..).unwrap_or_default();
-                }
-                self.add(rest, stderr, out);
+        } else {
+            // No stamp after all: content, which may hold a line's end.
+            let content = held.freeze();
+            let mut rest = &content[..];
+            while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
+                self.add(rest.get(..at).unwrap_or_default(), stderr, out);
+                self.end_line(stderr, out);
+                self.fresh = false;
+                rest = rest.get(at + 1..).unwrap_or_default();
             }
+            self.add(rest, stderr, out);
         }
     }
 

@@ -16,7 +16,7 @@ use tokio_util::codec::Decoder;
 
 use super::DockerEngine;
 use super::error::{self, within};
-use super::frames::{Frames, Part};
+use super::frames::{FrameError, Frames, Part};
 use super::lines::{Lines, Piece, QUIET};
 use super::seen::Seen;
 use crate::bay::container::{ContainerId, Status};
@@ -26,6 +26,17 @@ use crate::engine::{Engine, EngineError, LogLine, LogQuery, LogStream};
 const AHEAD: usize = 256;
 /// Between two follows of a container that still runs.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often a last reading may break off.
+const PATIENCE: u32 = 5;
+
+/// One reading of the log.
+struct Reading {
+    /// Lines that were passed on.
+    lines: usize,
+    /// Whether it ended where a message ends.
+    whole: bool,
+}
 
 type Sender = mpsc::Sender<Result<LogLine, EngineError>>;
 
@@ -55,7 +66,7 @@ pub async fn open(engine: &DockerEngine, id: &ContainerId, query: &LogQuery) -> 
         what: format!("read the log of {}", seen.name),
         id: id.clone(),
         tty: seen.tty,
-        seen: Seen::default(),
+        seen: Seen::beginning(query.since, query.tail.is_some()),
         query: query.clone(),
         to,
     };
@@ -145,8 +156,7 @@ impl Reader {
             }
             // First whether it has ended, then the rest: what it wrote before its end is there by then.
             if self.ended().await? {
-                while self.catch_up().await? > 0 {}
-                return Ok(());
+                return self.finish().await;
             }
             tokio::time::sleep(PAUSE).await;
             let since = self.seen.since().or(self.query.since);
@@ -164,24 +174,37 @@ impl Reader {
         }
     }
 
-    /// Reads again what may be missing; how many lines were new.
-    async fn catch_up(&mut self) -> Result<usize, Stop> {
+    /// Reads again what may be missing, until a whole reading brings nothing new.
+    async fn finish(&mut self) -> Result<(), Stop> {
+        let mut broken = 0;
+        loop {
+            match self.catch_up().await? {
+                Reading { lines: 0, whole: true } => return Ok(()),
+                Reading { whole: true, .. } => {}
+                Reading { whole: false, .. } if broken < PATIENCE => broken += 1,
+                Reading { whole: false, .. } => return Err(self.garbled(&FrameError::Cut)),
+            }
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<Reading, Stop> {
+        const NOTHING: Reading = Reading { lines: 0, whole: true };
         let nothing_yet = self.seen.since().is_none();
         if nothing_yet && self.query.tail == Some(0) {
-            return Ok(0);
+            return Ok(NOTHING);
         }
         let since = self.seen.since().or(self.query.since);
         let answer = match self.request(&self.path(false, "all", since)).await {
             Ok(answer) => answer,
             // Removed: the log went with it.
-            Err(EngineError::NotFound { .. } | EngineError::Conflict { .. }) => return Ok(0),
+            Err(EngineError::NotFound { .. } | EngineError::Conflict { .. }) => return Ok(NOTHING),
             Err(error) => return Err(error.into()),
         };
         self.read(answer, true).await
     }
 
-    /// Passes on one answer to its end; how many lines were passed on.
-    async fn read(&mut self, mut answer: Incoming, again: bool) -> Result<usize, Stop> {
+    /// Passes on one answer to its end.
+    async fn read(&mut self, mut answer: Incoming, again: bool) -> Result<Reading, Stop> {
         let mut lines = Lines::new(self.tty);
         let mut frames = Frames::default();
         let mut buf = bytes::BytesMut::new();
@@ -207,11 +230,13 @@ impl Reader {
                     lines.flush(&mut pieces);
                     self.pass_on(pieces, &mut before, &mut count).await?;
                     // A follow that breaks off is no failure: the catch-up says whether the engine is still there.
+                    let whole = !matches!(end, Some(Err(_))) && buf.is_empty() && frames.is_between();
                     return match end {
                         Some(Err(error)) if !self.query.follow => {
                             Err(error::broken(&self.engine.wire.endpoint, &self.what, &error).into())
                         }
-                        _ => Ok(count),
+                        _ if !whole && !self.query.follow => Err(self.garbled(&FrameError::Cut)),
+                        _ => Ok(Reading { lines: count, whole }),
                     };
                 }
             }
@@ -241,7 +266,7 @@ impl Reader {
         Ok(())
     }
 
-    fn garbled(&self, error: &super::frames::FrameError) -> Stop {
+    fn garbled(&self, error: &FrameError) -> Stop {
         error::unreadable(&self.what, error).into()
     }
 }

@@ -1,4 +1,4 @@
-//! Docker's API: Docker Engine, Podman, Colima, OrbStack, remote hosts.
+//! Docker's API: Docker Engine, Podman, Colima, `OrbStack`, remote hosts.
 //!
 //! Typed commands go through bollard on podbay's own connections. What bollard's shapes or decoders are too strict or
 //! too lossy for is read here: lists and inspects (Podman leaves fields out), logs, events, and the raw streams of
@@ -16,6 +16,7 @@ mod hijack;
 mod host_image;
 mod lines;
 mod logs;
+mod make;
 mod observe;
 mod ports;
 mod seen;
@@ -32,12 +33,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::query_parameters::{
-    CreateContainerOptions, RemoveContainerOptions, RenameContainerOptions, ResizeContainerTTYOptions,
-    StopContainerOptions,
+    RemoveContainerOptions, RenameContainerOptions, ResizeContainerTTYOptions, StopContainerOptions,
 };
-use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
-use http::Method;
 use tokio::sync::Semaphore;
 
 pub use endpoint::{Address, Endpoint, Files, SocketState, SshTarget, resolve};
@@ -52,7 +50,6 @@ use crate::engine::{
     Created, Engine, EngineError, Exec, ExecId, ExecSpec, ExecState, Hint, Identity, LogQuery, LogStream, RawTty, Stats,
 };
 use error::within;
-use host_image::Layout;
 use observe::{Inspect, Row};
 use session::Session;
 use stats::Readings;
@@ -139,74 +136,6 @@ impl DockerEngine {
         observe::observed(shape).map_err(|message| error::unreadable(&what, &message))
     }
 
-    async fn has_image(&self, session: &Session, reference: &str) -> Result<bool, EngineError> {
-        let what = format!("look for image {reference:?}");
-        if !is_reference(reference) {
-            return Err(EngineError::Refused { what, message: "that is no image reference".to_owned() });
-        }
-        match self.wire.get(&what, &session.path(&format!("/images/{reference}/json"))).await {
-            Ok(_) => Ok(true),
-            Err(EngineError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Makes the host image when it is missing. One at a time: the second finds what the first has made.
-    async fn ensure_host_image(&self, session: &Session) -> Result<(), EngineError> {
-        let layout = self.host_layout(session).await?;
-        let what = "make the host image";
-        let failed = |message: String| EngineError::Failed { what: what.to_owned(), message };
-        let _turn = self.import.acquire().await.map_err(|error| failed(error.to_string()))?;
-        if self.has_image(session, &layout.reference()).await? {
-            return Ok(());
-        }
-        let tar = layout.tar().map_err(|error| failed(format!("the tar can't be written: {error}")))?;
-        let path = session.path(&layout.import_path());
-        let answer = self.wire.send(what, Method::POST, &path, Bytes::from(tar)).await?;
-        // The answer's body is the import's progress; the image is there when it has ended without an error.
-        let body = http_body_util::BodyExt::collect(answer.into_body()).await;
-        let body = body.map_err(|error| error::broken(&self.wire.endpoint, what, &error))?.to_bytes();
-        if String::from_utf8_lossy(&body).contains("errorDetail") {
-            return Err(failed(transport::complaint(&body)));
-        }
-        Ok(())
-    }
-
-    async fn host_layout(&self, session: &Session) -> Result<Layout, EngineError> {
-        let machine = session.machine(&self.wire).await?;
-        if !session::is_local(&self.wire.endpoint.address, machine) {
-            return Err(EngineError::Refused {
-                what: "use the host image".to_owned(),
-                message: "this engine runs on another machine, or in a virtual one, where this /usr is not; name an \
-                          image of that engine"
-                    .to_owned(),
-            });
-        }
-        Ok(Layout::of(Path::new("/")))
-    }
-
-    async fn create_now(&self, spec: &ContainerSpec) -> Result<Created, EngineError> {
-        let what = format!("create {}", spec.name);
-        let session = self.session().await?;
-        let layout = match spec.image {
-            ImageRef::Host => Some(self.host_layout(&session).await?),
-            ImageRef::Named(_) => None,
-        };
-        let target = create::Target {
-            minor: session.minor,
-            podman: session.podman,
-            cpus: session.machine(&self.wire).await?.cpus,
-            host: layout.as_ref(),
-            seccomp: seccomp(&spec.hardening.seccomp, &what).await?,
-        };
-        let (body, mut warnings) = create::body(spec, &target)?;
-        let options = CreateContainerOptions { name: Some(spec.name.to_string()), ..Default::default() };
-        let made = session.docker.create_container(Some(options), body).await;
-        let made = made.map_err(|error| create::refusal(spec, self.said(&what, &error)))?;
-        warnings.extend(made.warnings);
-        Ok(Created { id: ContainerId::new(made.id), warnings })
-    }
-
     /// What a failed start means.
     async fn start_failure(&self, id: &ContainerId, error: EngineError) -> EngineError {
         match error {
@@ -238,18 +167,6 @@ impl DockerEngine {
     }
 }
 
-/// The text of a seccomp profile; nothing for the engine's own.
-async fn seccomp(profile: &str, what: &str) -> Result<Option<String>, EngineError> {
-    if profile.is_empty() || profile == "default" {
-        return Ok(None);
-    }
-    let text = tokio::fs::read_to_string(profile).await.map_err(|error| EngineError::Refused {
-        what: what.to_owned(),
-        message: format!("the seccomp profile {profile:?} can't be read: {error}"),
-    })?;
-    Ok(Some(text))
-}
-
 fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
@@ -266,12 +183,6 @@ fn is_name(name: &str) -> bool {
     let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let rest = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
     first && rest && name.len() <= 128
-}
-
-/// An image reference that may stand in a path: letters, digits and `._-:/@`, and no empty or climbing part.
-fn is_reference(text: &str) -> bool {
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:/@".contains(&byte));
-    plain && text.len() <= 512 && text.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
 }
 
 #[async_trait]
@@ -470,16 +381,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_ids_names_and_references_get_into_urls() {
+    fn only_ids_and_names_get_into_urls() {
         let hostile = ["", "x?force=1&y=", "name/top?ps_args=aux#", "..", "a/../b", "%2f", "a b", "-rf", "ab\n", "é"];
         for text in hostile {
             assert!(hex_id(text).is_err(), "{text:?}");
             assert!(!is_name(text), "{text:?}");
-            assert!(!is_reference(text) || text == "-rf", "{text:?}");
         }
         assert!(hex_id(&"ab".repeat(32)).is_ok() && is_name("bay-fox.old"));
-        for good in ["alpine", "ghcr.io/a/b:1", "localhost:5000/x@sha256:00ff", "podbay-host:12ab"] {
-            assert!(is_reference(good), "{good}");
-        }
     }
 }

@@ -235,10 +235,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(state: serde_json::Value, rest: serde_json::Value) -> Result<Observed, String> {
+    fn read(state: &serde_json::Value, rest: &serde_json::Value) -> Result<Observed, String> {
         let mut shape = json!({
             "Id": "ab12", "Name": "/bay-fox", "Created": "2024-01-02T03:04:05.123456789Z",
-            "State": state, "Config": {"Image": "img", "Labels": null, "Tty": true}
+            "State": state.clone(), "Config": {"Image": "img", "Labels": null, "Tty": true}
         });
         for (key, value) in rest.as_object().unwrap() {
             shape[key] = value.clone();
@@ -253,7 +253,7 @@ mod tests {
             json!({"Status": status, "Pid": 7, "ExitCode": 137, "OOMKilled": true, "StartedAt": started,
                    "FinishedAt": "0001-01-01T00:00:00Z", "Error": "why"})
         };
-        let status = |word: &str| read(state(word), json!({})).map(|observed| observed.status);
+        let status = |word: &str| read(&state(word), &json!({})).map(|observed| observed.status);
         let since = "2024-01-02T01:05:00.5Z".parse().unwrap();
         assert_eq!(status("running"), Ok(Status::Running { pid: 7, since, paused: false }));
         assert_eq!(status("paused"), Ok(Status::Running { pid: 7, since, paused: true }));
@@ -269,8 +269,8 @@ mod tests {
     fn networks_ports_and_health() {
         let state = json!({"Status": "running", "Health": {"Status": "unhealthy", "FailingStreak": 4}});
         let seen = read(
-            state,
-            json!({
+            &state,
+            &json!({
                 "HostConfig": {"NetworkMode": "container:ff00", "PortBindings": {"1/tcp": [{"HostPort": "9"}]}},
                 "NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"},
                     {"HostIp": "::", "HostPort": "8080"}], "53/udp": null}}
@@ -281,8 +281,8 @@ mod tests {
         assert_eq!(seen.ports.iter().map(ToString::to_string).collect::<Vec<_>>(), ["8080:80"]);
         assert_eq!((seen.health, seen.failed_probes), (Some(HealthState::Unhealthy), 4));
         let waiting = read(
-            json!({"Status": "created", "Health": {"Status": "none"}}),
-            json!({"HostConfig": {"NetworkMode": "default", "PortBindings": {"1/tcp": [{"HostPort": "9"}],
+            &json!({"Status": "created", "Health": {"Status": "none"}}),
+            &json!({"HostConfig": {"NetworkMode": "default", "PortBindings": {"1/tcp": [{"HostPort": "9"}],
                 "2/udp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}}, "NetworkSettings": {"Ports": {}}}),
         )
         .unwrap();

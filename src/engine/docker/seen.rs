@@ -16,7 +16,12 @@ const LIMIT: usize = 200_000;
 #[derive(Default)]
 pub struct Seen {
     given: VecDeque<(Timestamp, u64)>,
+    /// What is older was given out, or was not asked for.
     floor: Option<Timestamp>,
+    /// The first line that comes is the floor.
+    from_first: bool,
+    /// That line: what has its time and comes before it was not asked for.
+    first: Option<(Timestamp, u64)>,
     last: Option<Timestamp>,
     /// A line of which only the beginning was given out when its connection ended.
     open: [Option<Piece>; 2],
@@ -25,9 +30,16 @@ pub struct Seen {
 /// A reading of the same log once more: each line given out before is passed over as often as it was given.
 pub struct Again {
     left: HashMap<u64, u32>,
+    /// Lines of this time are passed over until this one comes.
+    first: Option<(Timestamp, u64)>,
 }
 
 impl Seen {
+    /// For a reading that does not begin with the log: at a time, or with its last lines.
+    pub fn beginning(since: Option<Timestamp>, with_last_lines: bool) -> Self {
+        Self { floor: since, from_first: with_last_lines, ..Self::default() }
+    }
+
     /// Notes what is given out.
     pub fn note(&mut self, piece: &Piece) {
         let [stdout, stderr] = &mut self.open;
@@ -37,6 +49,10 @@ impl Seen {
             return;
         }
         let Some(at) = piece.at else { return };
+        if std::mem::take(&mut self.from_first) {
+            self.floor = self.floor.max(Some(at));
+            self.first = Some((at, fingerprint(piece)));
+        }
         self.last = Some(at);
         self.given.push_back((at, fingerprint(piece)));
         let old = at.checked_sub(MARGIN).unwrap_or(at);
@@ -68,11 +84,18 @@ impl Seen {
         for (_, print) in &self.given {
             *left.entry(*print).or_insert(0) += 1;
         }
-        Again { left }
+        let first = self.first.filter(|first| self.given.front() == Some(first));
+        Again { left, first }
     }
 
     /// What is new of a piece of another reading; `None` when all of it was given out.
     pub fn fresh(&mut self, again: &mut Again, piece: Piece) -> Option<Piece> {
+        if let Some((at, print)) = again.first {
+            if piece.at == Some(at) && fingerprint(&piece) != print {
+                return None;
+            }
+            again.first = None;
+        }
         if !piece.open && piece.at.is_some() {
             let count = again.left.get_mut(&fingerprint(&piece)).filter(|count| **count > 0);
             if let Some(count) = count {
@@ -132,13 +155,13 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_never_repeats() {
         let mut seen = Seen::default();
-        for index in 0..LIMIT as i64 + 10 {
+        for index in 0..i64::try_from(LIMIT).unwrap() + 10 {
             seen.note(&piece(index / 3, "line"));
         }
         assert!(seen.given.len() <= LIMIT);
         let since = seen.since().unwrap();
         let mut again = seen.again();
-        let log = (0..LIMIT as i64 + 10).map(|index| piece(index / 3, "line"));
+        let log = (0..i64::try_from(LIMIT).unwrap() + 10).map(|index| piece(index / 3, "line"));
         let fresh = log.filter(|p| p.at.unwrap() >= since).filter_map(|p| seen.fresh(&mut again, p)).count();
         assert_eq!(fresh, 0);
     }

@@ -49,13 +49,14 @@ pub struct Machine {
 
 /// An answer of `/version`.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 pub struct Version {
-    version: String,
-    api_version: String,
+    #[serde(rename = "Version")]
+    engine: String,
+    #[serde(rename = "ApiVersion")]
+    newest: String,
     #[serde(rename = "MinAPIVersion", default)]
-    min_api_version: String,
-    #[serde(default)]
+    oldest: String,
+    #[serde(rename = "Components", default)]
     components: Option<Vec<Component>>,
 }
 
@@ -78,7 +79,7 @@ impl Session {
             .map_err(|message| EngineError::Refused { what: "agree on an API".to_owned(), message })?;
         let podman = version.components.iter().flatten().any(|part| part.name.contains("Podman"));
         let docker = wire.bollard(minor)?;
-        Ok(Self { docker, minor, podman, version: version.version, machine: OnceCell::new() })
+        Ok(Self { docker, minor, podman, version: version.engine, machine: OnceCell::new() })
     }
 
     /// A path under the negotiated API.
@@ -119,20 +120,20 @@ pub fn is_local(address: &Address, machine: &Machine) -> bool {
 }
 
 fn negotiate(version: &Version) -> Result<u32, String> {
-    let newest = minor(&version.api_version)
-        .ok_or_else(|| format!("the engine says that its API is {:?}", version.api_version))?;
+    let newest =
+        minor(&version.newest).ok_or_else(|| format!("the engine says that its API is {:?}", version.newest))?;
     // Old engines do not say what they still speak.
-    let oldest = minor(&version.min_api_version).unwrap_or(0);
+    let oldest = minor(&version.oldest).unwrap_or(0);
     if newest < OLDEST {
         return Err(format!(
             "the engine ({}) speaks API 1.{newest}, podbay needs 1.{OLDEST} or newer: update the engine",
-            version.version
+            version.engine
         ));
     }
     if oldest > NEWEST {
         return Err(format!(
             "the engine ({}) speaks API 1.{oldest} and newer, podbay speaks up to 1.{NEWEST}: update podbay",
-            version.version
+            version.engine
         ));
     }
     Ok(newest.min(NEWEST))
@@ -180,7 +181,7 @@ mod tests {
     use super::*;
 
     fn version(api: &str, min: &str) -> Version {
-        Version { version: "20.10".into(), api_version: api.into(), min_api_version: min.into(), components: None }
+        Version { engine: "20.10".into(), newest: api.into(), oldest: min.into(), components: None }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::bay::container::{ContainerId, ObservedNetwork, Status};
 use crate::engine::{Engine, EngineError, Stats};
 
 /// A container that nobody asked about for so long is forgotten.
-const FORGET: Duration = Duration::from_secs(600);
+const FORGET: Duration = Duration::from_mins(10);
 
 /// The last reading of each container.
 #[derive(Default)]
@@ -49,7 +49,7 @@ pub async fn stats(engine: &DockerEngine, id: &ContainerId) -> Result<Stats, Eng
     // A smaller figure is that of a new run.
     stats.cpu_percent = last.filter(|last| last.cpu <= now.cpu).and_then(|last| {
         let passed = now.at.saturating_duration_since(last.at).as_secs_f64();
-        (passed > 0.0).then(|| (now.cpu - last.cpu).as_secs_f64() / passed * 100.0)
+        (passed > 0.0).then(|| now.cpu.saturating_sub(last.cpu).as_secs_f64() / passed * 100.0)
     });
     engine.readings.keep(id, now);
     Ok(stats)

@@ -48,17 +48,15 @@ pub(super) async fn create(
         What::Parent => parent(ground, engine, make).await?,
         What::Worker { template, overrides, .. } => {
             let name: Name = target.parse().map_err(|_| wrong(format!("{target:?} is not a name")))?;
-            let template = ground
-                .config
-                .template(template)
-                .ok_or_else(|| wrong(format!("the configuration has no template {template}")))?;
-            let made = overrides.over(template);
+            let known = ground.config.template(template);
+            let base = known.ok_or_else(|| wrong(format!("the configuration has no template {template}")))?;
+            let made = overrides.over(base);
             let network = match network {
                 CreateNetwork::Join(parent) => NetworkSpec::Join(parent.clone()),
                 CreateNetwork::Own if made.network == NetworkMode::None => NetworkSpec::None,
                 CreateNetwork::Own => NetworkSpec::Bridge(free_ports(engine, &made, ports).await?),
             };
-            worker(ground, engine, (name, template, overrides), make, network).await?
+            worker(ground, engine, (name, base, overrides), make, network).await?
         }
     };
     engine.ensure_image(&spec.image).await?;

@@ -113,6 +113,7 @@ async fn see(engine: &SharedEngine, step: &Step, result: &Result<StepNotes, Step
     let id = match (step, result) {
         (Step::Create(..), Ok(StepNotes { made: Some((_, id)), .. })) => id,
         (Step::Create(..), _) => return (None, false),
+        // Everything else names its container.
         (Step::Start(id) | Step::Stop(id) | Step::Restart(id) | Step::Remove(id) | Step::Rename(id, _), _) => id,
     };
     match engine.inspect(id).await {

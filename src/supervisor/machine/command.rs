@@ -93,6 +93,7 @@ impl Machine {
     fn spawn(&mut self, id: CommandId, request: &SpawnRequest, now: Now) -> Result<Option<Pending>, ErrorDetail> {
         let template_name = request.template.clone().unwrap_or_else(|| self.config.worker.name.clone());
         let template = request.overrides.over(self.template(&template_name)?);
+        crate::config::check_template(&template).map_err(|why| refusal::invalid(&why))?;
         if template.workspace == WorkspaceMode::Clone {
             return Err(refusal::invalid(
                 "this version of podbay binds directories and does not clone repositories yet",

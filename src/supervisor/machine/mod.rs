@@ -7,6 +7,8 @@
 mod command;
 mod look;
 mod progress;
+mod refresh;
+mod repair;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,6 +22,7 @@ use crate::bay::backoff::Backoff;
 use crate::bay::container::{ContainerId, Observed, Status};
 use crate::bay::name::Name;
 use crate::bay::owner::{Nonce, OwnerKey};
+use crate::bay::session::TermSize;
 use crate::config::Config;
 use crate::engine::Identity;
 
@@ -140,6 +143,8 @@ pub struct Machine {
     ooms: BTreeMap<String, Timestamp>,
     /// Names that this repair has already tried.
     repairing: Option<BTreeSet<String>>,
+    /// When each container was first seen, and how old it was then.
+    ages: BTreeMap<ContainerId, (Duration, Duration)>,
     /// For bringing a lost parent back unasked.
     parent_backoff: Backoff,
     parent_not_before: Duration,
@@ -207,7 +212,8 @@ impl Machine {
             faults: BTreeMap::new(),
             ooms: BTreeMap::new(),
             repairing: None,
-            parent_backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
+            ages: BTreeMap::new(),
+            parent_backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             parent_not_before: Duration::ZERO,
             pending: Vec::new(),
             deferred: Vec::new(),
@@ -339,6 +345,7 @@ impl Machine {
         }
         self.recover_from_gap(now);
         self.keep_parent(now);
+        self.refresh_due(now);
         self.remove_ended();
         self.clear_retired();
         self.repair();
@@ -352,7 +359,7 @@ impl Machine {
         self.dirty = false;
         self.seq += 1;
         self.settle_sessions(out);
-        let rows = self.make_rows(now);
+        let rows = self.make_rows();
         self.note_changes(&rows, now);
         self.rows = rows;
     }
@@ -370,7 +377,7 @@ impl Machine {
             let running = container.status.is_running();
             if running && self.sessions_open.insert(container.id.clone()) {
                 let Ok(name) = name.parse::<Name>() else { continue };
-                let size = Default::default();
+                let size = TermSize::default();
                 out.push(Effect::OpenSession { id: container.id.clone(), name, size });
             } else if !running && self.sessions_open.remove(&container.id) {
                 let code = match container.status {

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::api::types::{
-    Capacity, ContainerRow, EngineStatus, ErrorDetail, LinkState, PoolRow, ServiceRow, Snapshot, State,
+    Capacity, ContainerRow, EngineStatus, ErrorDetail, LinkState, Percentiles, PoolRow, ServiceRow, Snapshot, State,
     Status as BayStatus, Why,
 };
 use crate::bay::container::{HealthState, Observed, ObservedNetwork, Role, Status, label};
 use crate::bay::name::Name;
 use crate::bay::reason::Reason;
 use crate::bay::template::{Overrides, Template};
+use crate::config::ServiceRun;
 
 use super::super::event::Now;
 use super::super::goal::{Goal, GoalKind, PARENT, What};
@@ -27,9 +28,9 @@ pub(super) fn snapshot(machine: &Machine, now: Now) -> Snapshot {
 
 impl Machine {
     /// All rows, the parent first, then by name.
-    pub(super) fn make_rows(&self, now: Now) -> Vec<ContainerRow> {
+    pub(super) fn make_rows(&self) -> Vec<ContainerRow> {
         let mut rows: Vec<ContainerRow> =
-            self.seen.iter().map(|(name, seen)| self.row(name, &seen.container, now)).collect();
+            self.seen.iter().map(|(name, seen)| self.row(name, &seen.container)).collect();
         for (name, goal) in &self.stored.goals {
             if !self.seen.contains_key(name)
                 && let Some(row) = self.row_of_goal(name, goal)
@@ -41,7 +42,7 @@ impl Machine {
         rows
     }
 
-    fn row(&self, name: &str, container: &Observed, _now: Now) -> ContainerRow {
+    fn row(&self, name: &str, container: &Observed) -> ContainerRow {
         let reason = self.reason_of(name);
         let overrides: Overrides = serde_json::from_str(container.label(label::REQUEST)).unwrap_or_default();
         let template = self.template_of(container.label(label::TEMPLATE));
@@ -98,22 +99,22 @@ impl Machine {
             created_at: None,
             started_at: None,
             attention: None,
-            reason: self.goal_reason(name, goal).map(|reason| reason.to_string()),
+            reason: Some(self.goal_reason(name, goal).to_string()),
         })
     }
 
-    fn goal_reason(&self, name: &str, goal: &Goal) -> Option<Reason> {
+    fn goal_reason(&self, name: &str, goal: &Goal) -> Reason {
         if let Link::Away { why, .. } = &self.link {
-            return Some(Reason::EngineAway(why.clone()));
+            return Reason::EngineAway(why.clone());
         }
         if let Some(what) = self.waits.get(name) {
-            return Some(Reason::WaitsFor(what));
+            return Reason::WaitsFor(what);
         }
         if goal.attempts > 0 && !self.busy.contains_key(name) {
             let error = goal.last_error.clone().unwrap_or_default();
-            return Some(Reason::Retrying { what: goal.working(), error, attempt: goal.attempts + 1 });
+            return Reason::Retrying { what: goal.working(), error, attempt: goal.attempts + 1 };
         }
-        Some(Reason::Working(goal.working()))
+        Reason::Working(goal.working())
     }
 
     fn state_of(&self, name: &str, container: &Observed) -> State {
@@ -140,7 +141,7 @@ impl Machine {
             return Some(Reason::EngineAway(why.clone()));
         }
         if let Some(goal) = self.stored.goals.get(name) {
-            return self.goal_reason(name, goal);
+            return Some(self.goal_reason(name, goal));
         }
         let fault = self.faults.get(name);
         match &container.status {
@@ -252,7 +253,7 @@ impl Machine {
                 creating: 0,
                 hits: 0,
                 misses: 0,
-                claim_ms: Default::default(),
+                claim_ms: Percentiles::default(),
                 last_error: Some("this version of podbay does not fill pools yet".to_owned()),
             })
             .collect()
@@ -261,8 +262,14 @@ impl Machine {
     fn services(&self) -> Vec<ServiceRow> {
         let rows = self.config.services.iter().map(|service| ServiceRow {
             name: service.name.to_string(),
-            run: String::new(),
-            reason_for_host: None,
+            run: match &service.run {
+                ServiceRun::Host { .. } => "host".to_owned(),
+                ServiceRun::Container { .. } => "container".to_owned(),
+            },
+            reason_for_host: match &service.run {
+                ServiceRun::Host { reason, .. } => Some(reason.to_string()),
+                ServiceRun::Container { .. } => None,
+            },
             state: State::Unknown.as_str().to_owned(),
             pid: None,
             ports: Vec::new(),

@@ -22,7 +22,7 @@ const BEST: &str = "command -v bash >/dev/null 2>&1 && exec bash; exec sh";
 /// Signals all processes that carry a mark, by their environment: the engine's pid is of another namespace, and the
 /// processes that a shell left in the background are its own too.
 const SIGNAL: &str = r#"for p in /proc/[0-9]*; do
-  case "$(tr '\0' '\n' <"$p/environ" 2>/dev/null)" in *"$2"*) kill -"$1" "${p##*/}" 2>/dev/null;; esac
+  case "$(tr '\0' '\n' 2>/dev/null <"$p/environ")" in *"$2"*) kill -"$1" "${p##*/}" 2>/dev/null;; esac
 done"#;
 /// How long a process may take to end itself after SIGHUP.
 const GRACE: Duration = Duration::from_secs(2);
@@ -106,5 +106,54 @@ async fn signal_all(engine: &SharedEngine, shell: &Shell, signal: &str) {
     };
     if tokio::time::timeout(GRACE, run).await.is_err() {
         tracing::debug!(container = %shell.container, "signalling a shell takes too long");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::time::Instant;
+
+    use super::*;
+
+    /// The script by itself, on this machine: it ends all that carry the mark and nobody else.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_signal_reaches_what_was_left_in_the_background_and_nobody_else() {
+        let mark = |text: &str| format!("{text}{:x}", std::process::id());
+        let spawn = |marker: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", "sleep 100 & exec sleep 100"]).env(MARKER, marker).stdout(Stdio::null());
+            command.spawn().unwrap()
+        };
+        let (mut ours, mut other) = (spawn(&mark("ours")), spawn(&mark("other")));
+        let signal = |which: &str, marker: &str| {
+            Command::new("sh").args(["-c", SIGNAL, "sh", which, &format!("{MARKER}={marker}")]).status().unwrap();
+        };
+        until("both have begun", || marked(&mark("ours")) == 2 && marked(&mark("other")) == 2);
+        signal("HUP", &mark("ours"));
+        until("ours is gone", || ours.try_wait().unwrap().is_some() && marked(&mark("ours")) == 0);
+        let spared = marked(&mark("other"));
+        signal("KILL", &mark("other"));
+        let _ = other.wait();
+        until("the other one is gone", || marked(&mark("other")) == 0);
+        assert_eq!(spared, 2, "a foreign process was signalled");
+    }
+
+    fn until(what: &str, mut holds: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "never: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Living processes of this machine that carry a mark.
+    #[cfg(target_os = "linux")]
+    fn marked(marker: &str) -> usize {
+        let wanted = format!("{MARKER}={marker}");
+        let environ = |entry: &std::fs::DirEntry| std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        let carries = |bytes: &[u8]| bytes.split(|b| *b == 0).any(|variable| variable == wanted.as_bytes());
+        std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| carries(&environ(entry))).count()
     }
 }

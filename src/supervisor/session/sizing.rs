@@ -12,20 +12,45 @@ use crate::engine::SharedEngine;
 
 /// Between two sizes: ten a second.
 const PACE: Duration = Duration::from_millis(100);
+/// Between two nudges.
+const NUDGE_PACE: Duration = Duration::from_secs(2);
 /// Long enough that a program sees both sizes of a nudge.
 const NUDGE: Duration = Duration::from_millis(60);
 
 /// The size that a session has, and the one that it should have.
-#[derive(Debug)]
 pub(super) struct Sizing {
     now: TermSize,
     wanted: TermSize,
     not_before: Instant,
+    resizer: watch::Sender<Option<Resize>>,
+    nudges: u64,
+    nudged_at: Option<Instant>,
 }
 
 impl Sizing {
-    pub fn new(size: TermSize) -> Self {
-        Self { now: size, wanted: size, not_before: Instant::now() }
+    pub fn new(size: TermSize, engine: &SharedEngine, target: &Target) -> Self {
+        let resizer = spawn(Arc::clone(engine), target.clone());
+        Self { now: size, wanted: size, not_before: Instant::now(), resizer, nudges: 0, nudged_at: None }
+    }
+
+    /// The engine is another one from now on.
+    pub fn tell_another(&mut self, engine: &SharedEngine, target: &Target) {
+        self.resizer = spawn(Arc::clone(engine), target.clone());
+    }
+
+    /// Tells the engine of the present size.
+    pub fn tell(&self) {
+        self.resizer.send_replace(Some(Resize { size: self.now, nudges: self.nudges }));
+    }
+
+    /// Makes the program draw anew, even if it knows the size. Now and then only: what it draws may be what breaks.
+    pub fn nudge(&mut self) {
+        let now = Instant::now();
+        if self.nudged_at.is_none_or(|last| now - last >= NUDGE_PACE) {
+            self.nudged_at = Some(now);
+            self.nudges += 1;
+        }
+        self.tell();
     }
 
     pub const fn now(&self) -> TermSize {
@@ -59,14 +84,14 @@ impl Sizing {
 
 /// What the engine is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Resize {
-    pub size: TermSize,
+struct Resize {
+    size: TermSize,
     /// Counted up to have it set by way of another size, so that a program that draws the whole screen draws it again.
-    pub nudges: u64,
+    nudges: u64,
 }
 
 /// Tells the engine of sizes for as long as the sender lives; of several at once only the last.
-pub(super) fn spawn(engine: SharedEngine, target: Target) -> watch::Sender<Option<Resize>> {
+fn spawn(engine: SharedEngine, target: Target) -> watch::Sender<Option<Resize>> {
     let (sender, mut receiver) = watch::channel(None);
     tokio::spawn(async move {
         let mut nudged = 0;

@@ -1,9 +1,9 @@
 //! One session's task: everything that happens becomes an event, and events are handled one after the other. Nothing
 //! here waits for a client, a program or the engine.
 
-use std::future::Future;
+mod life;
+
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,14 +11,15 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use life::Looking;
+
 use super::clients::{ClientId, Clients, Said};
 use super::link::{self, Line, Link, Look, Target};
-use super::sizing::{self, Resize, Sizing};
-use super::table::{Command, Entry, Fate, Orders, Table};
+use super::sizing::Sizing;
+use super::table::{Command, Entry, Orders, Table};
 use super::typing::Typing;
 use super::{Sent, Typed};
 use crate::api::types::SessionRow;
-use crate::bay::backoff::Backoff;
 use crate::bay::session::{SessionId, SessionKind, TermSize};
 use crate::engine::SharedEngine;
 use crate::terminal::RESTORE;
@@ -31,14 +32,8 @@ const SCROLLBACK: usize = 1000;
 const COMMANDS: usize = 16;
 /// How often those who are behind are looked after.
 const CATCH_UP: Duration = Duration::from_millis(10);
-/// A stream that was open for so long was a good one.
-const LASTING: Duration = Duration::from_secs(5);
-/// How long a program's last words may take after its end.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long clients that are behind may take to hear of the end of a session that is forgotten.
 const GOODBYE: Duration = Duration::from_secs(1);
-
-type Looking = Pin<Box<dyn Future<Output = Look> + Send>>;
 
 struct Session {
     id: SessionId,
@@ -55,11 +50,7 @@ struct Session {
     line: Line,
     typing: Typing,
     sizing: Sizing,
-    resizer: watch::Sender<Option<Resize>>,
-    nudges: u64,
-    looking: Option<Looking>,
-    backoff: Backoff,
-    linked_at: Instant,
+    looking: Looking,
     catch_up_at: Instant,
     said_refusing: bool,
     state: State,
@@ -107,14 +98,10 @@ pub(super) fn start(table: &Arc<Table>, row: SessionRow, target: Target, link: L
         clients: Clients::default(),
         line: Line::default(),
         typing: Typing::default(),
-        sizing: Sizing::new(size),
-        resizer: sizing::spawn(Arc::clone(&link.engine), target.clone()),
-        nudges: 0,
-        looking: None,
-        linked_at: Instant::now(),
+        sizing: Sizing::new(size, &link.engine, &target),
+        looking: Looking::default(),
         catch_up_at: Instant::now(),
         said_refusing: false,
-        backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(30)),
         state: State::Open,
         target,
     };
@@ -144,19 +131,13 @@ impl Session {
     async fn next(&mut self) -> Event {
         let behind = self.clients.are_behind();
         let last_words = if let State::Ending { until, .. } = &self.state { Some(*until) } else { None };
-        let looking = async {
-            match &mut self.looking {
-                Some(looking) => looking.await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             command = self.commands.recv() => Event::Command(command),
             Ok(()) = self.orders.changed() => Event::Orders,
             (client, said) = self.clients.next() => Event::Said(client, said),
             output = self.line.read() => Event::Output(output),
             wrote = self.typing.pump() => Event::Wrote(wrote),
-            look = looking => Event::Looked(look),
+            look = self.looking.next() => Event::Looked(look),
             () = self.sizing.due() => Event::SizeDue,
             () = sleep_until(self.catch_up_at), if behind => Event::CatchUp,
             () = sleep_until(last_words.unwrap_or_else(Instant::now)), if last_words.is_some() => Event::LastWords,
@@ -167,7 +148,8 @@ impl Session {
     fn handle(&mut self, event: Event) -> bool {
         match event {
             Event::Command(None) => {
-                self.finish_now("the container is gone", None);
+                let forgotten = self.table().is_some();
+                self.finish_now(if forgotten { "the container is gone" } else { "the supervisor ends" }, None);
                 return false;
             }
             Event::Command(Some(command)) => return self.obey(command),
@@ -190,7 +172,7 @@ impl Session {
         match command {
             Command::Attach(size, reply) => self.attach(size, reply),
             Command::Link(link, reply) => {
-                self.backoff.reset();
+                self.looking.forget_failures();
                 self.link(*link);
                 // The caller may have given up.
                 let _ = reply.send(());
@@ -221,14 +203,6 @@ impl Session {
         true
     }
 
-    /// Whether the program is known to be gone, not only its stream.
-    fn has_exited(&self) -> bool {
-        match &self.state {
-            State::Ending { last, .. } | State::Ended(last) => matches!(last, Sent::Ended { code: Some(_), .. }),
-            State::Open | State::Away => false,
-        }
-    }
-
     fn attach(&mut self, size: TermSize, reply: tokio::sync::oneshot::Sender<super::Attachment>) {
         // Its own size first, where that counts: what it sees first is then right already.
         let alone = self.clients.len() == 0 && !matches!(self.state, State::Ended(_));
@@ -238,7 +212,7 @@ impl Session {
                 self.take_size();
             } else {
                 // The program may have been given another one by then.
-                self.tell_engine(false);
+                self.sizing.tell();
             }
         }
         let reset = self.reset();
@@ -257,7 +231,7 @@ impl Session {
         let other_engine = !Arc::ptr_eq(&self.engine, &link.engine);
         self.engine = link.engine;
         if other_engine {
-            self.resizer = sizing::spawn(Arc::clone(&self.engine), self.target.clone());
+            self.sizing.tell_another(&self.engine, &self.target);
         }
         self.line.open(link.tty.output);
         self.typing.open(link.tty.input);
@@ -265,19 +239,20 @@ impl Session {
             self.emulator = Emulator::new(self.sizing.now(), SCROLLBACK);
             // Questions in it were answered long ago.
             self.emulator.feed(history);
-            self.tell_engine(true);
+            self.sizing.nudge();
             self.clients.reset();
-        } else if matches!(self.state, State::Ended(_) | State::Ending { .. }) {
+        } else if !self.looking.is_first() {
             // Started again: a new program on the old screen.
             self.emulator.feed(RESTORE);
             self.emulator.feed(b"\r\n");
             self.clients.reset();
         }
-        self.looking = match &self.target {
-            Target::Main(_) => None,
-            Target::Shell(shell) => Some(Box::pin(link::watch_shell(Arc::clone(&self.engine), shell.clone()))),
-        };
-        self.linked_at = Instant::now();
+        match &self.target {
+            Target::Main(_) => self.looking.stop(),
+            Target::Shell(shell) => self.looking.begin(link::watch_shell(Arc::clone(&self.engine), shell.clone())),
+        }
+        self.looking.linked();
+        self.said_refusing = false;
         self.state = State::Open;
         self.publish();
     }
@@ -288,8 +263,8 @@ impl Session {
             self.typing.push(&fed.replies);
         }
         if fed.rebuilt {
-            tracing::warn!(session = %self.id, "the emulator failed; the screen is drawn anew");
-            self.tell_engine(true);
+            tracing::warn!(session = %self.id, "the emulator failed; the program is asked to draw anew");
+            self.sizing.nudge();
         }
         if !fed.forward.is_empty() {
             self.clients.live(&Bytes::from(fed.forward));
@@ -333,103 +308,12 @@ impl Session {
         }
     }
 
-    /// The end of a stream says nothing: the engine does.
-    fn stream_ended(&mut self) {
-        self.line.close();
-        self.typing.close();
-        if matches!(self.state, State::Ending { .. }) {
-            self.finish();
-            return;
-        }
-        if self.linked_at.elapsed() >= LASTING {
-            self.backoff.reset();
-        }
-        let first = self.backoff.failures() == 0;
-        let wait = if first { Duration::ZERO } else { self.backoff.fail(self.id.0) };
-        self.look_after(wait);
-        self.publish();
-    }
-
-    fn look_after(&mut self, wait: Duration) {
-        let looking = link::look(Arc::clone(&self.engine), self.target.clone(), wait, self.backoff.failures());
-        self.looking = Some(Box::pin(looking));
-    }
-
-    fn looked(&mut self, look: Look) {
-        self.looking = None;
-        match look {
-            Look::Back(link) => {
-                self.link(*link);
-                // Not a success yet: a stream that ends at once must not be asked for without pause.
-                self.backoff.fail(self.id.0);
-            }
-            Look::Ended { reason, code } => self.end(reason, code),
-            Look::Away | Look::Again => {
-                self.state = if matches!(look, Look::Away) { State::Away } else { State::Open };
-                let wait = self.backoff.fail(self.id.0);
-                self.look_after(wait);
-                self.publish();
-            }
-        }
-    }
-
-    fn ordered(&mut self) -> bool {
-        let orders = self.orders.borrow_and_update().clone();
-        if orders.starts != self.starts {
-            self.starts = orders.starts;
-            self.tell_engine(false);
-        }
-        match orders.fate {
-            Fate::Alive => {}
-            Fate::Ended { reason, code } => self.end(reason, code),
-            Fate::Forgotten => {
-                self.finish_now("the container is gone", None);
-                return false;
-            }
-        }
-        true
-    }
-
-    fn end(&mut self, reason: String, code: Option<i64>) {
-        if matches!(self.state, State::Ended(_) | State::Ending { .. }) {
-            return;
-        }
-        self.looking = None;
-        self.state = State::Ending { until: Instant::now() + LAST_WORDS, last: Sent::Ended { reason, code } };
-        if !self.line.is_open() {
-            self.finish();
-        }
-    }
-
-    fn finish_now(&mut self, reason: &str, code: Option<i64>) {
-        self.end(reason.to_owned(), code);
-        self.finish();
-    }
-
-    fn finish(&mut self) {
-        self.line.close();
-        self.typing.close();
-        self.looking = None;
-        if let State::Ending { last, .. } = &self.state {
-            let last = last.clone();
-            self.clients.farewell(&last);
-            self.state = State::Ended(last);
-            self.catch_up();
-        }
-        self.publish();
-    }
-
     fn take_size(&mut self) {
         let size = self.sizing.take();
         self.emulator.resize(size);
         self.clients.tell_size(size);
-        self.tell_engine(false);
+        self.sizing.tell();
         self.publish();
-    }
-
-    fn tell_engine(&mut self, nudge: bool) {
-        self.nudges += u64::from(nudge);
-        self.resizer.send_replace(Some(Resize { size: self.sizing.now(), nudges: self.nudges }));
     }
 
     fn reset(&self) -> Sent {

@@ -73,9 +73,8 @@ impl FromStr for Key {
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let mut rest = text;
         let mut mods = KeyModifiers::NONE;
-        loop {
-            // `-` itself is a key, and `ctrl--` is one, too.
-            let Some((head, tail)) = rest.split_once('-').filter(|(_, tail)| !tail.is_empty()) else { break };
+        // `-` itself is a key, and `ctrl--` is one, too.
+        while let Some((head, tail)) = rest.split_once('-').filter(|(_, tail)| !tail.is_empty()) {
             mods |= match head {
                 "ctrl" => KeyModifiers::CONTROL,
                 "alt" => KeyModifiers::ALT,

@@ -35,17 +35,15 @@ pub enum Link {
     },
 }
 
-impl Feed {
+impl Default for Feed {
     /// Nothing heard yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            snapshot: None,
-            link: Link::Connecting,
-            backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(10)),
-        }
+    fn default() -> Self {
+        let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+        Self { snapshot: None, link: Link::Connecting, backoff }
     }
+}
 
+impl Feed {
     /// The bay's status.
     #[must_use]
     pub fn status(&self) -> Option<&Status> {

@@ -186,7 +186,7 @@ impl Model {
             now,
             size: Size::ZERO,
             settings,
-            feed: Feed::new(),
+            feed: Feed::default(),
             lists: Lists::default(),
             main: MainPane {
                 tab: Tab::Terminal,

@@ -1,6 +1,6 @@
 //! Keys, pastes and sizes.
 
-use crossterm::event::{Event, KeyEvent, KeyEventKind};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::Size;
 
 use super::super::action::{Action, Context};
@@ -56,6 +56,10 @@ fn unbound(model: &mut Model, context: Context, event: KeyEvent) -> Vec<Effect> 
     let typed = std::mem::take(&mut model.keys);
     if context == Context::Prompt {
         return overlay::typed(model, event);
+    }
+    let is_interrupt = event.code == KeyCode::Char('c') && event.modifiers.contains(KeyModifiers::CONTROL);
+    if is_interrupt && let Some(key) = model.settings.keymap.key_of(Action::Quit, Context::Global) {
+        tell(model, Kind::Note, &format!("{key} leaves the dashboard; in a terminal ctrl-c goes to the program"));
     }
     if typed.len() > 1 {
         let keys: Vec<String> = typed.iter().map(Key::to_string).collect();

@@ -15,7 +15,7 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
     if !model.keys.is_empty() {
         let keys: Vec<String> = model.keys.iter().map(ToString::to_string).collect();
         let style = canvas.style("ui.key");
-        canvas.text(area, &format!(" {} …", keys.join(" ")), style);
+        canvas.text(area, &format!(" {} {}", keys.join(" "), model.settings.symbols.ellipsis), style);
         return;
     }
     let context = model.context();

@@ -142,7 +142,7 @@ fn no_workers(model: &Model) -> String {
             key(model, Action::SpawnForm, Context::Workers)
         );
     }
-    format!("no worker matches \u{201c}{filter}\u{201d}: {} shows all", key(model, Action::Back, Context::Workers))
+    format!("no worker matches {filter:?}: {} shows all", key(model, Action::Back, Context::Workers))
 }
 
 fn counts(model: &Model) -> String {
@@ -154,7 +154,8 @@ fn counts(model: &Model) -> String {
         (_, false) => format!("{shown} of {all} /{}", Safe::new(filter)),
     };
     if !model.lists.marks.is_empty() {
-        text.push_str(&format!(" {}{}", model.settings.symbols.mark, model.lists.marks.len()));
+        let marks = format!(" {}{}", model.settings.symbols.mark, model.lists.marks.len());
+        text.push_str(&marks);
     }
     text
 }

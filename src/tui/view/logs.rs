@@ -91,13 +91,12 @@ fn status(canvas: &mut Canvas<'_>, inner: Rect) {
 fn absent(model: &Model) -> String {
     let Some(row) = model.subject() else { return "no container is selected: no log".to_owned() };
     match model.main.logs.stream.as_ref().map(|stream| &stream.state) {
-        Some(LogState::Opening) => "asking for the log".to_owned(),
         Some(LogState::Live) => format!("{} has written nothing yet", row.name),
         Some(LogState::Ended) => format!("{} wrote nothing", row.name),
         Some(LogState::Lost { reason, retry_at }) => {
             format!("no log, next try in {}s: {reason}", seconds_until(*retry_at, model.now))
         }
         None if row.id.is_empty() => format!("{} is being made: no log yet", row.name),
-        None => "asking for the log".to_owned(),
+        Some(LogState::Opening) | None => "asking for the log".to_owned(),
     }
 }

@@ -50,11 +50,17 @@ fn title(canvas: &Canvas<'_>) -> Line<'static> {
 /// Who has the keys, at the right end of the title.
 fn chip(canvas: &mut Canvas<'_>, area: Rect) {
     let model = canvas.model;
-    if !model.focus.terminal {
+    let shown = model.main.terminals.shown.as_ref().filter(|_| model.main.tab == Tab::Terminal);
+    let above = shown.and_then(|pane| pane.emulator.as_ref()).map_or(0, |emulator| emulator.screen().scrollback());
+    let text = if model.focus.terminal {
+        let key = model.settings.keymap.key_of(Action::Leave, Context::Focused).unwrap_or_default();
+        format!(" TERMINAL {} {key} leaves ", model.settings.symbols.dot)
+    } else if above > 0 {
+        let key = model.settings.keymap.key_of(Action::Last, Context::Terminal).unwrap_or_default();
+        format!(" {above} lines above the end {} {key} goes there ", model.settings.symbols.dot)
+    } else {
         return;
-    }
-    let key = model.settings.keymap.key_of(Action::Leave, Context::Focused).unwrap_or_default();
-    let text = format!(" TERMINAL {} {key} leaves ", model.settings.symbols.dot);
+    };
     let width = u16::try_from(super::super::widget::ansi::width(&text)).unwrap_or(0);
     let at = area.right().saturating_sub(width + 1).max(area.x);
     let style = canvas.style("ui.chip");

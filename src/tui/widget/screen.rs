@@ -89,13 +89,15 @@ const fn colour(colour: vt100::Color) -> Color {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bay::session::TermSize;
+    use crate::terminal::emulator::Emulator;
 
     fn drawn(bytes: &str, columns: u16) -> Buffer {
-        let mut parser = vt100::Parser::new(2, columns, 0);
-        parser.process(bytes.as_bytes());
+        let mut emulator = Emulator::new(TermSize::new(2, columns), 0);
+        emulator.feed(bytes.as_bytes());
         let area = Rect::new(0, 0, columns, 2);
         let mut buf = Buffer::empty(area);
-        draw(parser.screen(), area, &mut buf, false);
+        draw(emulator.screen(), area, &mut buf, false);
         buf
     }
 

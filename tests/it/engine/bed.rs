@@ -134,7 +134,8 @@ impl Bed {
     pub async fn log(&self, id: &ContainerId, query: LogQuery) -> Vec<LogLine> {
         let stream = self.engine.logs(id, &query).await.unwrap();
         let lines = stream.map(Result::unwrap).collect::<Vec<_>>();
-        tokio::time::timeout(PATIENCE, lines).await.expect("the log ends")
+        // The long forms read 200,000 lines on machines that have other things to do.
+        tokio::time::timeout(PATIENCE * 6, lines).await.expect("the log ends")
     }
 }
 

@@ -70,7 +70,7 @@ async fn a_container_lives_and_dies(bed: &Bed) {
     bed.engine.stop(&id, Duration::from_secs(5)).await.unwrap();
     bed.engine.stop(&id, Duration::from_secs(5)).await.unwrap();
     let ended = bed.exit(&id).await;
-    assert!(matches!(ended.status, Status::Exited { code: 143, oom: false, at: Some(_), .. }), "{ended:?}");
+    assert!(matches!(ended.status, Status::Exited { code: 129, oom: false, at: Some(_), .. }), "{ended:?}");
     let other = bed.create(&bed.spec("owl", &["true"])).await;
     let taken = refused(bed.engine.rename(&other, spec.name.as_str()).await);
     assert!(matches!(taken, EngineError::NameTaken(name) if name == spec.name.as_str()));

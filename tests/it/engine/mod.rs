@@ -5,3 +5,4 @@ mod contract;
 mod faults;
 mod logs;
 mod real;
+mod ssh;

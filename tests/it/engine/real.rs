@@ -1,1 +1,121 @@
-//! Real only.
+//! What only a real engine can show. Skipped by name where there is none.
+
+use std::time::{Duration, Instant};
+
+use podbay::bay::container::NetworkSpec;
+use podbay::bay::mount::Mount;
+use podbay::bay::session::TermSize;
+use podbay::engine::{Engine, ExecIo, ExecSpec, LogQuery};
+use tokio::io::AsyncWriteExt;
+
+use super::bed::{Bed, read_until};
+
+#[tokio::test]
+async fn a_bash_of_the_host_image_has_the_hosts_tools() {
+    let Some(bed) = Bed::docker("a_bash_of_the_host_image_has_the_hosts_tools").await else { return };
+    let mut spec = bed.spec("fox", &["bash", "--norc"]);
+    (spec.tty, spec.user) = (true, Some("1000:1000".to_owned()));
+    spec.env.insert("PS1".to_owned(), "ready> ".to_owned());
+    let id = bed.create(&spec).await;
+    let mut tty = bed.engine.attach(&id).await.unwrap();
+    bed.engine.start(&id).await.unwrap();
+    read_until(&mut tty.output, b"ready> ").await;
+    tty.input.write_all(b"git --version && python3 --version; id -u; ls /home | wc -l; echo d'o'ne\n").await.unwrap();
+    let seen = String::from_utf8_lossy(&read_until(&mut tty.output, b"done\r\n").await).into_owned();
+    assert!(seen.contains("git version") && seen.contains("Python 3"), "{seen}");
+    assert!(seen.contains("\r\n1000\r\n0\r\n"), "{seen}");
+}
+
+#[tokio::test]
+async fn all_of_the_walls_stand() {
+    let Some(bed) = Bed::docker("all_of_the_walls_stand").await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let script = "cp /usr/bin/env /tmp/run && /tmp/run true && echo tmp-runs; touch /x 2>&1; touch /usr/x 2>&1; \
+                  grep -E 'NoNewPrivs|CapBnd' /proc/self/status; ulimit -n; touch /workspace/made && echo made";
+    let mut spec = bed.spec("fox", &["sh", "-c", script]);
+    spec.hardening.read_only = true;
+    spec.network = NetworkSpec::None;
+    spec.workdir = Some("/workspace".into());
+    spec.mounts = vec![Mount { source: folder.path().into(), target: "/workspace".into(), read_only: false }];
+    let id = bed.create(&spec).await;
+    bed.engine.start(&id).await.unwrap();
+    bed.exit(&id).await;
+    let log = bed.log(&id, LogQuery::default()).await;
+    let text: Vec<String> = log.iter().map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect();
+    let text = text.join("\n");
+    for words in ["tmp-runs", "'/x': Read-only", "'/usr/x': Read-only", "NoNewPrivs:\t1", "\n1024\n", "made"] {
+        assert!(text.contains(words), "{words:?} in {text}");
+    }
+    // KILL alone is left.
+    assert!(text.contains("CapBnd:\t0000000000000020"), "{text}");
+    assert!(folder.path().join("made").exists());
+    let shape = bed.engine.describe(&id).await.unwrap();
+    let host = &shape["HostConfig"];
+    assert_eq!((&host["NanoCpus"], &host["PidsLimit"]), (&1_000_000_000i64.into(), &100.into()));
+    assert_eq!((&host["Memory"], &host["MemorySwap"]), (&(256 << 20).into(), &(256 << 20).into()));
+    assert_eq!(host["LogConfig"]["Config"]["max-file"], "2");
+}
+
+#[tokio::test]
+async fn x10_every_byte_goes_through_a_real_terminal() {
+    let Some(bed) = Bed::docker("x10_every_byte_goes_through_a_real_terminal").await else { return };
+    let script = "stty raw -echo; printf ready; head -c 257 | od -An -v -tu1 | tr -s ' \\n' ' '; printf end";
+    let mut spec = bed.spec("fox", &["sh", "-c", script]);
+    spec.tty = true;
+    let id = bed.create(&spec).await;
+    let mut main = bed.engine.attach(&id).await.unwrap();
+    bed.engine.start(&id).await.unwrap();
+    let exec = ExecSpec {
+        command: ["sh", "-c", script].map(str::to_owned).to_vec(),
+        tty: Some(TermSize::default()),
+        ..ExecSpec::default()
+    };
+    let holder = bed.run("owl", &["sleep", "infinity"]).await;
+    let exec = bed.engine.exec(&holder, &exec).await.unwrap();
+    let ExecIo::Tty(mut shell) = exec.io else { panic!("not a terminal") };
+    for tty in [&mut main, &mut shell] {
+        read_until(&mut tty.output, b"ready").await;
+        // One at a time, as they are typed, the detach keys of any engine among them.
+        for byte in (0..=255u8).chain([b'.']) {
+            tty.input.write_all(&[byte]).await.unwrap();
+            tty.input.flush().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        let seen = read_until(&mut tty.output, b"end").await;
+        let numbers: Vec<u16> =
+            String::from_utf8_lossy(&seen).split_whitespace().filter_map(|w| w.parse().ok()).collect();
+        assert_eq!(numbers, (0..=255).chain([46]).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn d10_figures_come_from_the_kernel_when_the_engine_is_local() {
+    let Some(bed) = Bed::docker("d10_figures_come_from_the_kernel_when_the_engine_is_local").await else { return };
+    if !bed.engine.identify().await.unwrap().local {
+        return;
+    }
+    let id = bed.run("fox", &["sh", "-c", "while :; do :; done"]).await;
+    bed.engine.stats(&id).await.unwrap();
+    let begun = Instant::now();
+    for _ in 0..10 {
+        bed.engine.stats(&id).await.unwrap();
+    }
+    // The engine itself takes a second for each.
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let stats = bed.engine.stats(&id).await.unwrap();
+    assert_eq!((stats.memory_limit, stats.pids), (Some(256 << 20), 2));
+    assert_eq!(stats.network, Some((0, 0)));
+}
+
+#[tokio::test]
+#[ignore = "the long form: 50 followed logs of 200000 lines, under load"]
+async fn g03_followed_logs_are_complete_50_times() {
+    let Some(bed) = Bed::docker("g03_followed_logs_are_complete_50_times").await else { return };
+    for run in 0..50 {
+        let id = bed.run(&format!("fox{run}"), &["seq", "1", "200000"]).await;
+        let lines = bed.log(&id, LogQuery { follow: true, ..LogQuery::default() }).await;
+        let wrong = lines.iter().zip(1..).find(|(line, number)| line.bytes != number.to_string());
+        assert_eq!((wrong, lines.len()), (None, 200_000), "run {run}");
+        bed.engine.remove(&id).await.unwrap();
+    }
+}

@@ -29,7 +29,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{oneshot, watch};
 
 pub use fault::{EventFault, Fault};
-pub use store::{Container, Phase, Store};
+pub use store::{Container, Store};
 
 /// A running fake daemon; it ends when this is dropped.
 pub struct FakeDaemon {

@@ -142,15 +142,15 @@ async fn command(words: &[&str], io: &mut Io) -> Step {
         ["seq", first, last] => {
             let (first, last): (u64, u64) = (first.parse().unwrap_or(1), last.parse().unwrap_or(0));
             for chunk in (first..=last).collect::<Vec<_>>().chunks(500) {
-                let text: String = chunk.iter().map(|n| format!("{n}\n")).collect();
-                io.write(stderr, text.as_bytes());
+                let lines: Vec<String> = chunk.iter().map(u64::to_string).collect();
+                io.write(stderr, format!("{}\n", lines.join("\n")).as_bytes());
                 tokio::task::yield_now().await;
             }
             0
         }
         ["sleep", time] => {
             let time = time.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            tokio::time::sleep(time.unwrap_or(Duration::from_secs(86400))).await;
+            tokio::time::sleep(time.unwrap_or(Duration::from_hours(24))).await;
             0
         }
         ["stty", "size"] => {

@@ -213,13 +213,12 @@ async fn of_container(shared: &Arc<Shared>, request: &Request, id: &str, verb: &
             Reply::Empty(204)
         }
         "rename" => rename(shared, id, request.param("name").unwrap_or_default()),
-        "resize" if !running => Reply::error(409, format!("Container {id} is not running")),
+        "resize" | "exec" if !running => Reply::error(409, format!("Container {id} is not running")),
         "resize" => {
             *container.main.size.lock().unwrap() = size(request);
             Reply::Empty(200)
         }
         "attach" => attach(shared, &container.id),
-        "exec" if !running => Reply::error(409, format!("Container {id} is not running")),
         "exec" => new_exec(shared, &container.id, request.json()),
         "logs" => streams::logs(shared, id, request),
         "stats" => Reply::Json(200, stats(&container)),
@@ -231,7 +230,8 @@ async fn of_container(shared: &Arc<Shared>, request: &Request, id: &str, verb: &
 async fn stop(shared: &Shared, container: &Container, request: &Request) {
     let init = container.request["HostConfig"]["Init"] == true;
     if init {
-        return store::finish(shared, &container.id, 143, false);
+        let code = if container.request["StopSignal"] == "SIGHUP" { 129 } else { 143 };
+        return store::finish(shared, &container.id, code, false);
     }
     let grace = request.param("t").and_then(|text| text.parse().ok()).unwrap_or(10);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(grace);
@@ -249,7 +249,7 @@ fn rename(shared: &Shared, id: &str, name: &str) -> Reply {
         return Reply::error(409, why);
     }
     if let Some(container) = store.find_mut(id) {
-        container.name = name.to_owned();
+        name.clone_into(&mut container.name);
     }
     store.event(id, "rename");
     Reply::Empty(204)

@@ -154,13 +154,14 @@ impl Store {
             EventFault::Lose => vec![],
             EventFault::Double => vec![event.clone(), event],
             EventFault::Garble => vec![Value::String("garbled".into()), event],
-            EventFault::Reorder => match self.held_event.take() {
-                Some(held) => vec![event, held],
-                None => {
+            EventFault::Reorder => {
+                if let Some(held) = self.held_event.take() {
+                    vec![event, held]
+                } else {
                     self.held_event = Some(event);
                     vec![]
                 }
-            },
+            }
         };
         self.listeners.retain(|to| sent.iter().all(|event| to.send(event.clone()).is_ok()) && !to.is_closed());
     }
@@ -173,7 +174,8 @@ pub fn use_runtime(shared: &Shared, handle: Handle) {
 /// An id as Docker makes them.
 pub fn new_id() -> String {
     use std::hash::{BuildHasher, RandomState};
-    (0..4).map(|_| format!("{:016x}", RandomState::new().hash_one(0))).collect()
+    let words = [(); 4].map(|()| format!("{:016x}", RandomState::new().hash_one(0)));
+    words.concat()
 }
 
 pub fn add_foreign(shared: &Shared, name: &str, labels: &[(&str, &str)]) -> String {
@@ -392,14 +394,15 @@ impl Process {
         self.attached.retain(|to| to.send((stderr, Bytes::copy_from_slice(bytes))).is_ok());
         let side = usize::from(stderr);
         self.partial[side].extend_from_slice(bytes);
+        let whole = std::mem::take(&mut self.partial[side]);
+        let mut rest = &whole[..];
         loop {
-            let partial = &mut self.partial[side];
-            let end = partial.iter().take(16 * 1024).position(|byte| *byte == b'\n').map(|at| at + 1);
-            let Some(end) = end.or_else(|| (partial.len() >= 16 * 1024).then_some(16 * 1024)) else { break };
-            let rest = partial.split_off(end);
-            let line = std::mem::replace(partial, rest);
-            self.note(now, stderr, line);
+            let end = rest.iter().take(16 * 1024).position(|byte| *byte == b'\n').map(|at| at + 1);
+            let Some(end) = end.or_else(|| (rest.len() >= 16 * 1024).then_some(16 * 1024)) else { break };
+            self.note(now, stderr, rest[..end].to_vec());
+            rest = &rest[end..];
         }
+        self.partial[side] = rest.to_vec();
     }
 
     fn note(&mut self, at: Timestamp, stderr: bool, bytes: Vec<u8>) {

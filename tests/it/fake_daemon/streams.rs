@@ -166,5 +166,5 @@ fn wanted(event: &Value, filters: &Value) -> bool {
         event["Actor"]["Attributes"][key] == value
     });
     let action = event["Action"].as_str().unwrap_or_default();
-    labels && words("event").is_none_or(|names| names.iter().any(|name| action.starts_with(name)))
+    labels && words("event").is_none_or(|names| names.is_empty() || names.iter().any(|name| action.starts_with(name)))
 }

@@ -493,3 +493,43 @@ fn a_worker_whose_parent_fails_says_why_the_parent_failed() {
     assert_eq!(message, "the parent could not be brought up: starting it failed: start: no init");
     assert!(world.containers.is_empty());
 }
+
+#[test]
+fn a_worker_past_its_age_is_made_anew_but_never_under_somebodys_eyes() {
+    let mut world = World::new("[worker.refresh]\nmax_age = \"1h\"\n");
+    world.settle();
+    world.spawn("fox");
+    world.spawn("owl");
+    world.settle();
+    let (fox, owl) = (world.id("fox"), world.id("owl"));
+    let watched = podbay::api::types::SessionRow {
+        id: podbay::bay::session::SessionId(1),
+        name: "fox".to_owned(),
+        kind: podbay::bay::session::SessionKind::Main,
+        title: String::new(),
+        size: Default::default(),
+        clients: 1,
+        ended: None,
+    };
+    world.event(Event::Sessions(vec![watched]));
+    world.mono += std::time::Duration::from_secs(3590);
+    world.pass(30);
+    assert_eq!(world.id("fox"), fox, "somebody looks at it");
+    assert_ne!(world.id("owl"), owl);
+    world.event(Event::Sessions(vec![]));
+    world.pass(5);
+    assert_ne!(world.id("fox"), fox);
+    assert_eq!(world.row("fox").state, State::Running);
+    assert_eq!(world.containers.len(), 3);
+}
+
+#[test]
+fn a_worker_whose_health_checks_fail_is_made_anew() {
+    let mut world = bay(&["fox"]);
+    let fox = world.id("fox");
+    let container = world.named("fox").unwrap();
+    container.health = Some(podbay::bay::container::HealthState::Unhealthy);
+    container.failed_probes = 3;
+    world.hint();
+    assert_ne!(world.id("fox"), fox);
+}

@@ -126,3 +126,22 @@ async fn clients_that_go_away_are_forgotten() {
     }
     scene.until_row(id, "no client", |row| row.clients == 0).await;
 }
+
+/// V02: the screen of an emulator that failed is asked for again, and the session goes on.
+#[tokio::test]
+async fn a_screen_that_broke_is_drawn_again() {
+    crate::terminal::quiet();
+    let scene = Scene::new();
+    let (id, mut program) = scene.open(false).await;
+    let mut viewer = scene.attach(id, 24, 80).await;
+    let before = scene.stub.resizes.lock().unwrap().len();
+    write(&mut program, "\x1b[24;80H\u{26a0}\u{fe0f}\x1b[23;80Hx".as_bytes()).await;
+    until(
+        "nudged",
+        || format!("{:?}", scene.stub.resizes.lock().unwrap()),
+        || scene.stub.resizes.lock().unwrap().len() >= before + 2,
+    )
+    .await;
+    write(&mut program, b"\x1b[2J\x1b[Hdrawn again").await;
+    viewer.until_shows("drawn again").await;
+}

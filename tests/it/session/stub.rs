@@ -1,5 +1,6 @@
 //! An engine of one container whose program is the test itself.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -106,7 +107,7 @@ impl Engine for Stub {
             id: id.clone(),
             name: "bay-fox".to_owned(),
             image: "stub".to_owned(),
-            labels: Default::default(),
+            labels: BTreeMap::default(),
             status: self.status.lock().unwrap().clone(),
             created_at: jiff::Timestamp::UNIX_EPOCH,
             network: ObservedNetwork::Own,
@@ -156,13 +157,12 @@ impl Engine for Stub {
             return Err(error);
         }
         self.execs.lock().unwrap().push(spec.clone());
-        let io = match spec.tty {
-            Some(_) => ExecIo::Tty(self.tty()),
-            None => {
-                // Somebody signals the shell: it goes at once.
-                *self.exec.lock().unwrap() = ExecState::Exited { code: 129 };
-                ExecIo::Pipes { output: stream::empty().boxed(), input: Box::new(tokio::io::sink()) }
-            }
+        let io = if spec.tty.is_some() {
+            ExecIo::Tty(self.tty())
+        } else {
+            // Somebody signals the shell: it goes at once.
+            *self.exec.lock().unwrap() = ExecState::Exited { code: 129 };
+            ExecIo::Pipes { output: stream::empty().boxed(), input: Box::new(tokio::io::sink()) }
         };
         Ok(Exec { id: ExecId("exec".to_owned()), io })
     }

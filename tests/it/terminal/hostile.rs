@@ -65,15 +65,12 @@ fn eight_bit(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = bytes;
     while let Some((first, after)) = rest.split_first() {
-        match (first, after) {
-            (0x1b, [next @ 0x40..=0x5f, tail @ ..]) => {
-                out.push(next + 0x40);
-                rest = tail;
-            }
-            _ => {
-                out.push(*first);
-                rest = after;
-            }
+        if let (0x1b, [next @ 0x40..=0x5f, tail @ ..]) = (first, after) {
+            out.push(next + 0x40);
+            rest = tail;
+        } else {
+            out.push(*first);
+            rest = after;
         }
     }
     out

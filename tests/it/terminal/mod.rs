@@ -45,6 +45,10 @@ impl Dice {
     }
 
     pub fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
-        from[self.roll(from.len())]
+        from.get(self.roll(from.len())).unwrap()
+    }
+
+    pub fn one<T: Copy>(&mut self, from: &[T]) -> T {
+        *from.get(self.roll(from.len())).unwrap()
     }
 }

@@ -1,5 +1,7 @@
 //! V05: a snapshot brings a fresh terminal to the same screen.
 
+use std::fmt::Write as _;
+
 use super::{Dice, emulator, fuzz};
 use podbay::bay::session::TermSize;
 use podbay::terminal::emulator::Emulator;
@@ -45,7 +47,7 @@ fn look(emulator: &Emulator) -> String {
                 continue;
             }
             let flags = [cell.bold(), cell.dim(), cell.italic(), cell.underline(), cell.inverse()];
-            text.push_str(&format!("{:?}{:?}{flags:?}", cell.fgcolor(), cell.bgcolor()));
+            let _ = write!(text, "{:?}{:?}{flags:?}", cell.fgcolor(), cell.bgcolor());
         }
     }
     text
@@ -60,7 +62,10 @@ fn replayed(emulator: &Emulator) -> Emulator {
 
 #[test]
 fn dump_and_replay_are_equal() {
-    let long: String = (0..100).map(|i| format!("line {i} \x1b[3{}mcolour\x1b[0m\r\n", i % 8)).collect();
+    let mut long = String::new();
+    for i in 0..100 {
+        let _ = write!(long, "line {i} \x1b[3{}mcolour\x1b[0m\r\n", i % 8);
+    }
     for text in [
         "",
         "$ ",

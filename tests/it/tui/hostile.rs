@@ -47,12 +47,12 @@ fn hostile_bay(text: &str) -> podbay::api::types::Snapshot {
     let mut snapshot = bay::mixed();
     let mut worker = bay::worker(text, State::Failed, Some(text));
     worker.project = Some(text.to_owned());
-    worker.image = text.to_owned();
+    text.clone_into(&mut worker.image);
     snapshot.containers.push(worker);
     let kind = podbay::bay::session::SessionKind::Shell;
     snapshot.sessions.push(bay::session(44, "badger", kind, text));
-    snapshot.status.engine.endpoint = text.to_owned();
-    snapshot.status.engine.version = text.to_owned();
+    text.clone_into(&mut snapshot.status.engine.endpoint);
+    text.clone_into(&mut snapshot.status.engine.version);
     snapshot.status.templates = vec![text.to_owned(), "two".to_owned()];
     snapshot
 }

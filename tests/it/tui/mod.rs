@@ -4,6 +4,7 @@ mod bay;
 mod driver;
 mod hostile;
 mod looping;
+mod pty;
 mod robust;
 mod screens;
 mod scripted;

@@ -5,7 +5,6 @@ use podbay::tui::effect::Effect;
 use podbay::tui::msg::Msg;
 
 use super::bay;
-use super::driver::Driver;
 use super::screens::all;
 
 /// A small generator: the same numbers in every run.
@@ -21,6 +20,12 @@ impl Numbers {
 
     pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
+    }
+
+    /// One of these.
+    pub fn one_of<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        let at = usize::try_from(self.below(items.len() as u64)).unwrap();
+        items.get(at).unwrap()
     }
 
     fn size(&mut self, limit: u64) -> u16 {
@@ -90,7 +95,7 @@ fn event(numbers: &mut Numbers) -> Event {
     const TEXTS: [&str; 7] = ["", "a\r\nb\tc", "漢字", "e\u{301}\u{202e}x", "\u{1b}[201~rm", "⚠️", "🏳️‍🌈"];
     match numbers.below(20) {
         0 => Event::Resize(numbers.size(130), numbers.size(60)),
-        1 => Event::Paste(TEXTS[usize::try_from(numbers.below(7)).unwrap()].repeat(usize::from(numbers.size(200)))),
+        1 => Event::Paste(numbers.one_of(&TEXTS).repeat(usize::from(numbers.size(200)))),
         2 => {
             const KINDS: [MouseEventKind; 6] = [
                 MouseEventKind::Down(MouseButton::Left),
@@ -100,13 +105,13 @@ fn event(numbers: &mut Numbers) -> Event {
                 MouseEventKind::ScrollUp,
                 MouseEventKind::ScrollDown,
             ];
-            let kind = KINDS[usize::try_from(numbers.below(6)).unwrap()];
+            let kind = *numbers.one_of(&KINDS);
             let modifiers = KeyModifiers::NONE;
             Event::Mouse(MouseEvent { kind, column: numbers.size(300), row: numbers.size(300), modifiers })
         }
-        3 => [Event::FocusGained, Event::FocusLost][usize::try_from(numbers.below(2)).unwrap()].clone(),
+        3 => numbers.one_of(&[Event::FocusGained, Event::FocusLost]).clone(),
         4..=6 => {
-            let code = CODES[usize::try_from(numbers.below(20)).unwrap()];
+            let code = *numbers.one_of(&CODES);
             Event::Key(KeyEvent::new(code, KeyModifiers::from_bits_truncate(u8::try_from(numbers.below(64)).unwrap())))
         }
         7 => {
@@ -133,11 +138,7 @@ fn storm(rounds: u64, seed: u64) {
         let (_, mut driver) = screens.into_iter().nth(at).unwrap();
         for step in 0..1000 {
             if numbers.below(97) == 0 {
-                driver.hear(
-                    [bay::empty(), bay::running(), bay::mixed(), bay::away()]
-                        [usize::try_from(numbers.below(4)).unwrap()]
-                    .clone(),
-                );
+                driver.hear(numbers.one_of(&[bay::empty(), bay::running(), bay::mixed(), bay::away()]).clone());
             }
             if numbers.below(31) == 0 && driver.model.main.terminals.shown.is_some() {
                 driver.screen("\x1b[24;80H\u{26a0}\u{fe0f}\x1b[23;80Hx\u{1f468}\u{200d}\u{1f469}");

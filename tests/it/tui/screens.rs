@@ -5,7 +5,7 @@ use podbay::api::types::{ErrorDetail, LogEntry};
 use podbay::tui::msg::{FeedMsg, LogsMsg, Msg};
 
 use super::bay;
-use super::driver::{Driver, styles};
+use super::driver::{Driver, settings, styles};
 
 /// The four sizes of every screen.
 const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (40, 12), (1, 1)];
@@ -152,4 +152,49 @@ fn styles_of_the_list_and_of_a_terminal() {
             insta::assert_snapshot!(format!("{name}-styles"), styles(driver.draw().buffer()));
         });
     }
+}
+
+/// Every screen with other looks.
+fn with_looks(settings: &podbay::tui::model::Settings) -> Vec<(&'static str, Driver)> {
+    let mut screens = all(80, 24);
+    for (_, driver) in &mut screens {
+        driver.model.settings = settings.clone();
+    }
+    screens
+}
+
+#[test]
+fn ascii_means_ascii() {
+    let settings = podbay::tui::model::Settings { symbols: podbay::tui::symbols::Symbols::new(true), ..settings() };
+    for (name, driver) in with_looks(&settings) {
+        // What a program draws is its own matter.
+        let own = name != "terminal";
+        for cell in driver.draw().buffer().content().iter().filter(|_| own) {
+            assert!(cell.symbol().is_ascii(), "{name}: {:?}\n{}", cell.symbol(), driver.shot());
+        }
+    }
+}
+
+#[test]
+fn no_color_means_attributes_only() {
+    use ratatui::style::Color;
+    let settings = podbay::tui::model::Settings { theme: podbay::tui::theme::Theme::built_in(true), ..settings() };
+    for (name, driver) in with_looks(&settings) {
+        for cell in driver.draw().buffer().content() {
+            assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "{name}: {:?}", cell.symbol());
+        }
+    }
+}
+
+#[test]
+fn a_large_frame_is_drawn_in_time() {
+    let driver = all(200, 60).into_iter().find(|(name, _)| *name == "logs").map(|(_, driver)| driver).unwrap();
+    let begun = std::time::Instant::now();
+    for _ in 0..50 {
+        driver.draw();
+    }
+    let each = begun.elapsed() / 50;
+    println!("a 200x60 frame from nothing: {each:?}");
+    // 8 ms is the promise of a release build; this one is ten times slower.
+    assert!(each < std::time::Duration::from_millis(80), "{each:?}");
 }

@@ -317,7 +317,7 @@ fn the_form_makes_a_request_and_names_the_wrong_field() {
     let effects = deeds(&mut driver);
     let [Effect::Spawn(request)] = effects.as_slice() else { panic!("{effects:?}\n{}", driver.shot()) };
     assert_eq!(request.name.as_deref(), Some("zebra"));
-    assert_eq!(request.template.as_ref().map(|name| name.as_str()), Some("claude"));
+    assert_eq!(request.template.as_ref().map(podbay::bay::name::Name::as_str), Some("claude"));
     assert_eq!(request.overrides.project.as_deref(), Some(std::path::Path::new("/srv/a  b")));
 }
 

@@ -1,0 +1,315 @@
+//! Rows T01, T02, T03 and T09 of the catalogue of faults: a real terminal, taken and given back.
+//!
+//! The dashboard runs in a child: this test binary again, asked for the one test named `child`.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use podbay::config::env::Env;
+use podbay::tui::effect::Effect;
+use podbay::tui::msg::{FeedMsg, Msg};
+use podbay::tui::{Execute, StartError, show};
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{LocalModes, tcgetattr};
+use tokio::sync::mpsc;
+
+use super::bay;
+use super::driver::settings;
+
+/// Every wait ends here.
+const DEADLINE: Duration = Duration::from_secs(15);
+const MARK: &str = "PODBAY_TEST_DASHBOARD";
+
+/// Tells of a bay; asked for a copy, it fails as badly as code can.
+struct Script(mpsc::Sender<Msg>);
+
+impl Execute for Script {
+    fn execute(&mut self, effect: Effect) {
+        match effect {
+            Effect::Connect => {
+                let sent = self.0.try_send(Msg::Feed(FeedMsg::Snapshot(Box::new(bay::running()))));
+                assert!(sent.is_ok());
+            }
+            Effect::Copy(_) => panic!("the dashboard's own thread failed"),
+            Effect::Inspect { .. } => {
+                tokio::spawn(async { panic!("a background task failed") });
+            }
+            Effect::Suspend => {
+                podbay::tui::tty::suspend(false).unwrap();
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+#[ignore = "the dashboard that the tests of this file start"]
+fn child() {
+    if std::env::var_os(MARK).is_none() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let shown = runtime.block_on(show(settings(), false, &Env::of_process(), |messages, _| Script(messages)));
+    if let Err(report) = shown {
+        let usage = report.downcast_ref::<StartError>().is_some();
+        let _ = writeln!(std::io::stderr(), "usage={usage}: {report}");
+        rustix_exit(usage);
+    }
+    let _ = writeln!(std::io::stdout(), "the shell's own line");
+}
+
+#[expect(clippy::exit, reason = "a child that must not print the harness's summary")]
+fn rustix_exit(usage: bool) -> ! {
+    std::process::exit(if usage { 2 } else { 1 })
+}
+
+/// A dashboard in a terminal of its own.
+struct Dashboard {
+    child: Box<dyn Child + Send + Sync>,
+    master: Option<Box<dyn MasterPty + Send>>,
+    writer: Option<Box<dyn Write + Send>>,
+    seen: Arc<Mutex<Vec<u8>>>,
+    open: Arc<AtomicBool>,
+    reading: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Dashboard {
+    fn drop(&mut self) {
+        self.open.store(false, Ordering::SeqCst);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[expect(unsafe_code, reason = "the pty crate gives its descriptor as a number only")]
+fn nonblocking(raw: std::os::fd::RawFd) {
+    // SAFETY: the master that this descriptor belongs to is held by the caller.
+    let fd = unsafe { BorrowedFd::borrow_raw(raw) };
+    let flags = rustix::fs::fcntl_getfl(fd).unwrap();
+    rustix::fs::fcntl_setfl(fd, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+}
+
+fn command() -> CommandBuilder {
+    let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
+    command.args(["tui::pty::child", "--exact", "--ignored", "--nocapture", "-q"]);
+    command.env_clear();
+    command.env("TERM", "xterm-256color");
+    command.env(MARK, "1");
+    command
+}
+
+impl Dashboard {
+    fn start(command: CommandBuilder) -> Self {
+        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        nonblocking(pair.master.as_raw_fd().unwrap());
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let writer = pair.master.take_writer().unwrap();
+        let seen: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let open = Arc::new(AtomicBool::new(true));
+        let (sink, goes_on) = (Arc::clone(&seen), Arc::clone(&open));
+        // The reader holds the master open, too, so it must be able to let go.
+        let reading = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while goes_on.load(Ordering::SeqCst) {
+                match reader.read(&mut buffer) {
+                    Ok(count @ 1..) => sink.lock().unwrap().extend(buffer.get(..count).unwrap_or_default()),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(2)),
+                    _ => return,
+                }
+            }
+        });
+        Self { child, master: Some(pair.master), writer: Some(writer), seen, open, reading: Some(reading) }
+    }
+
+    fn up() -> Self {
+        let dashboard = Self::start(command());
+        dashboard.until("badger");
+        assert!(!dashboard.cooked(), "raw mode");
+        dashboard
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.seen.lock().unwrap()).into_owned()
+    }
+
+    fn count(&self, sequence: &str) -> usize {
+        self.text().matches(sequence).count()
+    }
+
+    fn wait(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !done() {
+            assert!(begun.elapsed() < DEADLINE, "{what} never came:\n{}", self.text().escape_debug());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn until(&self, text: &str) {
+        self.wait(text, || self.text().contains(text));
+    }
+
+    fn press(&mut self, keys: &str) {
+        let writer = self.writer.as_mut().unwrap();
+        writer.write_all(keys.as_bytes()).unwrap();
+        writer.flush().unwrap();
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.process_id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    fn exit(&mut self) -> u32 {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.exit_code();
+            }
+            assert!(begun.elapsed() < DEADLINE, "it never ended:\n{}", self.text().escape_debug());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[expect(unsafe_code, reason = "the pty crate gives its descriptor as a number only")]
+    fn cooked(&self) -> bool {
+        let raw = self.master.as_ref().unwrap().as_raw_fd().unwrap();
+        // SAFETY: the master is held by `self` for as long as the borrow lives.
+        let fd = unsafe { BorrowedFd::borrow_raw(raw) };
+        let modes = tcgetattr(fd).unwrap().local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+    }
+
+    /// Everything that was taken was given back, once.
+    fn restored(&self) {
+        self.until("\u{1b}[?1049l");
+        for (on, off) in [("[?1049h", "[?1049l"), ("[?2004h", "[?2004l"), ("[?1004h", "[?1004l")] {
+            let on = self.count(&format!("\u{1b}{on}"));
+            let off = self.count(&format!("\u{1b}{off}"));
+            assert_eq!((on, off), (1, 1), "{}", self.text().escape_debug());
+        }
+        let text = self.text();
+        assert!(text.rfind("\u{1b}[?25h") > text.rfind("\u{1b}[?25l"), "the cursor is hidden");
+        assert!(self.cooked(), "raw mode is still on");
+    }
+}
+
+#[test]
+fn quitting_gives_the_terminal_back() {
+    let mut dashboard = Dashboard::up();
+    dashboard.press("q");
+    assert_eq!(dashboard.exit(), 0);
+    dashboard.restored();
+    let text = dashboard.text();
+    assert!(text.find("the shell's own line") > text.find("\u{1b}[?1049l"), "{}", text.escape_debug());
+}
+
+#[test]
+fn signals_give_the_terminal_back() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+        let mut dashboard = Dashboard::up();
+        dashboard.signal(signal);
+        assert_eq!(dashboard.exit(), 0, "{signal:?}");
+        dashboard.restored();
+    }
+}
+
+#[test]
+fn a_panic_of_the_dashboard_is_told_on_the_restored_screen() {
+    let mut dashboard = Dashboard::up();
+    dashboard.press("y");
+    assert_ne!(dashboard.exit(), 0);
+    dashboard.restored();
+    let text = dashboard.text();
+    let told = text.find("the dashboard's own thread failed");
+    assert!(told.is_some() && told > text.find("\u{1b}[?1049l"), "{}", text.escape_debug());
+}
+
+#[test]
+fn a_panic_of_a_task_closes_nothing() {
+    let mut dashboard = Dashboard::up();
+    dashboard.press("i");
+    dashboard.until("asking the engine");
+    dashboard.press("?");
+    dashboard.until("everywhere");
+    assert_eq!(dashboard.count("a background task failed"), 0);
+    dashboard.press("\u{1b}");
+    dashboard.signal(Signal::TERM);
+    assert_eq!(dashboard.exit(), 0);
+    dashboard.restored();
+}
+
+#[test]
+fn suspending_gives_the_terminal_back_and_coming_back_takes_it() {
+    let mut dashboard = Dashboard::up();
+    for (round, by_key) in [(1, true), (2, false)] {
+        if by_key {
+            dashboard.press("\u{1a}");
+        } else {
+            dashboard.signal(Signal::TSTP);
+        }
+        dashboard.wait("suspended", || dashboard.count("\u{1b}[?1049l") == round && dashboard.cooked());
+        let before = dashboard.count("badger");
+        dashboard.signal(Signal::CONT);
+        dashboard.wait("drawn again", || dashboard.count("badger") > before);
+        assert!(!dashboard.cooked());
+    }
+    dashboard.press("q");
+    assert_eq!(dashboard.exit(), 0);
+    assert_eq!((dashboard.count("\u{1b}[?1049h"), dashboard.count("\u{1b}[?1049l")), (3, 3));
+    assert!(dashboard.cooked());
+}
+
+/// How long it takes until the process is gone after its terminal went.
+fn hang_up(mut dashboard: Dashboard) -> Duration {
+    let begun = Instant::now();
+    dashboard.open.store(false, Ordering::SeqCst);
+    dashboard.reading.take().unwrap().join().unwrap();
+    drop(dashboard.writer.take());
+    drop(dashboard.master.take());
+    dashboard.exit();
+    begun.elapsed()
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_it_within_two_seconds() {
+    let took = hang_up(Dashboard::up());
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    // The session's leader ignores SIGHUP and hands nothing on: the dashboard must notice by itself.
+    let mut shell = CommandBuilder::new("/bin/sh");
+    let exe = std::env::current_exe().unwrap();
+    let line = format!("trap '' HUP; {} tui::pty::child --exact --ignored --nocapture -q; exit 0", exe.display());
+    shell.args(["-c", &line]);
+    shell.env_clear();
+    shell.env("TERM", "xterm-256color");
+    shell.env(MARK, "1");
+    let dashboard = Dashboard::start(shell);
+    dashboard.until("badger");
+    let took = hang_up(dashboard);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn without_a_usable_terminal_there_is_a_message() {
+    for (term, message) in [("dumb", "TERM is \"dumb\""), ("", "TERM is not set")] {
+        let mut command = command();
+        command.env("TERM", term);
+        let mut dashboard = Dashboard::start(command);
+        assert_eq!(dashboard.exit(), 2);
+        dashboard.until(message);
+        dashboard.until("usage=true");
+        assert_eq!(dashboard.count("\u{1b}["), 0);
+    }
+    let args = ["tui::pty::child", "--exact", "--ignored", "--nocapture", "-q"];
+    let exe = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(exe).args(args).env(MARK, "1").env("TERM", "xterm").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("the dashboard needs a terminal"), "{text}");
+}
