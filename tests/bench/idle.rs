@@ -1,0 +1,78 @@
+//! What an open dashboard and its supervisor cost while nothing happens, the engine's part included.
+//!
+//! The engine is measured by turns with and without podbay, because it costs something without us as well.
+
+use std::time::{Duration, Instant};
+
+use super::bay::Bay;
+use super::process::{cpu, engine, memory};
+use super::pty::Pty;
+use super::{Outcome, Plan};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often both are measured.
+const TURNS: u32 = 3;
+
+/// CPU seconds in a minute.
+#[derive(Default)]
+struct Cost {
+    supervisor: f64,
+    dashboard: f64,
+    engine: f64,
+    engine_alone: f64,
+}
+
+#[expect(clippy::print_stdout, reason = "figures are its output")]
+pub fn run(plan: Plan) -> Outcome {
+    let bay = Bay::start()?;
+    let window = Duration::from_secs(if plan.quick { 5 } else { 20 });
+    for count in plan.sizes() {
+        bay.fill(*count)?;
+        let mut cost = Cost::default();
+        let mut held = (0.0, 0.0);
+        for _ in 0..TURNS {
+            held = turn(&bay, window, &mut cost)?;
+        }
+        let minutes = window.as_secs_f64() * f64::from(TURNS) / 60.0;
+        let per_minute = |seconds: f64| seconds / minutes;
+        let own = per_minute(cost.supervisor + cost.dashboard);
+        println!(
+            "idle with {count} workers, CPU seconds a minute: podbay {own:.2} (supervisor {:.2}, dashboard {:.2}; goal with 20: \
+             0.13), engine {:.2} more than {:.2} without (goal with 20: 0.45)",
+            per_minute(cost.supervisor),
+            per_minute(cost.dashboard),
+            per_minute(cost.engine - cost.engine_alone),
+            per_minute(cost.engine_alone),
+        );
+        let (resident, share) = held;
+        println!("idle with {count} workers, memory: {resident:.1} MB resident, {share:.1} MB by share (goal: 25)");
+    }
+    Ok(())
+}
+
+/// A time without podbay, and one with it; the memory that both processes hold at its end.
+fn turn(bay: &Bay, window: Duration, cost: &mut Cost) -> Result<(f64, f64), String> {
+    let engine = engine()?;
+    bay.kill_supervisor()?;
+    cost.engine_alone += spent(&engine, window)?;
+    bay.done(&["ls"])?;
+    let supervisor = bay.supervisor()?;
+    let pty = Pty::start(&[Bay::program()], &bay.vars(), 40, 120).map_err(|error| error.to_string())?;
+    pty.wait_for("w0", PATIENCE)?;
+    // What a start costs is another figure.
+    std::thread::sleep(Duration::from_secs(3));
+    let before = (cpu(supervisor)?, cpu(pty.pid())?);
+    cost.engine += spent(&engine, window)?;
+    cost.supervisor += (cpu(supervisor)? - before.0).as_secs_f64();
+    cost.dashboard += (cpu(pty.pid())? - before.1).as_secs_f64();
+    let (one, other) = (memory(supervisor)?, memory(pty.pid())?);
+    Ok((one.0 + other.0, one.1 + other.1))
+}
+
+/// CPU seconds that processes spend in a time.
+fn spent(pids: &[u32], window: Duration) -> Result<f64, String> {
+    let all = || pids.iter().map(|pid| cpu(*pid)).sum::<Result<Duration, String>>();
+    let (before, begin) = (all()?, Instant::now());
+    std::thread::sleep(window);
+    Ok((all()? - before).as_secs_f64() * window.as_secs_f64() / begin.elapsed().as_secs_f64())
+}

@@ -1,0 +1,63 @@
+//! What podbay costs, as ratios to the docker CLI and to doing nothing: `cargo bench`, or `cargo bench -- --quick`.
+//! A word names the parts to run: `cargo bench -- idle`. It fails nothing: figures are for people.
+#![expect(clippy::print_stdout, reason = "figures are its output")]
+
+mod bay;
+mod figures;
+mod first;
+mod idle;
+mod list;
+mod process;
+mod pty;
+mod spawn;
+
+use std::process::{Command, ExitCode, Stdio};
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    /// The short form.
+    pub quick: bool,
+}
+
+impl Plan {
+    /// How often something short is done.
+    pub fn rounds(self) -> usize {
+        if self.quick { 5 } else { 21 }
+    }
+
+    /// Sizes of a bay.
+    pub fn sizes(self) -> &'static [usize] {
+        if self.quick { &[20] } else { &[20, 200] }
+    }
+}
+
+/// What goes wrong is said in the figure's place.
+pub type Outcome = Result<(), String>;
+
+type Part = (&'static str, fn(Plan) -> Outcome);
+
+const PARTS: &[Part] = &[("first", first::run), ("spawn", spawn::run), ("list", list::run), ("idle", idle::run)];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let plan = Plan { quick: words.iter().any(|word| word == "--quick") };
+    let wanted: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
+    let engine = has_docker();
+    for (name, run) in PARTS {
+        if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(word.as_str())) {
+            continue;
+        }
+        if !engine {
+            println!("skipped: {name}: the docker CLI and an engine that answers it are needed");
+        } else if let Err(error) = run(plan) {
+            println!("{name}: not measured: {error}");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn has_docker() -> bool {
+    let mut docker = Command::new("docker");
+    docker.arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
