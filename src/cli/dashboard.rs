@@ -10,6 +10,7 @@ use crate::api::client::Client;
 use super::context::Context;
 use super::exit::{CliError, Exit};
 use super::logging;
+use super::supervisor;
 
 /// `podbay` alone.
 pub async fn run(context: &Context) -> Result<Exit, CliError> {
@@ -53,7 +54,7 @@ async fn keep_supervisor(context: &Context) {
         tokio::time::sleep(WATCH).await;
         let answer = UnixStream::connect(&context.paths.socket).await;
         if answer.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused) {
-            match context.client().await {
+            match supervisor::ensure_quietly(&context.paths, &context.config).await {
                 Ok(_) => tracing::info!("the supervisor was gone and is started again"),
                 Err(error) => tracing::warn!(%error, "the supervisor is gone and could not be started again"),
             }
