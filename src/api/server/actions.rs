@@ -75,7 +75,8 @@ impl App {
         self.first_look().await;
         let row = self.row(word)?;
         if row.id.is_empty() {
-            return Err(ApiError::new("busy", format!("{} is still being made", row.name)));
+            let why = row.reason.unwrap_or_else(|| "not there".to_owned());
+            return Err(ApiError::new("busy", format!("{}: {why}", row.name)));
         }
         let engine = self.engine()?;
         let id = ContainerId::new(row.id.clone());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use podbay::api::types::Verb;
+use podbay::api::types::{ContainerRow, Verb};
 use serde_json::Value;
 
 use super::den::{Den, finish, signal, spawn, summary};
@@ -66,6 +66,7 @@ fn die_at(den: &Den, point: &str, asked: Asked) {
     if state != "running" {
         den.ok(if state == "gone" { &["spawn", "old", "-d"] } else { &["start", "old"] });
     }
+    settle(den, point);
     den.kill_supervisor();
 }
 
@@ -75,7 +76,8 @@ fn settle(den: &Den, what: &str) -> Vec<String> {
         let goals = goals(den);
         let rows = den.rows();
         let half = den.docker.of_bay(&den.bay).into_iter().find(|row| row["State"] == "created");
-        let settled = goals.is_empty() && half.is_none() && !rows.is_empty();
+        // What runs is written down too, so that the next start has nothing of its own to save.
+        let settled = goals.is_empty() && half.is_none() && !rows.is_empty() && running(den) == runs(&rows);
         let mut listed: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
         listed.sort();
         // What the engine has is what the bay shows: no orphan, no double.
@@ -88,14 +90,30 @@ fn settle(den: &Den, what: &str) -> Vec<String> {
     .0
 }
 
-fn goals(den: &Den) -> Vec<String> {
+fn stored(den: &Den) -> Value {
     let text = std::fs::read_to_string(den.state().join("state.json")).unwrap_or_default();
-    let state: Value = serde_json::from_str(&text).unwrap_or_default();
-    state["goals"].as_object().into_iter().flatten().map(|(name, goal)| format!("{name}: {}", goal["kind"])).collect()
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+fn running(den: &Den) -> Vec<String> {
+    let names = stored(den)["running"].as_array().cloned().unwrap_or_default();
+    names.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn runs(rows: &[ContainerRow]) -> Vec<String> {
+    let mut names: Vec<String> =
+        rows.iter().filter(|row| row.started_at.is_some()).map(|row| row.name.clone()).collect();
+    names.sort();
+    names
+}
+
+fn goals(den: &Den) -> Vec<String> {
+    stored(den)["goals"].as_object().into_iter().flatten().map(|(name, goal)| format!("{name}: {}", goal["kind"])).collect()
 }
 
 fn all_points(den: &Den, points: &[(&str, Asked)], passes: usize) {
     den.spawn("old");
+    settle(den, "the beginning");
     den.kill_supervisor();
     for _ in 0..passes {
         for (point, asked) in points {
@@ -296,17 +314,17 @@ fn k13_a_new_binary_adopts_what_the_old_one_made() {
     let copy = den.path("podbay");
     std::fs::copy(&den.binary, &copy).unwrap();
     den.binary.clone_from(&copy);
-    den.spawn_all(&["a", "b"].map(str::to_owned));
-    let (ids, old) = ([den.id("a"), den.id("b")], den.supervisor());
+    den.spawn_all(&["aa", "bb"].map(str::to_owned));
+    let (ids, old) = ([den.id("aa"), den.id("bb")], den.supervisor());
     let fresh = den.path("podbay.new");
     std::fs::copy(env!("CARGO_BIN_EXE_podbay"), &fresh).unwrap();
     std::fs::rename(fresh, copy).unwrap();
     den.ok(&["ls"]);
     assert_eq!(den.supervisor(), old, "the old one works on");
     den.kill_supervisor();
-    den.until_adopted(&["a", "b", "parent"]);
-    assert_eq!([den.id("a"), den.id("b")], ids);
+    den.until_adopted(&["aa", "bb", "parent"]);
+    assert_eq!([den.id("aa"), den.id("bb")], ids);
     assert_ne!(den.supervisor(), old);
-    let ran = finish(den.command(&["exec", "a", "--", "echo", "hi"]), &["exec"]);
+    let ran = finish(den.command(&["exec", "aa", "--", "echo", "hi"]), &["exec"]);
     assert_eq!((ran.code, &*ran.stdout), (0, "hi\n"), "{ran:?}");
 }

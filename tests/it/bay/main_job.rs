@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -180,8 +181,13 @@ fn inspect_shows_what_the_template_says() {
     ] {
         let path = den.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     }
+    let refused = den.run(&["spawn", "fox", "-d"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("c/podbay/secrets/token has mode 0644; make it 0600"), "{refused:?}");
+    fs::set_permissions(den.path("c/podbay/secrets/token"), fs::Permissions::from_mode(0o600)).unwrap();
     den.spawn("fox");
     let seen = den.inspect("fox");
     let (config, host) = (&seen["Config"], &seen["HostConfig"]);
