@@ -143,6 +143,8 @@ pub struct ContainerSpec {
     pub command: Vec<String>,
     /// `uid:gid` or a user of the image; `None`: the image's own.
     pub user: Option<String>,
+    /// What it calls itself; only where it has a network namespace of its own. `None`: the engine's choice.
+    pub hostname: Option<String>,
     /// The working directory; `None`: the image's own.
     pub workdir: Option<PathBuf>,
     /// Environment of the main process.

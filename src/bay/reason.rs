@@ -18,6 +18,9 @@ pub enum Reason {
         "the parent was replaced: this worker is bound to one that is gone; `podbay restart parent` makes it anew, workspace kept"
     )]
     ParentReplaced,
+    /// The parent itself: it is not there any more.
+    #[error("it was removed; `podbay restart parent` makes it anew and repairs its workers")]
+    ParentRemoved,
     /// Its main process ended.
     #[error("exited with code {code}{}", hint(*code))]
     Exited {

@@ -60,10 +60,26 @@ pub enum FirstWord {
 pub async fn ensure(paths: &Paths, config: &Config) -> Result<Client, CliError> {
     let exe = std::env::current_exe();
     let exe = exe.map_err(|error| CliError::failed(format!("podbay's own program can't be found: {error}")))?;
-    ensure_by(&exe, START, paths, config).await
+    let started = |pid| note(&format!("started a supervisor for bay {} (pid {pid})", config.bay));
+    ensure_by(&exe, START, (paths, config), started).await
 }
 
-async fn ensure_by(exe: &Path, patience: Duration, paths: &Paths, config: &Config) -> Result<Client, CliError> {
+/// The same from behind the dashboard, where nothing may be printed.
+///
+/// # Errors
+/// When none can be started.
+pub async fn ensure_quietly(paths: &Paths, config: &Config) -> Result<Client, CliError> {
+    let exe = std::env::current_exe();
+    let exe = exe.map_err(|error| CliError::failed(format!("podbay's own program can't be found: {error}")))?;
+    ensure_by(&exe, START, (paths, config), |pid| tracing::info!(pid, "started a supervisor")).await
+}
+
+async fn ensure_by(
+    exe: &Path,
+    patience: Duration,
+    (paths, config): (&Paths, &Config),
+    started: impl Fn(u32),
+) -> Result<Client, CliError> {
     if let Some(client) = running(paths).await? {
         return Ok(client);
     }
@@ -72,7 +88,7 @@ async fn ensure_by(exe: &Path, patience: Duration, paths: &Paths, config: &Confi
     let errors = paths.logs().join("supervisor.err");
     let mut child = spawn(exe, config, &errors)?;
     match first_word(&mut child, deadline).await? {
-        Some(FirstWord::Ready { pid, .. }) => note(&format!("started a supervisor for bay {} (pid {pid})", config.bay)),
+        Some(FirstWord::Ready { pid, .. }) => started(pid),
         // Another verb was faster: its supervisor holds the lock, and may not listen yet.
         Some(FirstWord::Refused { exit, .. }) if exit == Kind::NoSupervisor.code() => {}
         Some(FirstWord::Refused { error, exit }) => {
@@ -225,7 +241,7 @@ mod tests {
             let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\"";
             let written = Command::new("sh").args(["-c", write]).arg(&exe).arg(script).status().await.unwrap();
             assert!(written.success());
-            ensure_by(&exe, patience, &self.paths, &self.config).await
+            ensure_by(&exe, patience, (&self.paths, &self.config), |_| {}).await
         }
 
         fn listen(&self) -> tokio::net::UnixListener {

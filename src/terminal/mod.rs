@@ -15,6 +15,7 @@ mod lex;
 mod modes;
 mod mouse;
 mod paste;
+pub mod plain;
 mod query;
 pub mod safe;
 mod sgr;

@@ -43,6 +43,8 @@ pub struct ParentArgs<'a> {
 pub fn worker_spec(args: WorkerArgs<'_>) -> ContainerSpec {
     let WorkerArgs { bay, name, template, prepared, network, labels } = args;
     ContainerSpec {
+        // In a shared namespace the name is the parent's, and the engine refuses another.
+        hostname: (!matches!(network, NetworkSpec::Join(_))).then(|| name.to_string()),
         name: ContainerName::worker(bay, name),
         image: template.image.clone(),
         command: template.command.clone(),
@@ -68,6 +70,8 @@ pub fn parent_spec(args: ParentArgs<'_>) -> ContainerSpec {
     // `sleep` as process 1 would not hear SIGTERM, and every stop would wait for SIGKILL.
     let hardening = Hardening { init: worker.hardening.init || holds, ..worker.hardening.clone() };
     ContainerSpec {
+        // What every prompt in the bay shows.
+        hostname: Some(bay.to_string()),
         name: ContainerName::parent(bay),
         image: parent.image.clone(),
         command,

@@ -71,10 +71,12 @@ impl App {
     }
 
     /// The row with its container, which must exist, and the engine.
-    pub(super) fn container(&self, word: &str) -> Result<(ContainerRow, ContainerId, SharedEngine), ApiError> {
+    pub(super) async fn container(&self, word: &str) -> Result<(ContainerRow, ContainerId, SharedEngine), ApiError> {
+        self.first_look().await;
         let row = self.row(word)?;
         if row.id.is_empty() {
-            return Err(ApiError::new("busy", format!("{} is still being made", row.name)));
+            let why = row.reason.unwrap_or_else(|| "not there".to_owned());
+            return Err(ApiError::new("busy", format!("{}: {why}", row.name)));
         }
         let engine = self.engine()?;
         let id = ContainerId::new(row.id.clone());
@@ -153,7 +155,7 @@ pub async fn why(State(app): State<App>, Path(name): Path<String>) -> Answer<Why
 }
 
 pub async fn detail(State(app): State<App>, Path(id): Path<String>) -> Answer<ContainerDetail> {
-    let (row, id, engine) = app.container(&id)?;
+    let (row, id, engine) = app.container(&id).await?;
     let inspect = engine.describe(&id).await?;
     Ok(Json(ContainerDetail { row, inspect }))
 }
@@ -164,14 +166,15 @@ pub async fn send(State(app): State<App>, Path(id): Path<String>, request: Body<
     if request.text.len() > SEND {
         return Err(ApiError::new("invalid", format!("a text of more than {} KiB is not typed", SEND / 1024)));
     }
+    app.first_look().await;
     let row = app.row(&id)?;
     let no_tty = || ApiError::new("refused", format!("{} has no terminal that is open", row.name));
     let session = app.handle.sessions.main_of(&row.name).ok_or_else(no_tty)?;
-    let attachment = app.handle.sessions.attach(session, TermSize::default()).await.ok_or_else(no_tty)?;
-    let type_in = |typed| attachment.input.send(typed);
-    type_in(Typed::Paste(request.text)).await.map_err(|_| no_tty())?;
-    if request.enter {
-        type_in(Typed::Bytes(Bytes::from_static(b"\r"))).await.map_err(|_| no_tty())?;
+    let enter = request.enter.then(|| Typed::Bytes(Bytes::from_static(b"\r")));
+    for typed in [Typed::Paste(request.text)].into_iter().chain(enter) {
+        if !app.handle.sessions.send(session, typed).await {
+            return Err(no_tty());
+        }
     }
     Ok(Json(Done { text: format!("sent to {}", row.name), notes: vec![] }))
 }
@@ -182,7 +185,7 @@ pub async fn open_session(
     request: Body<SessionRequest>,
 ) -> Answer<SessionRow> {
     let request = body(request)?;
-    let (row, id, engine) = app.container(&id)?;
+    let (row, id, engine) = app.container(&id).await?;
     let name: Name = row.name.parse().map_err(|_| ApiError::new("internal", "its name can't be read"))?;
     let size = TermSize::new(request.size.rows, request.size.cols);
     Ok(Json(app.handle.sessions.open_shell(&engine, &id, &name, &request.command, size).await?))
@@ -197,6 +200,7 @@ pub async fn close_session(State(app): State<App>, Path(id): Path<u64>) -> Answe
 
 /// One reading of everything that runs. What ends meanwhile is left out.
 pub async fn stats(State(app): State<App>) -> Answer<Vec<StatsRow>> {
+    app.first_look().await;
     let engine = app.engine()?;
     let rows = app.handle.view.borrow().containers.clone();
     let running = rows.into_iter().filter(|row| row.started_at.is_some() && !row.id.is_empty());

@@ -11,6 +11,7 @@ use crate::bay::container::Role;
 const LOW_DISK: u64 = 1 << 30;
 
 pub async fn doctor(State(app): State<App>) -> Json<Vec<Finding>> {
+    app.first_look().await;
     let snapshot = app.snapshot();
     let status = &snapshot.status;
     let mut findings = vec![engine(status), disk(status)];

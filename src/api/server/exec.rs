@@ -29,7 +29,7 @@ pub async fn exec(
     Path(id): Path<String>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
-    let (_, id, engine) = app.container(&id)?;
+    let (_, id, engine) = app.container(&id).await?;
     Ok(upgrade.on_upgrade(move |socket| run(socket, engine, id)))
 }
 

@@ -19,7 +19,7 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::types::{ContainerRow, SessionRow, Snapshot, Status};
+use super::types::{ContainerRow, LinkState, SessionRow, Snapshot, Status};
 use crate::config::Config;
 use crate::config::env::Env;
 use crate::config::paths::Paths;
@@ -32,6 +32,8 @@ pub use error::ApiError;
 
 /// Bodies larger than this are refused.
 const BODY: usize = 1 << 20;
+/// How long a question waits for the engine's first answer.
+const FIRST_LOOK: Duration = Duration::from_secs(6);
 /// How long answers may take to leave once the supervisor ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -167,6 +169,15 @@ fn router(app: App) -> Router {
 }
 
 impl App {
+    /// A supervisor that has just started knows nothing yet; its clients would take that for an empty bay. Waits until
+    /// the engine has answered, or has not in time.
+    async fn first_look(&self) {
+        let mut view = self.handle.view.clone();
+        let known = view.wait_for(|view| view.status.engine.state != LinkState::Connecting);
+        // Too late is as good as away: the answer says so itself.
+        drop(tokio::time::timeout(FIRST_LOOK, known).await);
+    }
+
     /// The latest view, its clock set right.
     fn snapshot(&self) -> Snapshot {
         let view = self.handle.view.borrow().clone();
@@ -182,10 +193,12 @@ async fn health(State(app): State<App>) -> Json<Value> {
 }
 
 async fn status(State(app): State<App>) -> Json<Status> {
+    app.first_look().await;
     Json(app.snapshot().status)
 }
 
 async fn containers(State(app): State<App>) -> Json<Vec<ContainerRow>> {
+    app.first_look().await;
     Json(app.handle.view.borrow().containers.clone())
 }
 

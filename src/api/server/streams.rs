@@ -59,7 +59,7 @@ pub async fn logs(
     Path(id): Path<String>,
     Query(query): Query<LogsQuery>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let (_, id, engine) = app.container(&id)?;
+    let (_, id, engine) = app.container(&id).await?;
     let since = match query.since {
         None => None,
         Some(millis) => Some(

@@ -32,6 +32,7 @@ pub async fn main(
     Query(size): Query<SizeQuery>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
+    app.first_look().await;
     let row = app.row(&id)?;
     let session = app.handle.sessions.main_of(&row.name).ok_or_else(|| {
         ApiError::new(

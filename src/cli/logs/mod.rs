@@ -13,6 +13,7 @@ use regex::Regex;
 use crate::api::client::LogsRequest;
 use crate::api::types::LogEntry;
 use crate::bay::size::Span;
+use crate::terminal::plain::line;
 
 use super::context::Context;
 use super::exit::{CliError, Exit};
@@ -73,7 +74,7 @@ pub async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, CliError> {
 }
 
 fn append(text: &mut Vec<u8>, entry: &LogEntry, args: &LogsArgs, json: bool) -> Result<(), CliError> {
-    let plain = plain::line(&entry.line);
+    let plain = line(&entry.line).into_string();
     if args.grep.as_ref().is_some_and(|pattern| !pattern.is_match(&plain)) {
         return Ok(());
     }

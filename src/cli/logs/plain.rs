@@ -1,69 +1,12 @@
 //! Output of programs as plain lines: control sequences out, the rest made harmless.
 
-use std::iter::Peekable;
-use std::str::Chars;
-
 use bytes::Bytes;
 
+use crate::terminal::plain::line;
 use crate::terminal::safe::Safe;
 
 /// A line that does not end is given out in parts of this size.
 const PART: usize = 8 << 10;
-
-/// One line as a terminal would show it at the end: without control sequences, and what a carriage return overwrote is
-/// gone.
-pub fn line(text: &str) -> String {
-    let stripped = strip(text);
-    let last = stripped.trim_end_matches(['\r', '\n']).rsplit('\r').find(|part| !part.is_empty());
-    Safe::new(last.unwrap_or_default()).to_string()
-}
-
-/// Without escape sequences: CSI, control strings up to their end, and the short ones. What is never ended takes the rest
-/// of the line with it.
-fn strip(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(character) = chars.next() {
-        match character {
-            '\x1b' => escape(&mut chars),
-            '\u{9b}' => csi(&mut chars),
-            '\u{90}' | '\u{98}' | '\u{9d}' | '\u{9e}' | '\u{9f}' => control_string(&mut chars),
-            other => plain.push(other),
-        }
-    }
-    plain
-}
-
-fn escape(chars: &mut Peekable<Chars<'_>>) {
-    match chars.next() {
-        Some('[') => csi(chars),
-        Some(']' | 'P' | 'X' | '^' | '_') => control_string(chars),
-        // Intermediate bytes of the short sequences: charset selection and the like.
-        Some(' '..='/') => {
-            while chars.next_if(|next| (' '..='/').contains(next)).is_some() {}
-            chars.next_if(|next| ('0'..='~').contains(next));
-        }
-        _ => {}
-    }
-}
-
-fn csi(chars: &mut Peekable<Chars<'_>>) {
-    while chars.next_if(|next| (' '..='?').contains(next)).is_some() {}
-    chars.next_if(|next| ('@'..='~').contains(next));
-}
-
-fn control_string(chars: &mut Peekable<Chars<'_>>) {
-    while let Some(next) = chars.next() {
-        match next {
-            '\x07' | '\u{9c}' => return,
-            '\x1b' => {
-                chars.next_if_eq(&'\\');
-                return;
-            }
-            _ => {}
-        }
-    }
-}
 
 /// A stream of output on its way to stdout or stderr: as it is for a file or a pipe, plain lines for a terminal.
 pub struct Stream {
@@ -86,7 +29,7 @@ impl Stream {
         let mut out = String::new();
         while let Some(end) = self.held.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.held.drain(..=end).collect();
-            out.push_str(&self::line(&String::from_utf8_lossy(&line)));
+            out.push_str(self::line(&String::from_utf8_lossy(&line)).as_str());
             out.push('\n');
         }
         // A prompt has no newline: it is shown at once when there is nothing in it that had to wait for more.
@@ -104,7 +47,7 @@ impl Stream {
 
     fn held_line(&mut self) -> String {
         let held = std::mem::take(&mut self.held);
-        self::line(&String::from_utf8_lossy(&held))
+        line(&String::from_utf8_lossy(&held)).into_string()
     }
 }
 
@@ -128,7 +71,7 @@ mod tests {
             ("\u{e9}\u{72d0}", "\u{e9}\u{72d0}"),
         ];
         for (text, plain) in table {
-            assert_eq!(line(text), plain, "{text:?}");
+            assert_eq!(line(text).as_str(), plain, "{text:?}");
         }
     }
 
@@ -137,7 +80,7 @@ mod tests {
         for first in 0..=0x9f_u8 {
             for second in [b'[', b']', b'(', b'A', 0x1b, 0x07, b'\r'] {
                 let text: String = [char::from(first), char::from(second), 'x', 'y'].iter().collect();
-                assert!(!line(&text).chars().any(char::is_control), "{text:?}");
+                assert!(!line(&text).as_str().chars().any(char::is_control), "{text:?}");
             }
         }
     }

@@ -60,6 +60,7 @@ pub fn body(spec: &ContainerSpec, target: &Target<'_>) -> Result<(ContainerCreat
         image: Some(target.host.map_or_else(|| spec.image.to_string(), Layout::reference)),
         cmd: (!spec.command.is_empty()).then(|| spec.command.clone()),
         user: spec.user.clone(),
+        hostname: spec.hostname.clone(),
         working_dir: spec.workdir.as_ref().map(|dir| dir.display().to_string()),
         env: Some(env),
         labels: Some(spec.labels.clone().into_iter().collect()),

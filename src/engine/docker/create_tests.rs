@@ -13,6 +13,7 @@ fn spec() -> ContainerSpec {
         image: ImageRef::Named("img".into()),
         command: vec!["bash".into()],
         user: Some("1000:1000".into()),
+        hostname: None,
         workdir: Some("/workspace".into()),
         env: BTreeMap::from([("A".into(), "1".into())]),
         labels: BTreeMap::from([("podbay.bay".into(), "bay".into())]),

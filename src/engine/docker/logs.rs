@@ -213,7 +213,12 @@ impl Reader {
         loop {
             let mut pieces = Vec::new();
             let quiet = if lines.is_open() { QUIET } else { Duration::MAX };
-            match tokio::time::timeout(quiet, answer.frame()).await {
+            let frame = tokio::select! {
+                frame = tokio::time::timeout(quiet, answer.frame()) => frame,
+                // A quiet log would keep its connection for as long as its container runs.
+                () = self.to.closed() => return Err(Stop::Unread),
+            };
+            match frame {
                 Err(_) => lines.flush(&mut pieces),
                 Ok(Some(Ok(frame))) => {
                     let Ok(data) = frame.into_data() else { continue };

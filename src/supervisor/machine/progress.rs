@@ -261,7 +261,10 @@ impl Machine {
 
     /// Nothing is left of this name.
     fn forget(&mut self, name: &str, out: &mut Out) {
-        self.faults.remove(name);
+        // Why there is no parent stays to be told.
+        if name != PARENT {
+            self.faults.remove(name);
+        }
         self.ooms.remove(name);
         self.stored.stopped.remove(name);
         self.stored.restarts.remove(name);

@@ -38,8 +38,46 @@ impl Machine {
                 rows.push(row);
             }
         }
+        rows.extend(self.row_of_lost_parent());
         rows.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
         rows
+    }
+
+    /// A parent that was removed while workers live in its network, or that could not be made, has a row all the same: it
+    /// is what the verb that repairs is given, and says why workers are cut off.
+    fn row_of_lost_parent(&self) -> Option<ContainerRow> {
+        let joined = |seen: &super::Seen| matches!(seen.container.network, ObservedNetwork::Of(_));
+        let fault = self.faults.get(PARENT);
+        if self.seen.contains_key(PARENT)
+            || self.stored.goals.contains_key(PARENT)
+            || !(fault.is_some() || self.seen.values().any(joined))
+        {
+            return None;
+        }
+        let reason = match (&self.link, fault) {
+            (Link::Away { why, .. }, _) => Reason::EngineAway(why.clone()),
+            (_, Some(fault)) => Reason::Fault(fault.clone()),
+            _ => Reason::ParentRemoved,
+        };
+        let up = matches!(self.link, Link::Up { .. });
+        Some(ContainerRow {
+            id: String::new(),
+            name: PARENT.to_owned(),
+            role: Role::Parent,
+            template: String::new(),
+            state: if up { State::Failed } else { State::Unknown },
+            image: self.config.parent.image.to_string(),
+            network: "own".to_owned(),
+            project: None,
+            branch: None,
+            ports: Vec::new(),
+            health: None,
+            restarts: self.stored.restarts.get(PARENT).copied().unwrap_or(0),
+            created_at: None,
+            started_at: None,
+            attention: None,
+            reason: Some(reason.to_string()),
+        })
     }
 
     fn row(&self, name: &str, container: &Observed) -> ContainerRow {
@@ -222,6 +260,8 @@ impl Machine {
     fn engine_status(&self) -> EngineStatus {
         let (state, reason, next_try_at) = match &self.link {
             Link::Connecting => (LinkState::Connecting, None, None),
+            // Until the first look is back, nothing is known of what there is.
+            Link::Up { .. } if !self.looking.known => (LinkState::Connecting, None, None),
             Link::Up { .. } => (LinkState::Up, None, None),
             Link::Away { why, next_wall, .. } => (LinkState::Away, Some(why.clone()), Some(*next_wall)),
         };
@@ -286,7 +326,8 @@ impl Machine {
     fn capacity(&self) -> Capacity {
         let Some(identity) = &self.identity else { return Capacity::default() };
         let each = self.config.worker.limits.memory.as_u64();
-        let running = self.seen.values().filter(|seen| seen.container.status.is_running()).count();
+        let takes = |container: &Observed| container.status.is_running() && container.role() == Some(Role::Worker);
+        let running = self.seen.values().filter(|seen| takes(&seen.container)).count();
         let used = u64::try_from(running).unwrap_or(u64::MAX).saturating_mul(each);
         let workers = (each > 0).then(|| identity.memory.saturating_sub(used) / each);
         Capacity { cpus: identity.cpus, memory: identity.memory, workers }

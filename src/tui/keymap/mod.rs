@@ -319,7 +319,8 @@ mod tests {
     fn the_context_comes_first_then_the_global_keys() {
         let map = Keymap::new(&UserKeys::new()).unwrap();
         assert_eq!(map.find(Context::Workers, &pressed("l")), Found::Action(Action::ShowLogs));
-        assert_eq!(map.find(Context::Logs, &pressed("l")), Found::Action(Action::ScrollRight));
+        assert_eq!(map.find(Context::Logs, &pressed("w")), Found::Action(Action::Wrap));
+        assert_eq!(map.find(Context::Workers, &pressed("w")), Found::Action(Action::Spawn));
         assert_eq!(map.find(Context::Workers, &pressed("q")), Found::Action(Action::Quit));
         assert_eq!(map.find(Context::Focused, &pressed("q")), Found::Nothing);
         assert_eq!(map.find(Context::Dialog, &pressed("q")), Found::Nothing);

@@ -128,7 +128,7 @@ impl super::Model {
         let shells = sessions.iter().filter(|session| session.kind == SessionKind::Shell);
         let shell = |(at, session): (usize, &&SessionRow)| StripTab {
             target: Target::Shell(session.id),
-            title: format!("{} {}", at + 1, session.title),
+            title: format!("{} {}{}", at + 1, session.title, if session.ended.is_some() { " (ended)" } else { "" }),
         };
         (known || expected).then_some(main).into_iter().chain(shells.enumerate().map(shell)).collect()
     }

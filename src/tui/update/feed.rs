@@ -20,6 +20,9 @@ pub fn feed(model: &mut Model, msg: FeedMsg) -> Vec<Effect> {
             model.feed.snapshot = Some(snapshot);
         }
         FeedMsg::Change(change) => {
+            if model.work.awaited.as_ref().is_some_and(|name| change.removed.contains(name)) {
+                model.work.awaited = None;
+            }
             if let Some(snapshot) = model.feed.snapshot.as_mut() {
                 snapshot.apply(*change);
             }

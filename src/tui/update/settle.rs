@@ -161,8 +161,10 @@ fn await_terminal(model: &mut Model) {
         model.focus.pane = Pane::Main;
         model.dirty = true;
     }
-    let state = model.main.terminals.shown.as_ref().map(|pane| &pane.state);
-    match state {
+    // The terminal that is shown may still be the one before.
+    let wanted = model.wanted_terminal();
+    let shown = model.main.terminals.shown.as_ref().filter(|pane| wanted.as_ref() == Some(&pane.target));
+    match shown.map(|pane| &pane.state) {
         Some(PaneState::Live) if model.overlay.is_none() && model.subject().is_some_and(|row| row.name == name) => {
             model.focus.pane = Pane::Main;
             model.focus.terminal = true;

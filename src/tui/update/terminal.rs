@@ -12,7 +12,7 @@ use super::super::model::{Model, Pane, Tab, cycle};
 use super::super::msg::{Answer, TerminalMsg};
 use super::{RETRY, act, complain, tell, worker};
 use crate::api::types::{Frame, SessionRow};
-use crate::bay::session::TermSize;
+use crate::bay::session::{SessionId, TermSize};
 use crate::terminal::emulator::Emulator;
 use crate::terminal::keys;
 
@@ -42,7 +42,10 @@ pub fn terminal(model: &mut Model, key: StreamKey, msg: TerminalMsg) -> Vec<Effe
             }
         }
         TerminalMsg::Frame(Frame::Ended { reason, .. }) => {
-            pane.state = PaneState::Ended(reason);
+            pane.state = PaneState::Ended(reason.clone());
+            if let (Target::Shell(id), true) = (pane.target.clone(), model.focus.terminal) {
+                return shell_ended(model, id, &reason);
+            }
             give_back(model);
         }
         TerminalMsg::Frame(Frame::Resize { .. } | Frame::Eof) => {}
@@ -56,6 +59,16 @@ pub fn terminal(model: &mut Model, key: StreamKey, msg: TerminalMsg) -> Vec<Effe
         TerminalMsg::Full => tell(model, Kind::Bad, "the program does not read its input: keys were dropped"),
     }
     Vec::new()
+}
+
+/// Somebody typed `exit`: the shell's tab goes, as in any terminal.
+fn shell_ended(model: &mut Model, id: SessionId, reason: &str) -> Vec<Effect> {
+    leave(model);
+    // Nothing is there that a second press could be meant for.
+    model.focus.left_at = None;
+    model.main.terminals.chosen.retain(|_, chosen| *chosen != id);
+    tell(model, Kind::Note, &format!("the shell {reason}"));
+    vec![Effect::CloseSession { id }]
 }
 
 /// The keys go back to the dashboard.

@@ -80,6 +80,7 @@ impl Bed {
             image: ImageRef::Host,
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             user: None,
+            hostname: None,
             workdir: None,
             env: BTreeMap::new(),
             labels: BTreeMap::from([(label::BAY.to_owned(), self.bay.to_string())]),

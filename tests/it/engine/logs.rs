@@ -183,3 +183,25 @@ async fn a_reader_that_stops_reading_stops_the_engine() {
     drop(log);
     bed.engine.ping().await.unwrap();
 }
+
+#[tokio::test]
+async fn x02_streams_that_nobody_reads_are_closed() {
+    let bed = Bed::fake();
+    let daemon = bed.fake.as_ref().unwrap();
+    let id = waiting(&bed, true).await;
+    let open = || daemon.store().connections;
+    let before = open();
+    for _ in 0..20 {
+        let log = bed.engine.logs(&id, &FOLLOW).await.unwrap();
+        let events = bed.engine.events(&bed.bay).await.unwrap();
+        let tty = bed.engine.attach(&id).await.unwrap();
+        assert!(open() >= 3);
+        drop((log, events, tty));
+    }
+    // The pool keeps a few.
+    super::bed::until("they are closed", async || {
+        let now = open();
+        if now <= before.max(8) { Ok(()) } else { Err(format!("{now} connections, {before} before")) }
+    })
+    .await;
+}

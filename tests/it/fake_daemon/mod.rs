@@ -192,11 +192,13 @@ async fn accept(listener: UnixListener, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
         let shared = shared.clone();
         let mut cut = shared.cut.subscribe();
+        shared.store().connections += 1;
         tokio::spawn(async move {
             tokio::select! {
-                () = http::serve(stream, shared) => {}
+                () = http::serve(stream, shared.clone()) => {}
                 _ = cut.changed() => {}
             }
+            shared.store().connections -= 1;
         });
     }
 }

@@ -27,6 +27,8 @@ pub struct Store {
     pub api: Option<(String, String)>,
     /// What `/info` says beside the defaults.
     pub info: serde_json::Map<String, Value>,
+    /// Open connections.
+    pub connections: usize,
     pub listeners: Vec<UnboundedSender<Value>>,
     held_event: Option<Value>,
     last_time: Timestamp,

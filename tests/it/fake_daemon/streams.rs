@@ -45,6 +45,8 @@ impl Session {
                         shared.thawed().await;
                         self.typed(shared, &space[..count]);
                     }
+                    // With a tty the end of one way is the end of both.
+                    _ if self.tty => return,
                     _ => {
                         open = false;
                         self.closed(shared);

@@ -75,10 +75,11 @@ fn picture() {
     for name in ["web", "fix-login", "docs"] {
         pty.wait_for(name, PATIENCE).unwrap();
     }
-    stage.podbay(&["send", "fix-login", "curl -sI localhost:3000 | head -n 2"]);
-    stage.podbay(&["send", "fix-login", "git init -q . && git status | head -n 3"]);
     // To the second row, then into its terminal.
     pty.type_in("2gj\r").unwrap();
+    stage.podbay(&["send", "fix-login", "curl -sI localhost:3000 | head -n 2"]);
+    pty.wait_for("SimpleHTTP", PATIENCE).unwrap();
+    stage.podbay(&["send", "fix-login", "git init -q . && git status | head -n 3"]);
     let drawn = RefCell::new(String::new());
     let done = pty.wait(PATIENCE, |screen| {
         *drawn.borrow_mut() = svg::draw(screen, "podbay: the dashboard of a bay with three workers");

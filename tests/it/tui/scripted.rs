@@ -246,6 +246,8 @@ fn running_through_a_list_opens_few_terminals() {
 #[test]
 fn one_more_shell_is_shown_and_focused_and_can_be_closed() {
     let mut driver = running();
+    driver.wait(200);
+    driver.screen("main $ ");
     driver.keys("e");
     assert!(matches!(deeds(&mut driver).as_slice(), [Effect::OpenSession { name, .. }] if name == "badger"));
     let session = bay::session(9, "badger", SessionKind::Shell, "bash");
@@ -256,6 +258,7 @@ fn one_more_shell_is_shown_and_focused_and_can_be_closed() {
     assert_eq!(driver.model.wanted_terminal(), Some(Target::Shell(SessionId(9))));
     driver.keys("ctrl-q");
     driver.wait(1500);
+    assert_eq!(driver.model.focus.pane, Pane::Workers);
     driver.keys("5 x");
     driver.wait(400);
     driver.taken();
@@ -345,4 +348,21 @@ fn nothing_is_drawn_when_nothing_changed() {
     assert!(!driver.model.dirty, "a key for the program is drawn by its answer");
     let wake = driver.model.next_wake().unwrap();
     assert!(wake.duration_since(driver.now).as_secs() >= 30, "only ages change: {wake}");
+}
+
+#[test]
+fn a_shell_that_is_left_by_exit_takes_its_tab_along() {
+    let mut driver = running();
+    driver.keys("e");
+    let session = bay::session(9, "badger", SessionKind::Shell, "bash");
+    driver.send(Msg::SessionOpened { name: "badger".to_owned(), result: Ok(session) });
+    driver.wait(200);
+    driver.screen("# ");
+    driver.taken();
+    let key = driver.stream();
+    let ended = Frame::Ended { reason: "exited with code 0".to_owned(), code: Some(0) };
+    driver.send(Msg::Terminal { key, msg: TerminalMsg::Frame(ended) });
+    assert!(driver.taken().contains(&Effect::CloseSession { id: SessionId(9) }));
+    assert_eq!(driver.model.wanted_terminal(), Some(Target::Main("badger".to_owned())));
+    assert!(!driver.model.focus.terminal);
 }

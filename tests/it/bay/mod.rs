@@ -1,0 +1,48 @@
+//! The rows of the fault catalogue over the real binary, end to end: its verbs, its API, its dashboard in a real pty,
+//! on Docker and on the fake daemon.
+//!
+//! Each test has a bay of its own in directories of its own ([`den::Den`]), which ends its supervisor, removes its
+//! containers and checks that nothing is left, also after a panic. A test that can't run here says so by name;
+//! `PODBAY_REQUIRE_DOCKER=1` makes the absence of Docker a failure. Full counts are `#[ignore]`d.
+
+mod crash;
+mod daemon;
+mod dashboard;
+mod den;
+mod docker;
+mod docker_down;
+mod input;
+mod main_job;
+mod network;
+mod own_daemon;
+mod programs;
+mod pty;
+mod state_dir;
+mod supervisors;
+
+use std::time::{Duration, Instant};
+
+/// Says by name that a test can't run here; where Docker is required, what needs it fails instead.
+#[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
+fn skip(test: &str, why: &str) {
+    let required = std::env::var_os("PODBAY_REQUIRE_DOCKER").is_some_and(|value| value == "1");
+    assert!(!(required && why == "no docker"), "{test}: PODBAY_REQUIRE_DOCKER is set, and there is {why}");
+    eprintln!("skipped: bay::{test}: {why}");
+}
+
+/// Waits for a condition, and says what it saw when it did not come in time. Gives the time that it took.
+fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> (T, Duration) {
+    let begun = Instant::now();
+    loop {
+        match look() {
+            Ok(value) => return (value, begun.elapsed()),
+            Err(seen) if begun.elapsed() > limit => panic!("{what}: not within {limit:?}; saw {seen}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// [`within`] a time that is long enough for a busy machine.
+fn until<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+    within(Duration::from_secs(30), what, look).0
+}

@@ -1,0 +1,208 @@
+//! A Docker daemon of the test's own, in a network namespace of its own, to be frozen and killed. Rows D06 and D07 as
+//! they really are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::den::{Conf, Den, signal, text};
+use super::docker::Docker;
+use super::{skip, within};
+
+/// containerd and dockerd; ended, unmounted and removed when this is dropped.
+struct OwnDaemon {
+    root: TempDir,
+    /// Holds the network namespace.
+    holder: Child,
+    containerd: Child,
+    dockerd: Option<Child>,
+    live_restore: bool,
+}
+
+fn quiet(program: &str, log: &Path) -> Command {
+    let mut command = Command::new(program);
+    let log = fs::File::options().create(true).append(true).open(log).unwrap();
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    command
+}
+
+impl OwnDaemon {
+    /// `None` where it can't be: no root, no dockerd, or it does not come up.
+    fn start(live_restore: bool) -> Result<Self, String> {
+        if !rustix::process::getuid().is_root() {
+            return Err("a daemon of its own needs root".to_owned());
+        }
+        let root = tempfile::Builder::new().prefix("pd").rand_bytes(4).tempdir_in("/tmp").map_err(|e| e.to_string())?;
+        let at = |part: &str| root.path().join(part);
+        let config = format!(
+            "version = 2\nroot = \"{0}/cd-root\"\nstate = \"{0}/cd-state\"\n[grpc]\naddress = \"{0}/cd.sock\"\n\
+             [plugins.\"io.containerd.grpc.v1.cri\"]\nsystemd_cgroup = false\n[debug]\nlevel = \"warn\"\n",
+            root.path().display()
+        );
+        let config = format!("disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n{config}");
+        fs::write(at("cd.toml"), config).map_err(|error| error.to_string())?;
+        let mut holder = Command::new("unshare")
+            .args(["-n", "sh", "-c", "ip link set lo up; echo up; exec sleep 86400"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("unshare: {error}"))?;
+        let mut line = String::new();
+        let up = holder.stdout.take().map(std::io::BufReader::new);
+        up.map(|mut up| std::io::BufRead::read_line(&mut up, &mut line));
+        let containerd = quiet("containerd", &at("containerd.log")).arg("--config").arg(at("cd.toml")).spawn();
+        let containerd = match containerd {
+            Ok(child) => child,
+            Err(error) => {
+                let _ = holder.kill();
+                let _ = holder.wait();
+                return Err(format!("containerd: {error}"));
+            }
+        };
+        let mut own = Self { root, holder, containerd, dockerd: None, live_restore };
+        own.start_dockerd()?;
+        Ok(own)
+    }
+
+    fn at(&self, part: &str) -> PathBuf {
+        self.root.path().join(part)
+    }
+
+    fn docker(&self) -> Docker {
+        Docker::new(self.at("d.sock"))
+    }
+
+    fn start_dockerd(&mut self) -> Result<(), String> {
+        let mut command = quiet("nsenter", &self.at("dockerd.log"));
+        command.args(["-t", &self.holder.id().to_string(), "-n", "dockerd", "--storage-driver=vfs", "--config-file="]);
+        command.arg(format!("--live-restore={}", self.live_restore));
+        for (flag, part) in [("--containerd", "cd.sock"), ("--data-root", "data"), ("--exec-root", "exec")] {
+            command.arg(flag).arg(self.at(part));
+        }
+        command.arg("--pidfile").arg(self.at("d.pid")).arg("-H").arg(format!("unix://{}", text(&self.at("d.sock"))));
+        let mut child = command.spawn().map_err(|error| format!("dockerd: {error}"))?;
+        let docker = self.docker();
+        for _ in 0..400 {
+            if docker.answers() {
+                self.dockerd = Some(child);
+                return Ok(());
+            }
+            if child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        let log = fs::read_to_string(self.at("dockerd.log")).unwrap_or_default();
+        Err(format!("a dockerd of its own does not come up: {}", log.lines().last().unwrap_or_default()))
+    }
+
+    fn pid(&self) -> u32 {
+        self.dockerd.as_ref().unwrap().id()
+    }
+
+    fn kill(&mut self, how: Signal) {
+        let mut child = self.dockerd.take().unwrap();
+        signal(child.id(), how);
+        let _ = child.wait();
+    }
+}
+
+impl Drop for OwnDaemon {
+    fn drop(&mut self) {
+        if let Some(mut dockerd) = self.dockerd.take() {
+            signal(dockerd.id(), Signal::CONT);
+            signal(dockerd.id(), Signal::TERM);
+            let _ = dockerd.wait();
+        }
+        signal(self.containerd.id(), Signal::TERM);
+        let _ = self.containerd.wait();
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let mine = text(self.root.path());
+        let below = mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|path| path.starts_with(&mine));
+        let mut below: Vec<&str> = below.collect();
+        below.reverse();
+        for path in below {
+            let _ = Command::new("umount").args(["-l", path]).status();
+        }
+    }
+}
+
+fn bay(test: &str, live_restore: bool) -> Option<(OwnDaemon, Den)> {
+    match OwnDaemon::start(live_restore) {
+        Ok(own) => {
+            let den = Den::on(own.docker(), None, Conf::default());
+            den.spawn_all(&["w1", "w2", "w3"].map(str::to_owned));
+            Some((own, den))
+        }
+        Err(why) => {
+            skip(test, &why);
+            None
+        }
+    }
+}
+
+/// Kills the daemon and starts it again; what ran is running again, parent first.
+fn restarts(test: &str, live_restore: bool, how: Signal, rounds: usize) {
+    let Some((mut own, den)) = bay(test, live_restore) else { return };
+    den.ok(&["exec", "w1", "--", "bash", "-c", "echo kept > /workspace/w"]);
+    let pids = || ["parent", "w1", "w2", "w3"].map(|name| den.inspect(name)["State"]["Pid"].clone());
+    for _ in 0..rounds {
+        let before = pids();
+        own.kill(how);
+        den.within_state(Duration::from_secs(15), &["w1"], "unknown");
+        own.start_dockerd().unwrap();
+        den.within_state(Duration::from_secs(40), &["parent", "w1", "w2", "w3"], "running");
+        if live_restore {
+            assert_eq!(pids(), before, "adopted");
+        } else {
+            let at = |name: &str| den.row(name).unwrap().started_at.unwrap();
+            assert!(["w1", "w2", "w3"].iter().all(|name| at(name) > at("parent")), "a worker came before its parent");
+        }
+        let ran = den.exec("w1", "cat /workspace/w; tail -n +3 /proc/net/dev | grep -c -v lo:");
+        assert_eq!(ran.stdout, "kept\n1\n", "{ran:?}");
+    }
+}
+
+#[test]
+fn d07_kill_9_of_dockerd_without_live_restore() {
+    restarts("d07_kill_9_of_dockerd_without_live_restore", false, Signal::KILL, 1);
+}
+
+#[test]
+#[ignore = "four combinations, 20 rounds each"]
+fn d07_in_full() {
+    for (live_restore, how) in
+        [(true, Signal::TERM), (true, Signal::KILL), (false, Signal::TERM), (false, Signal::KILL)]
+    {
+        restarts("d07_in_full", live_restore, how, 20);
+    }
+}
+
+#[test]
+#[ignore = "a minute and more"]
+fn d06_on_docker_in_full() {
+    let Some((own, den)) = bay("d06_on_docker_in_full", false) else { return };
+    signal(own.pid(), Signal::STOP);
+    let away = den.within_state(Duration::from_secs(15), &["parent", "w1", "w2", "w3"], "unknown");
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_secs(45) {
+        let asked = std::time::Instant::now();
+        den.ok(&["ls"]);
+        assert!(asked.elapsed() < Duration::from_secs(2), "ls took {:?}", asked.elapsed());
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    signal(own.pid(), Signal::CONT);
+    let back = within(Duration::from_secs(5), "it is back", || {
+        let up = den.rows().iter().all(|row| row.state.as_str() == "running");
+        if up { Ok(()) } else { Err(super::den::summary(&den.rows())) }
+    });
+    println!("D06: away after {away:?}, back after {:?}", back.1);
+}
