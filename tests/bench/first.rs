@@ -20,6 +20,8 @@ pub fn run(plan: Plan) -> Outcome {
         let begin = Instant::now();
         let pty = Pty::start(&[Bay::program()], &vars, 30, 100).map_err(|error| error.to_string())?;
         let seen = pty.wait_for("bench-fox", PATIENCE)?;
+        pty.type_in("q").map_err(|error| error.to_string())?;
+        pty.wait_for("goes on", PATIENCE)?;
         Ok(seen.duration_since(begin))
     };
     let (ours, theirs) = by_turns(plan.rounds(), ours, || time(Command::new("docker").arg("ps")))?;

@@ -58,21 +58,22 @@ fn turn(bay: &Bay, window: Duration, cost: &mut Cost) -> Result<(f64, f64), Stri
     bay.done(&["ls"])?;
     let supervisor = bay.supervisor()?;
     let pty = Pty::start(&[Bay::program()], &bay.vars(), 40, 120).map_err(|error| error.to_string())?;
+    let dashboard = pty.child.process_id().ok_or("the dashboard has no process")?;
     pty.wait_for("w0", PATIENCE)?;
     // What a start costs is another figure.
     std::thread::sleep(Duration::from_secs(3));
-    let before = (cpu(supervisor)?, cpu(pty.pid())?);
+    let before = (cpu(supervisor)?, cpu(dashboard)?);
     cost.engine += spent(&engine, window)?;
-    cost.supervisor += (cpu(supervisor)? - before.0).as_secs_f64();
-    cost.dashboard += (cpu(pty.pid())? - before.1).as_secs_f64();
-    let (one, other) = (memory(supervisor)?, memory(pty.pid())?);
+    cost.supervisor += cpu(supervisor)? - before.0;
+    cost.dashboard += cpu(dashboard)? - before.1;
+    let (one, other) = (memory(supervisor)?, memory(dashboard)?);
     Ok((one.0 + other.0, one.1 + other.1))
 }
 
 /// CPU seconds that processes spend in a time.
 fn spent(pids: &[u32], window: Duration) -> Result<f64, String> {
-    let all = || pids.iter().map(|pid| cpu(*pid)).sum::<Result<Duration, String>>();
+    let all = || pids.iter().map(|pid| cpu(*pid)).sum::<Result<f64, String>>();
     let (before, begin) = (all()?, Instant::now());
     std::thread::sleep(window);
-    Ok((all()? - before).as_secs_f64() * window.as_secs_f64() / begin.elapsed().as_secs_f64())
+    Ok((all()? - before) * window.as_secs_f64() / begin.elapsed().as_secs_f64())
 }

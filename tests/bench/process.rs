@@ -2,17 +2,16 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
-/// CPU time of a process, all its threads and the ended ones.
-pub fn cpu(pid: u32) -> Result<Duration, String> {
+/// CPU seconds of a process, all its threads and the ended ones.
+pub fn cpu(pid: u32) -> Result<f64, String> {
     let path = format!("/proc/{pid}/stat");
     let stat = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     // The name stands in parentheses and may hold anything; after it come the state and the figures.
     let (_, rest) = stat.rsplit_once(") ").ok_or_else(|| path.clone())?;
-    let ticks: u64 = rest.split(' ').skip(11).take(2).filter_map(|figure| figure.parse::<u64>().ok()).sum();
+    let ticks: f64 = rest.split(' ').skip(11).take(2).filter_map(|figure| figure.parse::<f64>().ok()).sum();
     // Linux shows a hundred ticks a second to programs, whatever it counts by itself.
-    Ok(Duration::from_millis(ticks * 10))
+    Ok(ticks / 100.0)
 }
 
 /// Memory of a process in MB: resident, and its share of what it has in common with others.

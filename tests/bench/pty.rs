@@ -1,6 +1,6 @@
 //! A program in a pty, seen through a terminal emulator. Used by the benches and by what draws the README's picture.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,8 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 
 /// A running program and its screen. Killed when dropped.
 pub struct Pty {
-    child: Box<dyn Child + Send + Sync>,
+    /// The program's process.
+    pub child: Box<dyn Child + Send + Sync>,
     writer: Arc<Mutex<Box<dyn Write + Send>>>,
     seen: Arc<Seen>,
     _master: Box<dyn MasterPty + Send>,
@@ -45,7 +46,10 @@ impl Pty {
         let mut reader = pair.master.try_clone_reader().map_err(std::io::Error::other)?;
         let writer = Arc::new(Mutex::new(pair.master.take_writer().map_err(std::io::Error::other)?));
         let child = pair.slave.spawn_command(command).map_err(std::io::Error::other)?;
-        let state = State { parser: vt100::Parser::new(rows, cols, 0), at: Instant::now(), ended: false };
+        let (Ok(high), Ok(wide)) = (rows.try_into(), cols.try_into()) else {
+            return Err(ErrorKind::InvalidInput.into());
+        };
+        let state = State { parser: vt100::Parser::new(high, wide, 0), at: Instant::now(), ended: false };
         let seen = Arc::new(Seen { state: Mutex::new(state), changed: Condvar::new() });
         let (sight, answer) = (Arc::clone(&seen), Arc::clone(&writer));
         std::thread::spawn(move || {
@@ -68,11 +72,6 @@ impl Pty {
             }
         });
         Ok(Self { child, writer, seen, _master: pair.master })
-    }
-
-    /// The program's process.
-    pub fn pid(&self) -> u32 {
-        self.child.process_id().unwrap_or_default()
     }
 
     /// Types.
@@ -102,11 +101,6 @@ impl Pty {
     pub fn wait_for(&self, text: &str, patience: Duration) -> Result<Instant, String> {
         self.wait(patience, |screen| screen.contents().contains(text))
             .map_err(|screen| format!("{text:?} did not come within {patience:?}:\n{screen}"))
-    }
-
-    /// Reads the screen.
-    pub fn look<T>(&self, read: impl FnOnce(&vt100::Screen) -> T) -> T {
-        read(lock(&self.seen.state).parser.screen())
     }
 }
 

@@ -73,8 +73,8 @@ fn is_switch(arg: &Arg) -> bool {
 
 fn operand(arg: &Arg) -> String {
     let many = arg.get_num_args().is_some_and(|count| count.max_values() > 1);
-    let value =
-        arg.get_value_names().and_then(|names| names.first()).map_or_else(|| "VALUE".into(), |name| name.to_string());
+    let names = arg.get_value_names().and_then(|names| names.first());
+    let value = names.map_or_else(|| "VALUE".to_owned(), ToString::to_string);
     let value = if many { format!("{value}…") } else { value };
     let value = if arg.is_last_set() { format!("-- {value}") } else { value };
     if arg.is_required_set() { format!(" {value}") } else { format!(" [{value}]") }
@@ -132,7 +132,7 @@ fn the_tables_are_found_and_replaced() {
 fn every_key_and_every_verb_is_in_its_table() {
     let (keys, verbs) = (keys(), verbs());
     assert!(TABLE.iter().all(|spec| keys.contains(&format!("`{}` |", spec.name))), "{keys}");
-    for row in ["| `spawn [NAME] [-- CMD…]` |", "| `exec NAME -- CMD…` |", "`-p --project DIR`", "| `up` |"] {
+    for row in ["| `spawn [NAME] [-- CMD…]` |", "| `exec NAME CMD…` |", "`-p --project DIR`", "| `up` |"] {
         assert!(verbs.contains(row), "{row}\n{verbs}");
     }
     assert!(!verbs.contains("--background"), "{verbs}");
@@ -156,7 +156,7 @@ fn what_the_readme_points_at_is_there() {
     let readme = fs::read_to_string(file()).unwrap();
     let links = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let local: Vec<&str> = links.filter(|link| !link.contains("://") && !link.starts_with('#')).collect();
-    assert!(local.len() > 2, "{local:?}");
+    assert!(local.len() > 1, "{local:?}");
     let gone: Vec<&&str> = local.iter().filter(|link| !file().with_file_name(link).exists()).collect();
     assert!(gone.is_empty(), "{gone:?}");
 }

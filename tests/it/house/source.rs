@@ -163,11 +163,7 @@ impl<'a> Reader<'a> {
                     self.braces.push(true);
                 }
                 "{" => self.braces.push(false),
-                "}" => {
-                    if self.braces.pop() == Some(true) {
-                        self.module.pop();
-                    }
-                }
+                "}" if self.braces.pop() == Some(true) => drop(self.module.pop()),
                 "use" => self.tree(&[]),
                 _ if is_name(word) && self.peek(0) == "::" && self.before() != "::" => {
                     self.at -= 1;
@@ -311,7 +307,7 @@ mod tests {
 
     #[test]
     fn comments_and_texts_name_nothing() {
-        let text = r####"
+        let text = r##"
             // crate::engine::a
             /* crate::engine::b /* deeper */ crate::engine::c */
             //! [`crate::engine`]
@@ -319,7 +315,7 @@ mod tests {
             const B: &str = r#"crate::engine::" f"#;
             const C: char = '"'; const D: char = '\''; fn f<'a>(x: &'a str) {}
             use crate::engine::G;
-        "####;
+        "##;
         assert_eq!(paths("tui/a.rs", text), ["crate::engine::G"]);
         assert_eq!(Source::new("a.rs", text).lines, text.lines().count());
     }

@@ -3,6 +3,7 @@
 #[path = "../../bench/pty.rs"]
 mod pty;
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -57,6 +58,8 @@ impl Drop for Stage {
             let mut command = Command::new(env!("CARGO_BIN_EXE_podbay"));
             let _ = command.args(args).env_clear().envs(self.vars.iter().cloned()).output();
         }
+        // What is down is kept to be brought up again, and nobody will.
+        let _ = Command::new("docker").args(["rm", "-f", "demo-parent"]).output();
     }
 }
 
@@ -68,17 +71,23 @@ fn picture() {
     stage.podbay(&["spawn", "web", "-d", "--", "sh", "-c", server]);
     stage.podbay(&["spawn", "fix-login", "-d"]);
     stage.podbay(&["spawn", "docs", "-d"]);
-    let pty = Pty::start(&[env!("CARGO_BIN_EXE_podbay")], &stage.vars, 30, 110).unwrap();
+    let pty = Pty::start(&[env!("CARGO_BIN_EXE_podbay")], &stage.vars, 26, 104).unwrap();
     for name in ["web", "fix-login", "docs"] {
         pty.wait_for(name, PATIENCE).unwrap();
     }
+    // To the second row, then into its terminal.
+    pty.type_in("2gj\r").unwrap();
     stage.podbay(&["send", "fix-login", "curl -sI localhost:3000 | head -n 2"]);
+    pty.wait_for("SimpleHTTP", PATIENCE).unwrap();
     stage.podbay(&["send", "fix-login", "git init -q . && git status | head -n 3"]);
-    // To the row of fix-login, then into its terminal.
-    pty.type_in("2g/fix\r\r").unwrap();
-    pty.wait_for("No commits yet", PATIENCE).unwrap();
-    let drawn = pty.look(|screen| svg::draw(screen, "podbay: the dashboard of a bay with three workers"));
+    let drawn = RefCell::new(String::new());
+    let done = pty.wait(PATIENCE, |screen| {
+        *drawn.borrow_mut() = svg::draw(screen, "podbay: the dashboard of a bay with three workers");
+        let text = screen.contents();
+        text.contains("No commits yet") && text.contains("TERMINAL")
+    });
+    done.unwrap();
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("screenshots/dashboard.svg");
     fs::create_dir_all(place.parent().unwrap()).unwrap();
-    fs::write(place, drawn).unwrap();
+    fs::write(place, drawn.take()).unwrap();
 }

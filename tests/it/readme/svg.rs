@@ -27,7 +27,7 @@ struct Look {
 
 /// Draws a screen.
 pub fn draw(screen: &vt100::Screen, title: &str) -> String {
-    let (rows, cols) = screen.size();
+    let (rows, cols) = size(screen);
     let (width, height) = (f64::from(cols) * CELL.0 + 2.0 * MARGIN, f64::from(rows) * CELL.1 + 2.0 * MARGIN);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\">\n\
@@ -46,9 +46,14 @@ pub fn draw(screen: &vt100::Screen, title: &str) -> String {
     svg
 }
 
+fn size(screen: &vt100::Screen) -> (u16, u16) {
+    let (rows, cols) = screen.size();
+    (rows.get(), cols.get())
+}
+
 /// Draws one run, and says where the next begins.
 fn run(screen: &vt100::Screen, row: u16, from: u16, svg: &mut String) -> u16 {
-    let (_, cols) = screen.size();
+    let (_, cols) = size(screen);
     let Some(look) = screen.cell(row, from).map(look) else { return cols };
     let mut text = String::new();
     let mut to = from;
@@ -123,7 +128,7 @@ fn escaped(text: &str) -> String {
 
 #[test]
 fn a_screen_is_drawn_run_by_run() {
-    let mut parser = vt100::Parser::new(2, 10, 0);
+    let mut parser = vt100::Parser::new(2.try_into().unwrap(), 10.try_into().unwrap(), 0);
     parser.process(b"\x1b[1;31mred\x1b[0m <\x1b[7mx\x1b[0m\r\n\x1b[48;5;196m\x1b[38;2;1;2;3my");
     let svg = draw(parser.screen(), "a & b");
     for part in [
