@@ -24,7 +24,10 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
     }
     let client = context.client().await?;
     let _log = logging::start(&context.paths.logs(), "dashboard", None)?;
-    open(client, context).await.map_err(|error| CliError::failed(format!("{error:#}")))?;
+    open(client, context).await.map_err(|error| match error.downcast_ref::<crate::tui::StartError>() {
+        Some(_) => CliError::usage(format!("{error:#}")),
+        None => CliError::failed(format!("{error:#}")),
+    })?;
     Ok(Exit::Done)
 }
 

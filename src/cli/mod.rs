@@ -70,6 +70,10 @@ fn install_hooks() {
     let _ = errors.install();
     let report = panics.into_panic_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        // The emulator's own: it is caught, said in the pane, and nobody's terminal is concerned.
+        if crate::terminal::panic_is_contained() {
+            return;
+        }
         tty::restore_after_panic();
         tracing::error!(%panic, "panicked");
         report(panic);
