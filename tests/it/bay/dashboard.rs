@@ -31,7 +31,7 @@ fn a_first_session_from_opening_to_quitting() {
         let word = screen.lines().find_map(|line| {
             let words: Vec<u16> =
                 line.split(['\u{2502}', '|', ' ']).filter_map(|word| word.parse().ok()).collect();
-            (words.len() == 2 && words[0] > 5).then_some((words[0], words[1]))
+            (words.len() == 2 && words[0] > 5).then(|| (words[0], words[1]))
         });
         word.ok_or(screen)
     });

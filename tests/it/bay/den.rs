@@ -409,6 +409,7 @@ impl Drop for Den {
         }
         if let Some(fake) = &self.fake {
             fake.freeze(false);
+            fake.store().faults = Default::default();
         }
         let removed = std::panic::catch_unwind(|| {
             for _ in 0..50 {

@@ -71,7 +71,8 @@ fn keeps_the_tty(den: &Den, runs: usize) {
         let ran = den.exec("fox", "sleep 600 & echo done");
         let took = begun.elapsed();
         assert_eq!((ran.code, &*ran.stdout), (0, "done\n"), "{ran:?}");
-        assert!(took < Duration::from_secs(3), "it took {took:?}");
+        // The engine itself waits two seconds for such a child, one exec after another.
+        assert!(took < Duration::from_secs(5), "it took {took:?}");
     }
 }
 
