@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::den::{Den, alive, signal};
+use super::den::Den;
+use super::process::{alive, signal};
 use super::pty::Pty;
 use super::{measured, until, within};
 

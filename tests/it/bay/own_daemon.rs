@@ -9,8 +9,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::den::{Conf, Den, signal, text};
+use super::den::{Conf, Den, text};
 use super::docker::Docker;
+use super::process::signal;
 use super::{measured, skip, within};
 
 /// containerd and dockerd; ended, unmounted and removed when this is dropped.

@@ -113,7 +113,7 @@ impl Pty {
         self.master = None;
         self.tty = None;
         // The reader's and the writer's copies keep the terminal; the session's end is what a closed window sends.
-        super::den::signal(self.pid(), rustix::process::Signal::HUP);
+        super::process::signal(self.pid(), rustix::process::Signal::HUP);
     }
 
     /// The terminal is as a shell wants it: cooked, on the main screen, cursor on, all modes off.
@@ -146,7 +146,7 @@ impl Pty {
 impl Drop for Pty {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            super::den::signal(self.pid(), rustix::process::Signal::KILL);
+            super::process::signal(self.pid(), rustix::process::Signal::KILL);
             let _ = self.child.wait();
         }
     }
