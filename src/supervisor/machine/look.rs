@@ -14,8 +14,9 @@ use super::super::refusal;
 use super::{Link, MISSES, Machine, Out, Seen};
 use crate::api::types::ErrorDetail;
 
-/// Exit codes of processes that were ended from outside: SIGKILL, SIGTERM, and the engine's own "lost".
-const TAKEN_DOWN: [i64; 3] = [137, 143, 255];
+/// Exit codes of processes that were ended from outside: SIGHUP (what a worker with a tty is stopped by), SIGKILL, SIGTERM,
+/// and the engine's own "lost".
+const TAKEN_DOWN: [i64; 4] = [129, 137, 143, 255];
 
 impl Machine {
     pub(super) fn link_up(&mut self, identity: Identity, now: Now, out: &mut Out) {

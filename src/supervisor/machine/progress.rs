@@ -140,13 +140,9 @@ impl Machine {
         {
             self.stored.ours.insert(nonce.clone(), id.clone());
         }
-        match (seen, &step) {
+        match (seen, step.id()) {
             (Some(container), _) => self.absorb(container),
-            (None, Step::Start(id) | Step::Stop(id) | Step::Restart(id) | Step::Remove(id) | Step::Rename(id, _))
-                if certain =>
-            {
-                self.vanish(id);
-            }
+            (None, Some(id)) if certain => self.vanish(id),
             _ => {}
         }
         match result {

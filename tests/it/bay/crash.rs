@@ -39,7 +39,11 @@ fn die_at(den: &Den, point: &str, asked: Asked) {
     until(&format!("{point}: the bay is seen"), || {
         let rows = den.rows();
         let runs = |name: &str| rows.iter().any(|row| row.name == name && row.state.as_str() == "running");
-        if runs("parent") && runs("old") { Ok(()) } else { Err(format!("{} {:?}", summary(&rows), served.0.try_wait())) }
+        if runs("parent") && runs("old") {
+            Ok(())
+        } else {
+            Err(format!("{} {:?}", summary(&rows), served.0.try_wait()))
+        }
     });
     let answer = match asked {
         Asked::Spawn => den.wait(async |client| spawn(&client, "new").await.map(drop)),
@@ -112,7 +116,12 @@ fn runs(rows: &[ContainerRow]) -> Vec<String> {
 }
 
 fn goals(den: &Den) -> Vec<String> {
-    stored(den)["goals"].as_object().into_iter().flatten().map(|(name, goal)| format!("{name}: {}", goal["kind"])).collect()
+    stored(den)["goals"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, goal)| format!("{name}: {}", goal["kind"]))
+        .collect()
 }
 
 fn all_points(den: &Den, points: &[(&str, Asked)], passes: usize) {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::den::{Conf, Den, signal, spawn, summary};
 use super::docker::Docker;
-use super::{until, within};
+use super::{measured, until, within};
 use crate::fake_daemon::{EventFault, FakeDaemon, Fault};
 
 fn bay(count: usize) -> (Den, Vec<String>) {
@@ -75,7 +75,7 @@ fn cuts(times: usize, limit: Duration) {
         slowest = slowest.max(den.within_state(limit, &["w1"], state));
     }
     fake(&den).disturb_events(EventFault::None);
-    println!("D05: {times} cuts, the slowest change was seen after {slowest:?}");
+    measured(&format!("D05: {times} cuts, the slowest change was seen after {slowest:?}"));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn d06_a_frozen_daemon_is_away_in_15_seconds_and_back_in_5() {
 #[test]
 #[ignore = "a minute"]
 fn d06_in_full() {
-    frozen(Duration::from_secs(60));
+    frozen(Duration::from_mins(1));
 }
 
 fn frozen(freeze: Duration) {
@@ -109,7 +109,7 @@ fn frozen(freeze: Duration) {
     let asked = den.command(&["spawn", "late", "-d"]);
     let asked = std::thread::spawn(move || super::den::finish(asked, &["spawn", "late"]));
     den.within_state(Duration::from_secs(15), &["w1", "w2", "parent"], "unknown");
-    println!("D06: away {:?} after the freeze", begun.elapsed());
+    measured(&format!("D06: away {:?} after the freeze", begun.elapsed()));
     let status = den.json(&["status"]);
     assert_eq!(status["engine"]["state"], "away");
     let answered = Instant::now();
@@ -120,7 +120,7 @@ fn frozen(freeze: Duration) {
     std::thread::sleep(freeze.saturating_sub(begun.elapsed()));
     fake(&den).freeze(false);
     let back = den.within_state(Duration::from_secs(5), &["w1", "w2", "parent"], "running");
-    println!("D06: back {back:?} after the thaw");
+    measured(&format!("D06: back {back:?} after the thaw"));
     den.until_state(&["late"], "running");
     assert_eq!(fake(&den).calls("POST /containers/create") - creates, 1, "a timed-out call was made twice");
     assert_eq!(den.in_engine(), ["late", "parent", "w1", "w2"]);

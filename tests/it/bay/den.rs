@@ -401,7 +401,9 @@ impl Drop for Den {
     fn drop(&mut self) {
         for _ in 0..100 {
             let left = marked(&self.bay);
-            left.iter().for_each(|pid| signal(*pid, Signal::KILL));
+            for pid in &left {
+                signal(*pid, Signal::KILL);
+            }
             if !left.iter().any(|pid| alive(*pid)) {
                 break;
             }
@@ -409,12 +411,14 @@ impl Drop for Den {
         }
         if let Some(fake) = &self.fake {
             fake.freeze(false);
-            fake.store().faults = Default::default();
+            drop(std::mem::take(&mut fake.store().faults));
         }
         let removed = std::panic::catch_unwind(|| {
             for _ in 0..50 {
                 let left = self.docker.of_bay(&self.bay);
-                left.iter().filter_map(|row| row["Id"].as_str()).for_each(|id| self.docker.remove(id));
+                for id in left.iter().filter_map(|row| row["Id"].as_str()) {
+                    self.docker.remove(id);
+                }
                 if left.is_empty() {
                     return;
                 }

@@ -61,7 +61,9 @@ fn project_directories_that_can_not_be_one() {
         refused(&spawn(project), 2, &message);
     }
     assert_eq!(den.in_engine(), ["parent"], "nothing half-done stays");
-    assert!(!den.state().join("workers/fox").exists());
+    until("its directories are gone", || {
+        if den.state().join("workers/fox").exists() { Err("they are there".to_owned()) } else { Ok(()) }
+    });
     fs::create_dir(den.path("h/project")).unwrap();
     den.ok(&["spawn", "fox", "-d", "-p", "project"]);
     assert_eq!(den.row("fox").unwrap().project, Some(text(&fs::canonicalize(den.path("h/project")).unwrap())));

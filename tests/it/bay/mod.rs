@@ -30,6 +30,12 @@ fn skip(test: &str, why: &str) {
     eprintln!("skipped: bay::{test}: {why}");
 }
 
+/// Prints a figure; seen with `--nocapture`.
+#[expect(clippy::print_stdout, reason = "figures are for people")]
+fn measured(text: &str) {
+    println!("{text}");
+}
+
 /// Waits for a condition, and says what it saw when it did not come in time. Gives the time that it took.
 fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> (T, Duration) {
     let begun = Instant::now();

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::den::{Conf, Den, signal, text};
 use super::docker::Docker;
-use super::{skip, within};
+use super::{measured, skip, within};
 
 /// containerd and dockerd; ended, unmounted and removed when this is dropped.
 struct OwnDaemon {
@@ -204,5 +204,5 @@ fn d06_on_docker_in_full() {
         let up = den.rows().iter().all(|row| row.state.as_str() == "running");
         if up { Ok(()) } else { Err(super::den::summary(&den.rows())) }
     });
-    println!("D06: away after {away:?}, back after {:?}", back.1);
+    measured(&format!("D06: away after {away:?}, back after {:?}", back.1));
 }
