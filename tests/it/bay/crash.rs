@@ -108,7 +108,12 @@ fn runs(rows: &[ContainerRow]) -> Vec<String> {
 }
 
 fn goals(den: &Den) -> Vec<String> {
-    stored(den)["goals"].as_object().into_iter().flatten().map(|(name, goal)| format!("{name}: {}", goal["kind"])).collect()
+    stored(den)["goals"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, goal)| format!("{name}: {}", goal["kind"]))
+        .collect()
 }
 
 fn all_points(den: &Den, points: &[(&str, Asked)], passes: usize) {

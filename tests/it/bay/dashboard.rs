@@ -29,8 +29,7 @@ fn a_first_session_from_opening_to_quitting() {
     let size = until("the size", || {
         let screen = pty.text();
         let word = screen.lines().find_map(|line| {
-            let words: Vec<u16> =
-                line.split(['\u{2502}', '|', ' ']).filter_map(|word| word.parse().ok()).collect();
+            let words: Vec<u16> = line.split(['\u{2502}', '|', ' ']).filter_map(|word| word.parse().ok()).collect();
             (words.len() == 2 && words[0] > 5).then_some((words[0], words[1]))
         });
         word.ok_or(screen)

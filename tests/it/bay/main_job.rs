@@ -18,7 +18,8 @@ fn a_worker_from_spawn_to_down() {
     assert_eq!(spawned["name"], "fox");
 
     let rows = den.json(&["ls"]);
-    let parts: Vec<_> = rows.as_array().unwrap().iter().map(|row| [&row["name"], &row["role"], &row["state"]]).collect();
+    let parts: Vec<_> =
+        rows.as_array().unwrap().iter().map(|row| [&row["name"], &row["role"], &row["state"]]).collect();
     assert_eq!(parts, [["parent", "parent", "running"], ["fox", "worker", "running"]]);
     let fox = &rows[1];
     assert_eq!(fox["id"], json!(den.id("fox")));
