@@ -88,6 +88,8 @@ pub struct Executor {
     link: CancellationToken,
     /// Host ports of containers that are being made.
     reserved: BTreeSet<u16>,
+    /// Directories of removed workers that are being cleared, by name: who takes the name next waits for the end.
+    forgetting: BTreeMap<String, Vec<oneshot::Receiver<()>>>,
     started: Instant,
     ending: CancellationToken,
     exit: bool,
@@ -146,6 +148,7 @@ impl Executor {
             tasks: JoinSet::new(),
             link: CancellationToken::new(),
             reserved: BTreeSet::new(),
+            forgetting: BTreeMap::new(),
             started,
             ending,
             exit: false,
@@ -281,9 +284,19 @@ impl Executor {
 
     fn forget_worker(&mut self, name: crate::bay::name::Name) {
         let paths = self.ground.paths.clone();
-        self.tasks.spawn_blocking(move || match crate::workspace::forget(&paths, &name) {
-            Ok(kept) => kept.iter().for_each(|kept| tracing::info!(%name, kept, "kept")),
-            Err(error) => tracing::warn!(%name, %error, "its directories could not be removed"),
+        self.forgetting.retain(|_, ends| {
+            ends.retain_mut(|end| matches!(end.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+            !ends.is_empty()
+        });
+        let (done, end) = oneshot::channel();
+        self.forgetting.entry(name.to_string()).or_default().push(end);
+        self.tasks.spawn_blocking(move || {
+            match crate::workspace::forget(&paths, &name) {
+                Ok(kept) => kept.iter().for_each(|kept| tracing::info!(%name, kept, "kept")),
+                Err(error) => tracing::warn!(%name, %error, "its directories could not be removed"),
+            }
+            // Nobody waits, most of the time.
+            let _ = done.send(());
         });
     }
 

@@ -26,7 +26,15 @@ impl Executor {
         if let Step::Create(make, _) = &step {
             self.reserved.extend(create::wanted_ports(&ground.config, make, &port_choice));
         }
+        let before = match &step {
+            Step::Create(..) => self.forgetting.remove(&target).unwrap_or_default(),
+            _ => Vec::new(),
+        };
         self.spawn_event(async move {
+            for end in before {
+                // Ended or given up: the directories are nobody's now.
+                let _ = end.await;
+            }
             let Some(engine) = engine else { return Event::Stepped(Box::new(unreachable_engine(target, step))) };
             let result = take(&ground, &engine, &target, &step, &port_choice).await;
             let (seen, certain) = see(&engine, &step, &result).await;

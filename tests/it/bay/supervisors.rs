@@ -73,6 +73,21 @@ fn k08_of_racing_first_verbs_one_starts_the_supervisor() {
 }
 
 #[test]
+fn a_name_that_is_free_again_can_be_taken_at_once() {
+    let den = Den::fake();
+    den.ok(&["up"]);
+    den.wait(async |client| {
+        for round in 0..40 {
+            let made = super::den::spawn(&client, "again").await;
+            made.unwrap_or_else(|error| panic!("round {round}: {error}"));
+            let home = den.state().join("workers/again/home");
+            assert!(home.is_dir(), "round {round}: the old worker's end took the new one's home");
+            client.act("again", podbay::api::types::Verb::Remove).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn x08_a_name_that_ten_clients_spawn_at_once_is_one_worker() {
     same_name(&Den::fake(), 3);
 }
