@@ -26,7 +26,8 @@ use crate::config::env::Env;
 use crate::config::{EngineConfig, EngineKind};
 
 /// The engine that the configuration and the environment name. Resolved anew by each call, so that a context that was
-/// switched is followed; opens nothing, so the engine need not be up.
+/// switched is followed. Where nothing is named, the first known socket that somebody listens on; else the engine need
+/// not be up.
 ///
 /// # Errors
 /// [`EngineError::Away`] when there is no endpoint at all, with what would be right.
@@ -38,18 +39,27 @@ pub fn connect(config: &EngineConfig, env: &Env) -> Result<SharedEngine, EngineE
     Ok(Arc::new(docker::DockerEngine::new(endpoint, docker::Deadlines::default())))
 }
 
-/// Whether a socket is there, and whether this user may open it.
+/// Whether somebody listens on a socket, and whether this user may open it. Waits for nothing.
 fn socket_state(path: &Path) -> docker::SocketState {
-    use rustix::fs::{Access, access};
-    match std::fs::metadata(path) {
-        Ok(meta) if meta.file_type().is_socket() => match access(path, Access::READ_OK | Access::WRITE_OK) {
-            Ok(()) => docker::SocketState::Usable,
-            Err(_) => docker::SocketState::Denied,
-        },
-        // A directory above it may be closed to this user.
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => docker::SocketState::Denied,
-        _ => docker::SocketState::Missing,
+    use docker::SocketState;
+    use rustix::io::Errno;
+    match knock(path) {
+        // Those that wait for an answer are more than fit: a busy engine, or a frozen one.
+        Ok(()) | Err(Errno::AGAIN) => SocketState::Usable,
+        // Also where a directory above it is closed to this user.
+        Err(Errno::ACCESS | Errno::PERM) => SocketState::Denied,
+        Err(Errno::CONNREFUSED) if std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) => {
+            SocketState::Stale
+        }
+        Err(_) => SocketState::Missing,
     }
+}
+
+fn knock(path: &Path) -> rustix::io::Result<()> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)
 }
 
 /// What runs containers.

@@ -120,15 +120,16 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
 async fn take_lock(paths: &Paths) -> Result<Lock, LockError> {
     let deadline = tokio::time::Instant::now() + HANDOVER;
     loop {
-        match Lock::take(&paths.state, &paths.socket) {
-            Err(LockError::Held { .. })
-                if tokio::time::Instant::now() < deadline
-                    && tokio::net::UnixStream::connect(&paths.socket).await.is_err() =>
-            {
-                tokio::time::sleep(RETRY).await;
-            }
-            result => return result,
+        let taken = Lock::take(&paths.state, &paths.socket);
+        let held = matches!(taken, Err(LockError::Held { .. }));
+        if !held || tokio::time::Instant::now() >= deadline {
+            return taken;
         }
+        if tokio::net::UnixStream::connect(&paths.socket).await.is_ok() {
+            // Who listens has written down its pid by now.
+            return Lock::take(&paths.state, &paths.socket);
+        }
+        tokio::time::sleep(RETRY).await;
     }
 }
 

@@ -157,14 +157,17 @@ fn security(spec: &ContainerSpec, profile: Option<&str>) -> Vec<String> {
     options
 }
 
-/// Podman's own drivers keep their limits elsewhere, and refuse these.
+/// Podman's driver keeps one file, which begins anew when it is full.
 fn log(limits: &Limits, podman: bool) -> Option<HostConfigLogConfig> {
-    if podman || limits.log_max_size.as_u64() == 0 {
+    if limits.log_max_size.as_u64() == 0 {
         return None;
     }
     let mut config = HashMap::from([("max-size".to_owned(), limits.log_max_size.as_u64().to_string())]);
-    config.insert("max-file".to_owned(), limits.log_max_files.max(1).to_string());
-    Some(HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(config) })
+    if !podman {
+        config.insert("max-file".to_owned(), limits.log_max_files.max(1).to_string());
+    }
+    let driver = if podman { "k8s-file" } else { "json-file" };
+    Some(HostConfigLogConfig { typ: Some(driver.to_owned()), config: Some(config) })
 }
 
 fn health(health: &Health) -> Option<HealthConfig> {
@@ -234,6 +237,10 @@ pub fn refusal(spec: &ContainerSpec, error: EngineError) -> EngineError {
         // Podman says so with 500.
         EngineError::Failed { message, .. } if message.contains("name") && message.contains("already in use") => {
             EngineError::NameTaken(spec.name.to_string())
+        }
+        EngineError::Failed { what, message } if spec.hardening.init && message.contains("container-init binary") => {
+            let hint = "install catatonit on the engine's machine, or set [worker.hardening] init = false";
+            EngineError::Refused { what, message: format!("{message}; {hint}") }
         }
         other => other,
     }

@@ -59,7 +59,9 @@ pub enum SocketState {
     Missing,
     /// A socket that this user may not open.
     Denied,
-    /// A socket.
+    /// A socket that nobody listens on: its engine has ended.
+    Stale,
+    /// A socket that somebody listens on.
     Usable,
 }
 
@@ -161,9 +163,9 @@ fn of_sockets(env: &Env, files: &Files<'_>) -> Result<Endpoint, EngineError> {
     let known = docker.into_iter().flatten().map(|path| (path, "default socket"));
     let known: Vec<_> = known.chain(podman.into_iter().flatten().map(|path| (path, "Podman's socket"))).collect();
     let seen: Vec<_> = known.iter().map(|(path, source)| (path, *source, (files.socket)(path))).collect();
-    let usable = seen.iter().find(|(.., state)| *state == SocketState::Usable);
-    // One that may not be opened is still the best answer: its own error says what is missing.
-    let best = usable.or_else(|| seen.iter().find(|(.., state)| *state == SocketState::Denied));
+    // One that can't be used is still a better answer than none: its own error says what is missing.
+    let by_worth = [SocketState::Usable, SocketState::Denied, SocketState::Stale];
+    let best = by_worth.iter().find_map(|worth| seen.iter().find(|(.., state)| state == worth));
     if let Some((path, source, _)) = best {
         Ok(unix(path, source))
     } else {

@@ -14,6 +14,10 @@ pub fn of_status(what: &str, status: u16, message: &str) -> EngineError {
         404 => EngineError::NotFound { what, message },
         409 => EngineError::Conflict { what, message },
         400..=499 => EngineError::Refused { what, message },
+        // Podman's words for what is a 409 of Docker's.
+        500 if ["container state improper", "has dependent containers"].iter().any(|words| message.contains(words)) => {
+            EngineError::Conflict { what, message }
+        }
         _ => EngineError::Failed { what, message: format!("{message} (status {status})") },
     }
 }

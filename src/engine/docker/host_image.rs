@@ -134,9 +134,11 @@ impl Layout {
     }
 
     /// The path and query that import it.
-    pub fn import_path(&self) -> String {
+    pub fn import_path(&self, podman: bool) -> String {
         let change = super::transport::escape(&format!("ENV PATH={PATH}"));
-        format!("/images/create?fromSrc=-&repo={REPOSITORY}&tag={}&changes={change}", self.tag())
+        // Podman 4 passes over the tag, and takes one that is part of the repository; Docker does not.
+        let name = if podman { self.reference() } else { format!("{REPOSITORY}&tag={}", self.tag()) };
+        format!("/images/create?fromSrc=-&repo={name}&changes={change}")
     }
 
     /// What every container of the image has mounted, but for targets that `taken` has already.
@@ -183,7 +185,9 @@ fn readable(path: &Path) -> bool {
 
 /// The engine's reference as users say it: `host` for any host image.
 pub fn spoken(reference: &str) -> String {
-    let host = reference.strip_prefix("localhost/").unwrap_or(reference);
+    // Podman gives every short name a registry.
+    let host = ["localhost/", "docker.io/library/"].iter().find_map(|registry| reference.strip_prefix(registry));
+    let host = host.unwrap_or(reference);
     if host.split(':').next() == Some(REPOSITORY) { "host".to_owned() } else { reference.to_owned() }
 }
 
@@ -248,6 +252,9 @@ mod tests {
         let before = Layout::of(dir.path()).reference();
         symlink("usr/lib32", dir.path().join("lib32")).unwrap();
         assert_ne!(before, Layout::of(dir.path()).reference());
-        assert_eq!((spoken(&before), spoken("podbay-hosted:1")), ("host".to_owned(), "podbay-hosted:1".to_owned()));
+        for own in [before.clone(), format!("localhost/{before}"), format!("docker.io/library/{before}")] {
+            assert_eq!(spoken(&own), "host");
+        }
+        assert_eq!(spoken("podbay-hosted:1"), "podbay-hosted:1");
     }
 }

@@ -3,8 +3,12 @@
 //! A follow may end cleanly with most lines missing, and ends the same way when the daemon dies. So after each end the
 //! log is read again from the last lines on, until the container has ended and a reading brings nothing new. Lines
 //! wait in a channel of [`AHEAD`] lines; when it is full nothing more is read from the engine.
+//!
+//! Podman's follow leaves out lines from the middle (of 200,000 it gave 9,000 to 90,000), and its last lines are glued
+//! together where one was cut. Its log is only ever read whole and from a time on, and a follow asks again and again.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -26,6 +30,11 @@ use crate::engine::{Engine, EngineError, LogLine, LogQuery, LogStream};
 const AHEAD: usize = 256;
 /// Between two follows of a container that still runs.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// Between two readings of Podman's log: so many times as long as one takes, within these bounds. Podman reads all of
+/// the file each time.
+const REST: u32 = 8;
+const RESTS: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(5));
 
 /// How often a last reading may break off.
 const PATIENCE: u32 = 5;
@@ -60,6 +69,7 @@ impl From<EngineError> for Stop {
 /// When its first answer does not come, or is a refusal.
 pub async fn open(engine: &DockerEngine, id: &ContainerId, query: &LogQuery) -> Result<LogStream, EngineError> {
     let seen = engine.inspect(id).await?;
+    let session = within("ask for the engine's version", engine.deadlines.read, engine.session()).await?;
     let (to, from) = mpsc::channel(AHEAD);
     let mut reader = Reader {
         engine: engine.clone(),
@@ -69,8 +79,9 @@ pub async fn open(engine: &DockerEngine, id: &ContainerId, query: &LogQuery) -> 
         seen: Seen::beginning(query.since, query.tail.is_some()),
         query: query.clone(),
         to,
+        podman: session.podman.then(Podman::default),
     };
-    if query.follow && query.tail == Some(0) {
+    if query.follow && query.tail == Some(0) && !session.podman {
         reader.find_the_end().await?;
     }
     let answer = reader.request(&reader.first_query()).await?;
@@ -91,6 +102,43 @@ struct Reader {
     seen: Seen,
     query: LogQuery,
     to: Sender,
+    podman: Option<Podman>,
+}
+
+/// What is kept between two readings of Podman's log.
+#[derive(Default)]
+struct Podman {
+    /// The last lines of the first reading, as many as were asked for.
+    last: VecDeque<Piece>,
+    /// Whether the first reading is done.
+    begun: bool,
+    /// Lines without an end at the end of the reading before: they are shown when they stay so.
+    held: Vec<Piece>,
+    /// Those of this reading.
+    holding: Vec<Piece>,
+    /// Whether all is shown as it is, because nothing more comes.
+    ending: bool,
+}
+
+impl Podman {
+    /// Takes what is not to be passed on yet.
+    fn keep(&mut self, piece: Piece, query: &LogQuery) -> Option<Piece> {
+        let same = |held: &Piece| (held.stderr, &held.whole) == (piece.stderr, &piece.whole);
+        if query.follow && piece.open && !self.ending {
+            let stays = self.held.iter().any(same);
+            self.holding.push(piece.clone());
+            if !stays {
+                return None;
+            }
+        }
+        let Some(tail) = query.tail.filter(|_| !self.begun) else { return Some(piece) };
+        self.last.push_back(piece);
+        // With none to show, the last one says where to go on.
+        if self.last.len() as u64 > tail.max(1) {
+            self.last.pop_front();
+        }
+        None
+    }
 }
 
 impl Reader {
@@ -116,8 +164,12 @@ impl Reader {
     }
 
     fn first_query(&self) -> String {
+        let follow = self.query.follow && self.podman.is_none();
         if let Some(since) = self.seen.since() {
-            return self.path(true, "all", Some(since));
+            return self.path(follow, "all", Some(since));
+        }
+        if self.podman.is_some() {
+            return self.path(false, "all", self.query.since);
         }
         let tail = self.query.tail.map_or_else(|| "all".to_owned(), |count| count.to_string());
         self.path(self.query.follow, &tail, self.query.since)
@@ -144,6 +196,9 @@ impl Reader {
     }
 
     async fn run(&mut self, answer: Incoming) -> Result<(), Stop> {
+        if self.podman.is_some() {
+            return self.run_podman(answer).await;
+        }
         let again = self.seen.since().is_some();
         let first = self.read(answer, again).await;
         if !self.query.follow {
@@ -164,6 +219,40 @@ impl Reader {
             let answer = self.request(&self.path(true, tail, since)).await?;
             self.read(answer, true).await?;
         }
+    }
+
+    async fn run_podman(&mut self, answer: Incoming) -> Result<(), Stop> {
+        self.read(answer, false).await?;
+        let first = self.podman.as_mut().map(|podman| {
+            podman.begun = true;
+            std::mem::take(&mut podman.last)
+        });
+        for piece in first.into_iter().flatten() {
+            if self.query.tail == Some(0) {
+                self.seen.note(&piece);
+            } else {
+                self.give(piece).await?;
+            }
+        }
+        let mut rest = RESTS.0;
+        while self.query.follow {
+            if self.ended().await? {
+                if let Some(podman) = &mut self.podman {
+                    podman.ending = true;
+                }
+                return self.finish().await;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                () = self.to.closed() => return Err(Stop::Unread),
+            }
+            let begun = Instant::now();
+            let since = self.seen.since().or(self.query.since);
+            let answer = self.request(&self.path(false, "all", since)).await?;
+            self.read(answer, true).await?;
+            rest = begun.elapsed().saturating_mul(REST).clamp(RESTS.0, RESTS.1);
+        }
+        Ok(())
     }
 
     async fn ended(&self) -> Result<bool, Stop> {
@@ -190,7 +279,7 @@ impl Reader {
     async fn catch_up(&mut self) -> Result<Reading, Stop> {
         const NOTHING: Reading = Reading { lines: 0, whole: true };
         let nothing_yet = self.seen.since().is_none();
-        if nothing_yet && self.query.tail == Some(0) {
+        if nothing_yet && self.query.tail == Some(0) && self.podman.is_none() {
             return Ok(NOTHING);
         }
         let since = self.seen.since().or(self.query.since);
@@ -212,7 +301,8 @@ impl Reader {
         let mut count = 0;
         loop {
             let mut pieces = Vec::new();
-            let quiet = if lines.is_open() { QUIET } else { Duration::MAX };
+            // Podman's readings end by themselves.
+            let quiet = if lines.is_open() && self.podman.is_none() { QUIET } else { Duration::MAX };
             let frame = tokio::select! {
                 frame = tokio::time::timeout(quiet, answer.frame()) => frame,
                 // A quiet log would keep its connection for as long as its container runs.
@@ -234,6 +324,9 @@ impl Reader {
                 Ok(end) => {
                     lines.flush(&mut pieces);
                     self.pass_on(pieces, &mut before, &mut count).await?;
+                    if let Some(podman) = &mut self.podman {
+                        podman.held = std::mem::take(&mut podman.holding);
+                    }
                     // A follow that breaks off is no failure: the catch-up says whether the engine is still there.
                     let whole = !matches!(end, Some(Err(_))) && buf.is_empty() && frames.is_between();
                     return match end {
@@ -261,14 +354,24 @@ impl Reader {
                 None => Some(piece),
             };
             let Some(piece) = fresh else { continue };
-            if self.query.follow {
-                self.seen.note(&piece);
-            }
-            let Some(line) = piece.line() else { continue };
-            *count += 1;
-            self.to.send(Ok(line)).await.map_err(|_| Stop::Unread)?;
+            let now = match &mut self.podman {
+                Some(podman) => podman.keep(piece, &self.query),
+                None => Some(piece),
+            };
+            let Some(piece) = now else { continue };
+            *count += usize::from(self.give(piece).await?);
         }
         Ok(())
+    }
+
+    /// Gives out one piece; whether there was something in it.
+    async fn give(&mut self, piece: Piece) -> Result<bool, Stop> {
+        if self.query.follow {
+            self.seen.note(&piece);
+        }
+        let Some(line) = piece.line() else { return Ok(false) };
+        self.to.send(Ok(line)).await.map_err(|_| Stop::Unread)?;
+        Ok(true)
     }
 
     fn garbled(&self, error: &FrameError) -> Stop {

@@ -36,7 +36,7 @@ impl DockerEngine {
             return Ok(());
         }
         let tar = layout.tar().map_err(|error| failed(format!("the tar can't be written: {error}")))?;
-        let path = session.path(&layout.import_path());
+        let path = session.path(&layout.import_path(session.podman));
         let answer = self.wire.send(what, Method::POST, &path, Bytes::from(tar)).await?;
         // The answer's body is the import's progress; the image is there when it has ended without an error.
         let body = answer.into_body().collect().await;
@@ -74,12 +74,33 @@ impl DockerEngine {
             host: layout.as_ref(),
             seccomp: seccomp(&spec.hardening.seccomp, &what).await?,
         };
+        if session.podman {
+            self.check_sources(&session, spec, &what).await?;
+        }
         let (body, mut warnings) = create::body(spec, &target)?;
         let options = CreateContainerOptions { name: Some(spec.name.to_string()), ..Default::default() };
         let made = session.docker.create_container(Some(options), body).await;
         let made = made.map_err(|error| create::refusal(spec, self.said(&what, &error)))?;
         warnings.extend(made.warnings);
         Ok(Created { id: ContainerId::new(made.id), warnings })
+    }
+}
+
+impl DockerEngine {
+    /// Podman makes a root-owned directory of a missing source, where Docker refuses it. On another machine it can't be
+    /// seen from here.
+    async fn check_sources(&self, session: &Session, spec: &ContainerSpec, what: &str) -> Result<(), EngineError> {
+        let machine = session.machine(&self.wire).await?;
+        if !session::is_local(&self.wire.endpoint.address, machine) {
+            return Ok(());
+        }
+        for mount in &spec.mounts {
+            if !tokio::fs::try_exists(&mount.source).await.unwrap_or(true) {
+                let message = format!("the source of a mount does not exist: {}", mount.source.display());
+                return Err(EngineError::Refused { what: what.to_owned(), message });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -42,7 +42,7 @@ pub use endpoint::{Address, Endpoint, Files, SocketState, SshTarget, resolve};
 pub use frames::encode as encode_frame;
 pub use transport::Deadlines;
 
-use crate::bay::container::{ContainerId, ContainerSpec, ImageRef, Observed, label};
+use crate::bay::container::{ContainerId, ContainerSpec, ImageRef, Observed, ObservedNetwork, label};
 use crate::bay::name::Name;
 use crate::bay::port::PortMapping;
 use crate::bay::session::TermSize;
@@ -134,6 +134,18 @@ impl DockerEngine {
         let path = session.path(&format!("/containers/{}/json", hex_id(id)?));
         let shape: Inspect = self.wire.json(&what, &path).await?;
         observe::observed(shape).map_err(|message| error::unreadable(&what, &message))
+    }
+
+    /// Podman starts the container whose network is joined, too; whether that may run is not for it to say.
+    async fn check_parent(&self, session: &Session, id: &ContainerId, what: &str) -> Result<(), EngineError> {
+        let ObservedNetwork::Of(parent) = self.inspect_now(session, id.as_str()).await?.network else { return Ok(()) };
+        let conflict = |message: String| EngineError::Conflict { what: what.to_owned(), message };
+        match self.inspect_now(session, parent.as_str()).await {
+            Ok(seen) if seen.status.is_running() => Ok(()),
+            Ok(_) => Err(conflict(format!("cannot join network of a non running container: {parent}"))),
+            Err(EngineError::NotFound { .. }) => Err(conflict(format!("No such container: {parent}"))),
+            Err(error) => Err(error),
+        }
     }
 
     /// What a failed start means.
@@ -265,6 +277,9 @@ impl Engine for DockerEngine {
         let what = format!("start {}", id.short());
         let call = async {
             let session = self.session().await?;
+            if session.podman {
+                self.check_parent(&session, id, &what).await?;
+            }
             let done = session.docker.start_container(hex_id(id.as_str())?, None).await;
             done.map_err(|error| self.said(&what, &error))
         };

@@ -100,7 +100,7 @@ impl Session {
             kind: if self.podman { "podman" } else { "docker" },
             version: self.version.clone(),
             api: format!("1.{}", self.minor),
-            limits: limits(&machine),
+            limits: limits(&machine, self.podman),
             local: is_local(&wire.endpoint.address, &machine),
             cpus: machine.cpus,
             memory: machine.mem_total,
@@ -143,7 +143,7 @@ fn minor(text: &str) -> Option<u32> {
     text.strip_prefix("1.")?.parse().ok()
 }
 
-fn limits(machine: &Machine) -> Vec<Limitation> {
+fn limits(machine: &Machine, podman: bool) -> Vec<Limitation> {
     let mut limits = Vec::new();
     let mut missing = |what: &str, why: &str| {
         limits.push(Limitation { what: what.to_owned(), why: why.to_owned() });
@@ -166,8 +166,9 @@ fn limits(machine: &Machine) -> Vec<Limitation> {
     if machine.cgroup_version == "1" {
         missing("memory reservation under pressure", "cgroup v1 treats it as a soft hint");
     }
-    if machine.init_binary.as_deref() == Some("") {
-        missing("init", "the engine has no init binary (docker-init or catatonit)");
+    // Podman never names its own.
+    if !podman && machine.init_binary.as_deref() == Some("") {
+        missing("init", "the engine has no init binary (docker-init)");
     }
     let options = machine.security_options.as_deref();
     if options.is_some_and(|options| !options.iter().any(|option| option.contains("seccomp"))) {
@@ -202,7 +203,8 @@ mod tests {
     fn what_is_missing_is_named() {
         let machine: Machine =
             serde_json::from_str(r#"{"SwapLimit": false, "CgroupVersion": "2", "InitBinary": "", "NCPU": 2}"#).unwrap();
-        let named: Vec<_> = limits(&machine).into_iter().map(|limit| limit.what).collect();
-        assert_eq!(named, ["swap limit", "init"]);
+        let named = |podman| limits(&machine, podman).into_iter().map(|limit| limit.what).collect::<Vec<_>>();
+        assert_eq!(named(false), ["swap limit", "init"]);
+        assert_eq!(named(true), ["swap limit"]);
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use podbay::api::types::{ContainerRow, Verb};
 use serde_json::Value;
 
-use super::den::{Den, finish, signal, spawn, summary};
+use super::den::{Den, spawn, summary};
 use super::docker::listens;
+use super::process::{finish, signal};
 use super::{until, within};
 use crate::fake_daemon::Fault;
 

@@ -6,8 +6,9 @@ use podbay::api::types::Verb;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::den::{Conf, Den, signal, spawn, summary};
+use super::den::{Conf, Den, spawn, summary};
 use super::docker::Docker;
+use super::process::signal;
 use super::{measured, until, within};
 use crate::fake_daemon::{EventFault, FakeDaemon, Fault};
 
@@ -107,7 +108,7 @@ fn frozen(freeze: Duration) {
     let creates = fake(&den).calls("POST /containers/create");
     // A verb ends by the engine's loss, and not by its client's patience.
     let asked = den.command(&["spawn", "late", "-d"]);
-    let asked = std::thread::spawn(move || super::den::finish(asked, &["spawn", "late"]));
+    let asked = std::thread::spawn(move || super::process::finish(asked, &["spawn", "late"]));
     den.within_state(Duration::from_secs(15), &["w1", "w2", "parent"], "unknown");
     measured(&format!("D06: away {:?} after the freeze", begun.elapsed()));
     let status = den.json(&["status"]);
@@ -197,7 +198,7 @@ fn d14_a_container_that_can_not_be_removed_blocks_nobody() {
     let stuck = Fault::Status(409, "removal of container w1 is already in progress");
     fake(&den).fail_next("DELETE /containers/*", 2, stuck);
     let removing = den.command(&["rm", "-f", "w1"]);
-    let removing = std::thread::spawn(move || super::den::finish(removing, &["rm", "-f", "w1"]));
+    let removing = std::thread::spawn(move || super::process::finish(removing, &["rm", "-f", "w1"]));
     until("the first try has failed", || match fake(&den).calls("DELETE /containers/*") {
         0 => Err("no try yet".to_owned()),
         _ => Ok(()),

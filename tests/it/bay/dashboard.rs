@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::den::{Den, alive, signal};
+use super::den::Den;
+use super::process::{alive, signal};
 use super::pty::Pty;
 use super::{measured, until, within};
 
@@ -57,6 +58,7 @@ fn a_first_session_from_opening_to_quitting() {
     assert_eq!(pty.end(GONE), 0);
 }
 
+/// A terminal that is gone altogether is `tui::pty`'s.
 #[test]
 fn the_terminal_is_restored_on_each_way_out() {
     let Some(den) = Den::docker("the_terminal_is_restored_on_each_way_out") else { return };
@@ -74,10 +76,6 @@ fn the_terminal_is_restored_on_each_way_out() {
         pty.is_restored();
         assert_eq!(pty.wrote("\x1b[?1049l"), 1, "{name}");
     }
-    let mut pty = Pty::run(&den, &[], 24, 80);
-    pty.shows("fox");
-    pty.hang_up();
-    pty.end(Duration::from_secs(2));
     assert!(alive(pid), "the supervisor went with a dashboard");
     den.until_state(&["fox"], "running");
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use super::den::{Conf, Den, Ran, finish, text};
+use super::den::{Conf, Den, text};
+use super::process::{Ran, finish};
 use super::{skip, until};
 
 fn refused(ran: &Ran, code: i32, message: &str) {

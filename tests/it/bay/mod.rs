@@ -15,6 +15,7 @@ mod input;
 mod main_job;
 mod network;
 mod own_daemon;
+mod process;
 mod programs;
 mod pty;
 mod state_dir;

@@ -6,7 +6,8 @@ use podbay::api::types::SpawnRequest;
 use podbay::bay::session::TermSize;
 use podbay::bay::template::Overrides;
 
-use super::den::{Den, finish};
+use super::den::Den;
+use super::process::finish;
 use super::{until, within};
 
 /// A worker that ends with this code, and what is said of it.
@@ -135,7 +136,7 @@ fn x02_clients_that_come_and_go_type_nothing() {
     for _ in 0..3 {
         let mut pty = super::pty::Pty::run(&den, &["attach", "fox"], 24, 80);
         pty.shows("end-of-test");
-        super::den::signal(pty.pid(), rustix::process::Signal::KILL);
+        super::process::signal(pty.pid(), rustix::process::Signal::KILL);
         pty.end(Duration::from_secs(5));
     }
     assert_eq!(den.exec("fox", "cat /workspace/typed").stdout, "end-of-test\n", "something was typed");

@@ -5,7 +5,8 @@ use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::den::{Den, alive, finish};
+use super::den::Den;
+use super::process::{alive, finish};
 use super::{until, within};
 
 /// `serve`s that race: one wins, the others say who did.
@@ -28,7 +29,7 @@ fn races(den: &Den, rounds: usize, racers: usize) {
         let pid = children[winner].id();
         for (number, child) in children.into_iter().enumerate() {
             if number == winner {
-                super::den::signal(pid, rustix::process::Signal::TERM);
+                super::process::signal(pid, rustix::process::Signal::TERM);
                 assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
                 continue;
             }

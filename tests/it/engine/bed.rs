@@ -47,8 +47,12 @@ impl Bed {
         Self::real(test, "docker", &["/var/run/docker.sock".into()], required).await
     }
 
-    /// Podman on one of its sockets.
+    /// Podman on one of its sockets, or where `PODBAY_TEST_PODMAN` says: then it must answer.
     pub async fn podman(test: &str) -> Option<Self> {
+        if let Ok(named) = std::env::var("PODBAY_TEST_PODMAN") {
+            let socket = named.strip_prefix("unix://").unwrap_or(&named).into();
+            return Self::real(test, "podman", &[socket], true).await;
+        }
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let sockets = [runtime.map(|dir| dir.join("podman/podman.sock")), Some("/run/podman/podman.sock".into())];
         let sockets: Vec<PathBuf> = sockets.into_iter().flatten().collect();
@@ -64,7 +68,7 @@ impl Bed {
                 return Some(Self { engine, bay: own_bay(), fake: None, real: Some(endpoint) });
             }
         }
-        assert!(!required, "{test}: PODBAY_REQUIRE_DOCKER is set, and no {kind} answers");
+        assert!(!required, "{test}: {kind} is required here, and none answers");
         #[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
         {
             eprintln!("skipped: {kind}::{test}: no {kind}");
@@ -148,7 +152,8 @@ impl Drop for Bed {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let engine = DockerEngine::new(endpoint, Deadlines::default());
-                for seen in engine.list(&bay).await.unwrap_or_default() {
+                // The last one first: Podman removes no container whose network is joined.
+                for seen in engine.list(&bay).await.unwrap_or_default().into_iter().rev() {
                     let _ = engine.remove(&seen.id).await;
                 }
             });
