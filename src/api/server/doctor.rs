@@ -1,11 +1,15 @@
 //! What the supervisor can look at for `doctor`: everything that could keep a worker from starting.
 
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
+
 use axum::Json;
 use axum::extract::State;
 
 use super::App;
 use crate::api::types::{ContainerRow, Finding, LinkState, State as Is, Status, Verdict};
 use crate::bay::container::Role;
+use crate::bay::port::PortRule;
 
 /// Below this, a worker may not find space.
 const LOW_DISK: u64 = 1 << 30;
@@ -44,9 +48,9 @@ fn engine(status: &Status) -> Finding {
 }
 
 fn disk(status: &Status) -> Finding {
-    let free = crate::bay::size::ByteSize::bytes(status.disk.free >> 20 << 20);
+    let free = status.disk.free >> 30;
     let verdict = if status.disk.free < LOW_DISK { Verdict::Warn } else { Verdict::Ok };
-    finding("disk", verdict, format!("{free} free for the state directory"))
+    finding("disk", verdict, format!("{free} GiB free for the state directory"))
 }
 
 /// Ports that the parent wants, and who has them.
@@ -63,22 +67,26 @@ async fn ports(app: &App, status: &Status) -> Vec<Finding> {
         Err(error) => return vec![finding("ports", Verdict::Skipped, error.to_string())],
     };
     let config = app.handle.config.borrow().clone();
-    let wanted = config.parent.ports.iter().flat_map(|rule| rule.mappings().to_vec());
-    let taken: Vec<Finding> = wanted
-        .filter_map(|mapping| {
-            let by_container =
-                published.iter().find(|(other, _)| other.host == mapping.host).map(|(_, name)| name.clone());
-            let holder = match by_container {
-                Some(name) => format!("container {name}"),
-                None if std::net::TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, mapping.host)).is_err() => {
-                    "a process of this machine".to_owned()
-                }
-                None => return None,
-            };
-            Some(finding("ports", Verdict::Fail, format!("port {} is held by {holder}", mapping.host)))
-        })
-        .collect();
-    if taken.is_empty() { vec![finding("ports", Verdict::Ok, "the parent's ports are free")] } else { taken }
+    let mut taken: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for mapping in config.parent.ports.iter().flat_map(PortRule::mappings) {
+        let by_container = published.iter().find(|(other, _)| other.host == mapping.host).map(|(_, name)| name);
+        let holder = match by_container {
+            Some(name) => format!("container {name}"),
+            None if TcpListener::bind((Ipv4Addr::UNSPECIFIED, mapping.host)).is_err() => {
+                "a process of this machine".to_owned()
+            }
+            None => continue,
+        };
+        taken.entry(holder).or_default().push(mapping.host.to_string());
+    }
+    if taken.is_empty() {
+        return vec![finding("ports", Verdict::Ok, "the parent's ports are free")];
+    }
+    let held = |(holder, ports): (String, Vec<String>)| Finding {
+        hint: Some("free them, or name others in [parent] ports".to_owned()),
+        ..finding("ports", Verdict::Fail, format!("{} held by {holder}", ports.join(", ")))
+    };
+    taken.into_iter().map(held).collect()
 }
 
 async fn image(app: &App) -> Finding {
