@@ -18,6 +18,9 @@ use crate::api::types::ErrorDetail;
 /// and the engine's own "lost".
 const TAKEN_DOWN: [i64; 4] = [129, 137, 143, 255];
 
+/// The longest wait for an engine behind a socket of this machine.
+const LOCAL_RETRY: std::time::Duration = std::time::Duration::from_secs(4);
+
 impl Machine {
     pub(super) fn link_up(&mut self, identity: Identity, now: Now, out: &mut Out) {
         let text = format!("{} {} answers", identity.kind, identity.version);
@@ -41,7 +44,11 @@ impl Machine {
             out.push(Effect::Disconnect);
         }
         self.spread = self.spread.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let wait = self.backoff.fail(self.spread >> 33);
+        let mut wait = self.backoff.fail(self.spread >> 33);
+        if self.endpoint.starts_with("unix://") {
+            // One connect to a socket of this machine costs nothing, and an engine that is back is seen in time.
+            wait = wait.min(LOCAL_RETRY);
+        }
         self.link = Link::Away {
             why: why.to_owned(),
             next: now.mono + wait,

@@ -154,7 +154,11 @@ fn n06_a_worker_that_was_restarted_by_hand_against_a_dead_parent_comes_back() {
 
 #[test]
 fn n07_parent_and_workers_that_stopped_at_once_come_back_in_order() {
-    let Some((den, names)) = bay_of("n07_parent_and_workers_that_stopped_at_once", 3, Conf::default()) else { return };
+    let Some((den, names)) =
+        bay_of("n07_parent_and_workers_that_stopped_at_once_come_back_in_order", 3, Conf::default())
+    else {
+        return;
+    };
     den.kill_supervisor();
     for name in ["w2", "parent", "w1", "w3"] {
         den.docker.act(&format!("{}-{name}", den.bay), "kill");
