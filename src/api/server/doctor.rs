@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use axum::Json;
 use axum::extract::State;
+use rustix::fs::{Access, access};
 
 use super::App;
 use crate::api::types::{ContainerRow, Finding, LinkState, State as Is, Status, Verdict};
@@ -18,7 +19,8 @@ pub async fn doctor(State(app): State<App>) -> Json<Vec<Finding>> {
     app.first_look().await;
     let snapshot = app.snapshot();
     let status = &snapshot.status;
-    let mut findings = vec![engine(status), disk(status)];
+    let mut findings =
+        vec![engine(status), context(&app), permissions(&app, status), cgroups(status), disk(status)];
     findings.extend(status.engine.limits.iter().map(|limit| finding("engine limits", Verdict::Warn, limit.clone())));
     findings.extend(ports(&app, status).await);
     findings.push(image(&app).await);
@@ -45,6 +47,55 @@ fn engine(status: &Status) -> Finding {
             ..finding("engine", Verdict::Fail, engine.reason.clone().unwrap_or_default())
         },
     }
+}
+
+/// How the endpoint was chosen, in the order in which it is looked for.
+fn context(app: &App) -> Finding {
+    let env = &app.handle.env;
+    let config = app.handle.config.borrow().clone();
+    let text = if !config.engine.host.is_empty() {
+        "the endpoint is that of [engine] host".to_owned()
+    } else if env.get("DOCKER_HOST").is_some() {
+        "the endpoint is that of $DOCKER_HOST".to_owned()
+    } else if let Some(name) = env.get("DOCKER_CONTEXT") {
+        format!("the endpoint is that of $DOCKER_CONTEXT, {name:?}")
+    } else {
+        "the endpoint is the docker CLI's current context, or the first default socket that answers".to_owned()
+    };
+    finding("context", Verdict::Ok, text)
+}
+
+/// Whether the state can be written and the engine's socket opened.
+fn permissions(app: &App, status: &Status) -> Finding {
+    let state = &app.handle.paths.state;
+    if let Err(error) = access(state, Access::WRITE_OK | Access::EXEC_OK) {
+        return finding("permissions", Verdict::Fail, format!("{} can't be written: {error}", state.display()));
+    }
+    let Some(socket) = status.engine.endpoint.strip_prefix("unix://") else {
+        return finding("permissions", Verdict::Ok, format!("{} can be written", state.display()));
+    };
+    match access(socket, Access::READ_OK | Access::WRITE_OK) {
+        Ok(()) => finding("permissions", Verdict::Ok, format!("{} and {socket} can be written", state.display())),
+        Err(error) => Finding {
+            hint: Some("join the group that owns the socket, or use a rootless engine".to_owned()),
+            ..finding("permissions", Verdict::Fail, format!("{socket} can't be opened: {error}"))
+        },
+    }
+}
+
+/// Which cgroups enforce the limits, where that is this machine's business.
+fn cgroups(status: &Status) -> Finding {
+    if !status.engine.endpoint.starts_with("unix://") {
+        return finding("cgroups", Verdict::Skipped, "the engine is on another machine");
+    }
+    let root = std::path::Path::new("/sys/fs/cgroup");
+    if root.join("cgroup.controllers").exists() {
+        return finding("cgroups", Verdict::Ok, "version 2");
+    }
+    if root.join("memory").is_dir() && root.join("pids").is_dir() {
+        return finding("cgroups", Verdict::Ok, "version 1, with memory and pids");
+    }
+    finding("cgroups", Verdict::Warn, "no memory and pids controllers are to be seen: limits may not be enforced")
 }
 
 fn disk(status: &Status) -> Finding {
