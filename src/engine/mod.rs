@@ -370,3 +370,22 @@ impl EngineError {
         matches!(self, Self::Away { .. } | Self::Deadline { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use docker::SocketState;
+
+    #[test]
+    fn d04_a_socket_that_nobody_listens_on_is_stale() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let live = std::os::unix::net::UnixListener::bind(at("live")).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(at("stale")).unwrap());
+        std::fs::write(at("file"), "").unwrap();
+        let states = ["live", "stale", "file", "missing"].map(|name| socket_state(&at(name)));
+        assert_eq!(states, [SocketState::Usable, SocketState::Stale, SocketState::Missing, SocketState::Missing]);
+        drop(live);
+        assert_eq!(socket_state(&at("live")), SocketState::Stale);
+    }
+}

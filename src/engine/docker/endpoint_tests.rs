@@ -18,6 +18,7 @@ const BARE: Machine = Machine { vars: &[], files: &[], sockets: &[] };
 const USABLE: SocketState = SocketState::Usable;
 const PODMAN: (&str, SocketState) = ("/run/user/7/podman/podman.sock", USABLE);
 const DENIED: (&str, SocketState) = ("/var/run/docker.sock", SocketState::Denied);
+const STALE: (&str, SocketState) = ("/var/run/docker.sock", SocketState::Stale);
 
 fn run(host: &str, machine: &Machine) -> Result<Endpoint, EngineError> {
     let vars: BTreeMap<String, String> = machine.vars.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
@@ -71,6 +72,11 @@ fn d04_sockets_in_their_order() {
     let both = Machine { vars: runtime, sockets: &[DENIED, PODMAN], ..BARE };
     assert_eq!(run("", &both).unwrap().source, "Podman's socket");
     let alone = Machine { sockets: &[DENIED], ..BARE };
+    assert_eq!(run("", &alone).unwrap().url, "unix:///var/run/docker.sock");
+    let stale = Machine { vars: runtime, sockets: &[STALE, PODMAN], ..BARE };
+    assert_eq!(run("", &stale).unwrap().source, "Podman's socket");
+    assert_eq!(run("unix:///var/run/docker.sock", &stale).unwrap().source, "[engine] host");
+    let alone = Machine { sockets: &[STALE], ..BARE };
     assert_eq!(run("", &alone).unwrap().url, "unix:///var/run/docker.sock");
     let colima = Machine { sockets: &[("/home/ann/.colima/default/docker.sock", USABLE)], ..BARE };
     assert_eq!(run("", &colima).unwrap().source, "default socket");

@@ -21,9 +21,11 @@ use crate::engine::{Chunk, EngineError, Exec, ExecId, ExecIo, ExecSpec, ExecStat
 /// UTF-8 text and on no keyboard. (In a URL it can be written as such.)
 const ATTACH_KEYS: &str = "%FF%2C%FE%2C%FF%2C%FE%2C%FF%2C%FE%2C%FF%2C%FE";
 
-/// In JSON no single byte above 127 can be written. A NUL alone (Ctrl-Space) is held until the next key, which no
-/// program can tell; a sequence like this is typed by nobody.
-const EXEC_KEYS: &str = "ctrl-@,ctrl-_,ctrl-@,ctrl-^,ctrl-@,ctrl-_,ctrl-@,ctrl-^";
+/// In JSON no single byte above 127 can be written, so one key that can be typed waits for the next one. Ctrl-\ costs
+/// least: vim and emacs wait after it anyway, shells and agents bind nothing to it, and as SIGQUIT it is pressed twice
+/// (the second lets go of both). Ctrl-@ completes in editors, Ctrl-^ is vim's other file, Ctrl-] its tags, Ctrl-_ undo.
+/// A key that comes together with others in one read waits for nothing.
+const EXEC_KEYS: &str = r"ctrl-\,ctrl-@,ctrl-\,ctrl-_,ctrl-\,ctrl-@,ctrl-\,ctrl-_";
 
 /// How often a new exec is told its size, while it is not ready for that.
 const RESIZES: u32 = 5;

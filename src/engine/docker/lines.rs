@@ -30,6 +30,8 @@ pub struct Lines {
 struct Stream {
     /// Bytes that may still turn out to be a stamp.
     stamp: BytesMut,
+    /// Whether there are no stamps at all.
+    plain: bool,
     /// Whether a message begins: then a stamp may come.
     fresh: bool,
     /// Content bytes of the message so far (tty only: there nothing else tells messages apart).
@@ -72,6 +74,12 @@ impl Lines {
         Self { streams: [fresh(), fresh()], tty }
     }
 
+    /// For a tty's log that was asked for without time stamps.
+    pub fn plain() -> Self {
+        let plain = || Stream { plain: true, ..Stream::default() };
+        Self { streams: [plain(), plain()], tty: false }
+    }
+
     /// Takes a part of a frame, or of a tty's log (then `last` says nothing).
     pub fn push(&mut self, part: &Part, out: &mut Vec<Piece>) {
         let [stdout, stderr] = &mut self.streams;
@@ -103,7 +111,7 @@ impl Stream {
                 // An exactly full message without an end: the next one goes on with the line.
                 self.fresh = true;
             }
-            if self.fresh {
+            if self.fresh && !self.plain {
                 rest = self.take_stamp(rest, stderr, out);
                 continue;
             }

@@ -6,6 +6,8 @@
 //!
 //! Podman's follow leaves out lines from the middle (of 200,000 it gave 9,000 to 90,000), and its last lines are glued
 //! together where one was cut. Its log is only ever read whole and from a time on, and a follow asks again and again.
+//! Into a tty's log it writes a time stamp wherever the program paused: that one is read without them, and what was
+//! given out already is known by its length.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -79,7 +81,9 @@ pub async fn open(engine: &DockerEngine, id: &ContainerId, query: &LogQuery) -> 
         seen: Seen::beginning(query.since, query.tail.is_some()),
         query: query.clone(),
         to,
-        podman: session.podman.then(Podman::default),
+        podman: session
+            .podman
+            .then(|| Podman { tty: seen.tty.then(|| Tty { lines: Lines::plain(), length: 0 }), ..Podman::default() }),
     };
     if query.follow && query.tail == Some(0) && !session.podman {
         reader.find_the_end().await?;
@@ -118,13 +122,22 @@ struct Podman {
     holding: Vec<Piece>,
     /// Whether all is shown as it is, because nothing more comes.
     ending: bool,
+    /// A tty's log so far.
+    tty: Option<Tty>,
+}
+
+/// How far a tty's log was read.
+struct Tty {
+    lines: Lines,
+    /// Bytes taken.
+    length: usize,
 }
 
 impl Podman {
     /// Takes what is not to be passed on yet.
     fn keep(&mut self, piece: Piece, query: &LogQuery) -> Option<Piece> {
         let same = |held: &Piece| (held.stderr, &held.whole) == (piece.stderr, &piece.whole);
-        if query.follow && piece.open && !self.ending {
+        if query.follow && piece.open && !self.ending && self.tty.is_none() {
             let stays = self.held.iter().any(same);
             self.holding.push(piece.clone());
             if !stays {
@@ -178,9 +191,11 @@ impl Reader {
     fn path(&self, follow: bool, tail: &str, since: Option<jiff::Timestamp>) -> String {
         let since = since.map(|at| format!("&since={}.{:09}", at.as_second(), at.subsec_nanosecond()));
         let since = since.unwrap_or_default();
+        let stamps = self.podman.as_ref().is_none_or(|podman| podman.tty.is_none());
         format!(
-            "/containers/{}/logs?stdout=1&stderr=1&timestamps=1&follow={}&tail={tail}{since}",
+            "/containers/{}/logs?stdout=1&stderr=1&timestamps={}&follow={}&tail={tail}{since}",
             self.id,
+            u8::from(stamps),
             u8::from(follow)
         )
     }
@@ -292,8 +307,38 @@ impl Reader {
         self.read(answer, true).await
     }
 
+    /// Passes on what is new in a tty's log of Podman's.
+    async fn read_tty(&mut self, mut answer: Incoming, mut tty: Tty) -> Result<Reading, Stop> {
+        let (mut count, mut at) = (0, 0);
+        while let Some(frame) = answer.frame().await {
+            let frame = frame.map_err(|error| error::broken(&self.engine.wire.endpoint, &self.what, &error))?;
+            let data = frame.into_data().unwrap_or_default();
+            let known = tty.length.saturating_sub(at).min(data.len());
+            at += data.len();
+            let mut pieces = Vec::new();
+            tty.lines.push(&Part { stderr: false, bytes: data.slice(known..), last: false }, &mut pieces);
+            self.pass_on(pieces, &mut None, &mut count).await?;
+        }
+        // A prompt is shown when nothing came after it for one reading. A shorter log was begun anew.
+        let quiet = at <= tty.length;
+        tty.length = at;
+        let done = !self.query.follow || self.podman.as_ref().is_some_and(|podman| podman.ending || !podman.begun);
+        if quiet || done {
+            let mut pieces = Vec::new();
+            tty.lines.flush(&mut pieces);
+            self.pass_on(pieces, &mut None, &mut count).await?;
+        }
+        if let Some(podman) = &mut self.podman {
+            podman.tty = Some(tty);
+        }
+        Ok(Reading { lines: count, whole: true })
+    }
+
     /// Passes on one answer to its end.
     async fn read(&mut self, mut answer: Incoming, again: bool) -> Result<Reading, Stop> {
+        if let Some(tty) = self.podman.as_mut().and_then(|podman| podman.tty.take()) {
+            return self.read_tty(answer, tty).await;
+        }
         let mut lines = Lines::new(self.tty);
         let mut frames = Frames::default();
         let mut buf = bytes::BytesMut::new();

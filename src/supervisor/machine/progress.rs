@@ -305,7 +305,13 @@ impl Machine {
     fn reply_to(&self, pending: Pending) -> Reply {
         if let Some((name, error)) = pending.failures.first() {
             let mut error = error.clone();
-            if pending.kind != PendingKind::Spawn(name.clone()) {
+            // Who asked for one thing knows which.
+            let other = match &pending.kind {
+                PendingKind::Spawn(_) | PendingKind::Verb(_) => false,
+                PendingKind::Repair { .. } => name != PARENT,
+                PendingKind::Down => true,
+            };
+            if other {
                 error.message = format!("{name}: {}", error.message);
             }
             if pending.failures.len() > 1 {

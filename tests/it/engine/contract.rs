@@ -216,6 +216,15 @@ async fn logs_are_lines(bed: &Bed) {
     bed.exit(&id).await;
     let lines = texts(&bed.log(&id, LogQuery::default()).await);
     assert_eq!(lines, [(false, "\u{1}\u{2}a\r".into()), (false, "b\r".into())]);
+    // A stamp of its own for each write is the engine's, not the program's.
+    let mut spec = bed.spec("elk", &["sh", "-c", "printf a; sleep 0.3; printf b; sleep 0.3; echo c"]);
+    spec.tty = true;
+    let id = bed.create(&spec).await;
+    bed.engine.start(&id).await.unwrap();
+    bed.exit(&id).await;
+    assert_eq!(texts(&bed.log(&id, LogQuery::default()).await), [(false, "abc\r".into())]);
+    let last = LogQuery { follow: true, tail: Some(1), ..LogQuery::default() };
+    assert_eq!(texts(&bed.log(&id, last).await), [(false, "abc\r".into())]);
 }
 
 async fn a_followed_log_is_complete(bed: &Bed) {

@@ -79,6 +79,36 @@ async fn d01_nobody_there_is_said_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn d04_the_first_socket_that_somebody_listens_on_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = FakeDaemon::start();
+    let runtime = folder.path().join("run");
+    // Where docker itself is there, it is the first that answers, and rightly so.
+    let docker = std::os::unix::net::UnixStream::connect("/var/run/docker.sock").is_ok();
+    for stale in [".docker/run", ".orbstack/run"].map(|dir| folder.path().join(dir)) {
+        std::fs::create_dir_all(&stale).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(stale.join("docker.sock")).unwrap());
+    }
+    std::fs::create_dir_all(runtime.join("podman")).unwrap();
+    std::os::unix::fs::symlink(&daemon.socket, runtime.join("podman/podman.sock")).unwrap();
+    let vars = [("XDG_RUNTIME_DIR".to_owned(), runtime.display().to_string())].into();
+    let mut env = Env { home: folder.path().into(), vars, ..Env::default() };
+    let config = EngineConfig { kind: EngineKind::Auto, host: String::new() };
+    let live = if docker {
+        "unix:///var/run/docker.sock".to_owned()
+    } else {
+        format!("unix://{}", runtime.join("podman/podman.sock").display())
+    };
+    assert_eq!(connect(&config, &env).unwrap().endpoint(), live);
+    // Who names one gets that one, alive or not.
+    let stale = format!("unix://{}", folder.path().join(".docker/run/docker.sock").display());
+    env.vars.insert("DOCKER_HOST".to_owned(), stale.clone());
+    let engine = connect(&config, &env).unwrap();
+    assert_eq!(engine.endpoint(), stale);
+    assert!(refused(engine.ping().await).is_away());
+}
+
+#[tokio::test]
 async fn d03_an_api_that_is_not_spoken_is_refused_in_words() {
     for (api, min, words) in [("1.23", "1.12", "1.23"), ("1.60", "1.54", "1.54"), ("new", "", "\"new\"")] {
         let daemon = FakeDaemon::start();

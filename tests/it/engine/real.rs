@@ -88,6 +88,48 @@ async fn x10_every_byte_goes_through_a_real_terminal() {
     }
 }
 
+/// The engine holds back what may begin its detach keys.
+async fn alone(bed: &Bed) {
+    let echo = ["sh", "-c", "stty raw -echo; printf ready; exec cat"];
+    let mut spec = bed.spec("fox", &echo);
+    spec.tty = true;
+    let id = bed.create(&spec).await;
+    let mut main = bed.engine.attach(&id).await.unwrap();
+    bed.engine.start(&id).await.unwrap();
+    read_until(&mut main.output, b"ready").await;
+    let command = echo.map(str::to_owned).to_vec();
+    let shell = ExecSpec { command, tty: Some(TermSize::default()), ..ExecSpec::default() };
+    let ExecIo::Tty(mut shell) = bed.engine.exec(&id, &shell).await.unwrap().io else { panic!("not a terminal") };
+    read_until(&mut shell.output, b"ready").await;
+    for byte in 0..=255u8 {
+        // On no keyboard, and in no UTF-8 text.
+        if byte != 0xff {
+            main.input.write_all(&[byte]).await.unwrap();
+            read_until(&mut main.output, &[byte]).await;
+        }
+        if byte != 0x1c {
+            shell.input.write_all(&[byte]).await.unwrap();
+            read_until(&mut shell.output, &[byte]).await;
+        }
+    }
+    // The one that waits is let go by itself, too.
+    shell.input.write_all(&[0x1c]).await.unwrap();
+    shell.input.flush().await.unwrap();
+    tokio::task::yield_now().await;
+    shell.input.write_all(&[0x1c]).await.unwrap();
+    read_until(&mut shell.output, &[0x1c, 0x1c]).await;
+}
+
+#[tokio::test]
+async fn x10_a_key_waits_for_no_other() {
+    if let Some(bed) = Bed::docker("x10_a_key_waits_for_no_other").await {
+        alone(&bed).await;
+    }
+    if let Some(bed) = Bed::podman("x10_a_key_waits_for_no_other").await {
+        alone(&bed).await;
+    }
+}
+
 #[tokio::test]
 async fn d10_figures_come_from_the_kernel_when_the_engine_is_local() {
     let Some(bed) = Bed::docker("d10_figures_come_from_the_kernel_when_the_engine_is_local").await else { return };
