@@ -346,8 +346,9 @@ impl Reader {
         let mut count = 0;
         loop {
             let mut pieces = Vec::new();
-            // Podman's readings end by themselves.
-            let quiet = if lines.is_open() && self.podman.is_none() { QUIET } else { Duration::MAX };
+            // The rest of a frame is on its way, or will be read again; Podman's readings end by themselves.
+            let inside = !(self.tty || buf.is_empty() && frames.is_between());
+            let quiet = if lines.is_open() && !inside && self.podman.is_none() { QUIET } else { Duration::MAX };
             let frame = tokio::select! {
                 frame = tokio::time::timeout(quiet, answer.frame()) => frame,
                 // A quiet log would keep its connection for as long as its container runs.
@@ -367,7 +368,9 @@ impl Reader {
                     }
                 }
                 Ok(end) => {
-                    lines.flush(&mut pieces);
+                    if !(inside && self.query.follow) {
+                        lines.flush(&mut pieces);
+                    }
                     self.pass_on(pieces, &mut before, &mut count).await?;
                     if let Some(podman) = &mut self.podman {
                         podman.held = std::mem::take(&mut podman.holding);
