@@ -123,6 +123,9 @@ fn an_engine_is_asked_for_what_it_can() {
     assert!(matches!(old, Err(EngineError::Refused { .. })));
     let new = json(&spec(), &Target { minor: 42, ..target() });
     assert_eq!(new["HostConfig"]["ConsoleSize"], serde_json::json!([24, 80]));
+    let message = "container create: container-init binary not found on the host: stat /x".to_owned();
+    let error = refusal(&spec(), EngineError::Failed { what: "create x".to_owned(), message });
+    assert!(error.to_string().contains("catatonit") && error.to_string().contains("init = false"), "{error}");
     let strict = json(&spec(), &Target { seccomp: Some("{}".into()), ..target() });
     assert_eq!(strict["HostConfig"]["SecurityOpt"][1], "seccomp={}");
 }
