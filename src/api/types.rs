@@ -552,7 +552,7 @@ pub struct ExecRequest {
     pub tty: Option<TermSize>,
 }
 
-/// Text frames of the `terminal` and `exec` WebSockets. Binary frames are the program's bytes, both ways (`exec` without a
+/// Text frames of the `terminal` and `exec` streams. Binary frames are the program's bytes, both ways (`exec` without a
 /// tty: the first byte of a frame from the server is 1 for stdout, 2 for stderr).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]

@@ -45,6 +45,8 @@ pub async fn run(context: &Context, args: ExecArgs) -> Result<Exit, CliError> {
         None => pipes(terminal).await?,
     };
     match ending {
+        // It never ran, or nobody knows how it ended: that is told, not passed on as a code.
+        Ending::Ended { code: None, reason } => Err(CliError::failed(reason).about(&row.name)),
         Ending::Ended { code, .. } => Ok(exit_of(code)),
         Ending::Signal(number) => Ok(exit_of(Some(128 + i64::from(number)))),
         Ending::Left | Ending::Lost => {

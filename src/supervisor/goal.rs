@@ -168,6 +168,15 @@ pub enum CreateNetwork {
 }
 
 impl Step {
+    /// The container that it is about; `None`: one that is to be made.
+    #[must_use]
+    pub const fn id(&self) -> Option<&ContainerId> {
+        match self {
+            Self::Create(..) => None,
+            Self::Start(id) | Self::Stop(id) | Self::Restart(id) | Self::Remove(id) | Self::Rename(id, _) => Some(id),
+        }
+    }
+
     /// What is tried, for errors.
     #[must_use]
     pub const fn what(&self) -> &'static str {

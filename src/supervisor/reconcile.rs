@@ -101,6 +101,8 @@ pub fn next(goal: &GoalKind, sight: &Sight<'_>) -> Next {
 
 fn made(make: &Make, sight: &Sight<'_>) -> Next {
     match sight.current {
+        // It ran, and has ended by itself: short commands are done before anybody looks.
+        Some(container) if matches!(container.status, Status::Exited { .. }) && make.what != What::Parent => Next::Done,
         Some(container) => running(container, sight),
         None if sight.foreign => Next::Fail(Hindrance::Foreign),
         None => create(make, sight),

@@ -90,8 +90,9 @@ impl Executor {
         let (client, messages) = (self.client.clone(), self.messages.clone());
         let task = self.tasks.spawn(async move {
             let opened = match &target {
-                Target::Main(name) => client.main_terminal(name).await,
-                Target::Shell(id) => client.terminal(*id).await,
+                // With the size from the first: without, the program would be given another one for a moment.
+                Target::Main(name) => client.main_terminal_at(name, Some(size)).await,
+                Target::Shell(id) => client.terminal_at(*id, Some(size)).await,
             };
             let why = match opened {
                 Ok(terminal) => talk(key, terminal, input, changed, &messages).await,

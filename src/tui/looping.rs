@@ -69,6 +69,7 @@ where
     let mut input = pin!(input);
     let mut errors = 0;
     let mut drawn: Option<Instant> = None;
+    let mut empty = true;
     let size = terminal.size().map_err(draw_error)?;
     let mut next = Some(Msg::Start(size.width, size.height));
     loop {
@@ -84,7 +85,8 @@ where
         if model.dirty && due_frame <= Instant::now() {
             terminal.draw(|frame| view(&model, frame)).map_err(draw_error)?;
             model.dirty = false;
-            drawn = Some(Instant::now());
+            // The first frame is the empty house: what fills it comes a millisecond later and must not wait for its turn.
+            drawn = if std::mem::take(&mut empty) { None } else { Some(Instant::now()) };
         }
         let wait = until_wake(&model);
         let woken = tokio::select! {

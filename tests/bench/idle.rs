@@ -10,6 +10,8 @@ use super::pty::Pty;
 use super::{Outcome, Plan};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What a start and an end cost is another figure.
+const SETTLED: Duration = Duration::from_secs(4);
 /// How often both are measured.
 const TURNS: u32 = 3;
 
@@ -54,14 +56,14 @@ pub fn run(plan: Plan) -> Outcome {
 fn turn(bay: &Bay, window: Duration, cost: &mut Cost) -> Result<(f64, f64), String> {
     let engine = engine()?;
     bay.kill_supervisor()?;
+    std::thread::sleep(SETTLED);
     cost.engine_alone += spent(&engine, window)?;
     bay.done(&["ls"])?;
     let supervisor = bay.supervisor()?;
     let pty = Pty::start(&[Bay::program()], &bay.vars(), 40, 120).map_err(|error| error.to_string())?;
     let dashboard = pty.child.process_id().ok_or("the dashboard has no process")?;
     pty.wait_for("w0", PATIENCE)?;
-    // What a start costs is another figure.
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(SETTLED);
     let before = (cpu(supervisor)?, cpu(dashboard)?);
     cost.engine += spent(&engine, window)?;
     cost.supervisor += cpu(supervisor)? - before.0;

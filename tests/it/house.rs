@@ -54,12 +54,7 @@ const DOING: &[&str] = &[
 const LONGEST: usize = 450;
 
 /// Longer ones, and why.
-const LONGER: &[(&str, &str)] = &[
-    ("api/types.rs", "the whole public wire in one place: shapes alone, no code"),
-    ("engine/docker/mod.rs", "one method for each of the trait's, each a few lines"),
-    ("supervisor/machine/progress.rs", "each kind of work's steps beside the others, as one table to read"),
-    ("supervisor/session/task.rs", "one loop"),
-];
+const LONGER: &[(&str, &str)] = &[("api/types.rs", "the whole public wire in one place: shapes alone, no code")];
 
 /// Words that stand for unfinished work, or for a lint that nobody hears any more.
 const UNFINISHED: &[&str] = &["todo!", "unimplemented!", "dbg!", "#[allow", "#![allow"];

@@ -127,7 +127,12 @@ pub async fn up(State(app): State<App>) -> Answer<Done> {
 }
 
 pub async fn down(State(app): State<App>, request: Body<DownRequest>) -> Answer<Done> {
-    app.done(Command::Down(body(request)?)).await
+    let done = app.done(Command::Down(body(request)?)).await;
+    if done.is_ok() {
+        // Whoever asks after this answer must not reach the supervisor that ends.
+        drop(std::fs::remove_file(&app.handle.paths.socket));
+    }
+    done
 }
 
 pub async fn reload_route(State(app): State<App>) -> Answer<Done> {

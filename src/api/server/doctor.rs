@@ -1,11 +1,16 @@
 //! What the supervisor can look at for `doctor`: everything that could keep a worker from starting.
 
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
+
 use axum::Json;
 use axum::extract::State;
+use rustix::fs::{Access, access};
 
 use super::App;
 use crate::api::types::{ContainerRow, Finding, LinkState, State as Is, Status, Verdict};
 use crate::bay::container::Role;
+use crate::bay::port::PortRule;
 
 /// Below this, a worker may not find space.
 const LOW_DISK: u64 = 1 << 30;
@@ -14,7 +19,8 @@ pub async fn doctor(State(app): State<App>) -> Json<Vec<Finding>> {
     app.first_look().await;
     let snapshot = app.snapshot();
     let status = &snapshot.status;
-    let mut findings = vec![engine(status), disk(status)];
+    let mut findings =
+        vec![engine(status), context(&app), permissions(&app, status), cgroups(status), disk(status)];
     findings.extend(status.engine.limits.iter().map(|limit| finding("engine limits", Verdict::Warn, limit.clone())));
     findings.extend(ports(&app, status).await);
     findings.push(image(&app).await);
@@ -43,10 +49,59 @@ fn engine(status: &Status) -> Finding {
     }
 }
 
+/// How the endpoint was chosen, in the order in which it is looked for.
+fn context(app: &App) -> Finding {
+    let env = &app.handle.env;
+    let config = app.handle.config.borrow().clone();
+    let text = if !config.engine.host.is_empty() {
+        "the endpoint is that of [engine] host".to_owned()
+    } else if env.get("DOCKER_HOST").is_some() {
+        "the endpoint is that of $DOCKER_HOST".to_owned()
+    } else if let Some(name) = env.get("DOCKER_CONTEXT") {
+        format!("the endpoint is that of $DOCKER_CONTEXT, {name:?}")
+    } else {
+        "the endpoint is the docker CLI's current context, or the first default socket that answers".to_owned()
+    };
+    finding("context", Verdict::Ok, text)
+}
+
+/// Whether the state can be written and the engine's socket opened.
+fn permissions(app: &App, status: &Status) -> Finding {
+    let state = &app.handle.paths.state;
+    if let Err(error) = access(state, Access::WRITE_OK | Access::EXEC_OK) {
+        return finding("permissions", Verdict::Fail, format!("{} can't be written: {error}", state.display()));
+    }
+    let Some(socket) = status.engine.endpoint.strip_prefix("unix://") else {
+        return finding("permissions", Verdict::Ok, format!("{} can be written", state.display()));
+    };
+    match access(socket, Access::READ_OK | Access::WRITE_OK) {
+        Ok(()) => finding("permissions", Verdict::Ok, format!("{} and {socket} can be written", state.display())),
+        Err(error) => Finding {
+            hint: Some("join the group that owns the socket, or use a rootless engine".to_owned()),
+            ..finding("permissions", Verdict::Fail, format!("{socket} can't be opened: {error}"))
+        },
+    }
+}
+
+/// Which cgroups enforce the limits, where that is this machine's business.
+fn cgroups(status: &Status) -> Finding {
+    if !status.engine.endpoint.starts_with("unix://") {
+        return finding("cgroups", Verdict::Skipped, "the engine is on another machine");
+    }
+    let root = std::path::Path::new("/sys/fs/cgroup");
+    if root.join("cgroup.controllers").exists() {
+        return finding("cgroups", Verdict::Ok, "version 2");
+    }
+    if root.join("memory").is_dir() && root.join("pids").is_dir() {
+        return finding("cgroups", Verdict::Ok, "version 1, with memory and pids");
+    }
+    finding("cgroups", Verdict::Warn, "no memory and pids controllers are to be seen: limits may not be enforced")
+}
+
 fn disk(status: &Status) -> Finding {
-    let free = crate::bay::size::ByteSize::bytes(status.disk.free >> 20 << 20);
+    let free = status.disk.free >> 30;
     let verdict = if status.disk.free < LOW_DISK { Verdict::Warn } else { Verdict::Ok };
-    finding("disk", verdict, format!("{free} free for the state directory"))
+    finding("disk", verdict, format!("{free} GiB free for the state directory"))
 }
 
 /// Ports that the parent wants, and who has them.
@@ -63,22 +118,26 @@ async fn ports(app: &App, status: &Status) -> Vec<Finding> {
         Err(error) => return vec![finding("ports", Verdict::Skipped, error.to_string())],
     };
     let config = app.handle.config.borrow().clone();
-    let wanted = config.parent.ports.iter().flat_map(|rule| rule.mappings().to_vec());
-    let taken: Vec<Finding> = wanted
-        .filter_map(|mapping| {
-            let by_container =
-                published.iter().find(|(other, _)| other.host == mapping.host).map(|(_, name)| name.clone());
-            let holder = match by_container {
-                Some(name) => format!("container {name}"),
-                None if std::net::TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, mapping.host)).is_err() => {
-                    "a process of this machine".to_owned()
-                }
-                None => return None,
-            };
-            Some(finding("ports", Verdict::Fail, format!("port {} is held by {holder}", mapping.host)))
-        })
-        .collect();
-    if taken.is_empty() { vec![finding("ports", Verdict::Ok, "the parent's ports are free")] } else { taken }
+    let mut taken: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for mapping in config.parent.ports.iter().flat_map(PortRule::mappings) {
+        let by_container = published.iter().find(|(other, _)| other.host == mapping.host).map(|(_, name)| name);
+        let holder = match by_container {
+            Some(name) => format!("container {name}"),
+            None if TcpListener::bind((Ipv4Addr::UNSPECIFIED, mapping.host)).is_err() => {
+                "a process of this machine".to_owned()
+            }
+            None => continue,
+        };
+        taken.entry(holder).or_default().push(mapping.host.to_string());
+    }
+    if taken.is_empty() {
+        return vec![finding("ports", Verdict::Ok, "the parent's ports are free")];
+    }
+    let held = |(holder, ports): (String, Vec<String>)| Finding {
+        hint: Some("free them, or name others in [parent] ports".to_owned()),
+        ..finding("ports", Verdict::Fail, format!("{} held by {holder}", ports.join(", ")))
+    };
+    taken.into_iter().map(held).collect()
 }
 
 async fn image(app: &App) -> Finding {

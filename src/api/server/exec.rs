@@ -1,12 +1,14 @@
 //! One more process in a container, for the length of a WebSocket. Its first text frame is the [`ExecRequest`].
 
-use std::time::Duration;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{Duration, Instant};
 
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::stream::{BoxStream, SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -15,10 +17,14 @@ use super::{ApiError, App};
 use crate::api::types::{ExecRequest, Frame};
 use crate::bay::container::ContainerId;
 use crate::bay::session::TermSize;
-use crate::engine::{Exec, ExecId, ExecIo, ExecSpec, ExecState, SharedEngine};
+use crate::engine::{Chunk, EngineError, Exec, ExecId, ExecIo, ExecSpec, ExecState, SharedEngine};
 
 /// The request must come within this time.
 const REQUEST: Duration = Duration::from_secs(10);
+/// Between two questions whether the process still runs.
+const ASK: Duration = Duration::from_secs(1);
+/// How long the output of a process that has ended must have been quiet.
+const DRAIN: Duration = Duration::from_millis(400);
 /// How long the engine may take to know the exit code after the streams have ended.
 const EXIT: Duration = Duration::from_secs(2);
 
@@ -68,37 +74,87 @@ async fn begin(
 }
 
 async fn carry(exec: Exec, engine: &SharedEngine, to_client: &mut ToClient, from_client: SplitStream<WebSocket>) {
+    let quiet = Quiet { began: Instant::now(), last: AtomicU64::new(0), sending: AtomicBool::new(false) };
+    let gone = gone_quiet(engine, &exec.id, &quiet);
     match exec.io {
         ExecIo::Tty(tty) => {
             let resize = Some((engine, &exec.id));
             tokio::select! {
-                () = show_tty(tty.output, to_client) => {}
+                () = show_tty(tty.output, to_client, &quiet) => {}
                 () = feed(from_client, tty.input, resize) => {}
+                () = gone => {}
             }
         }
-        ExecIo::Pipes { mut output, input } => {
-            let show = async {
-                while let Some(Ok(chunk)) = output.next().await {
-                    let mut tagged = BytesMut::with_capacity(chunk.bytes.len() + 1);
-                    tagged.put_u8(if chunk.stderr { 2 } else { 1 });
-                    tagged.put(chunk.bytes);
-                    if to_client.send(binary(tagged.freeze())).await.is_err() {
-                        break;
-                    }
-                }
-            };
+        ExecIo::Pipes { output, input } => {
             tokio::select! {
-                () = show => {}
+                () = show_pipes(output, to_client, &quiet) => {}
                 () = feed(from_client, input, None) => {}
+                () = gone => {}
             }
         }
     }
 }
 
-async fn show_tty(mut output: Box<dyn AsyncRead + Send + Unpin>, to_client: &mut ToClient) {
+/// How long nothing has come, and whether something is on its way to the client.
+struct Quiet {
+    began: Instant,
+    /// Milliseconds since then.
+    last: AtomicU64,
+    sending: AtomicBool,
+}
+
+impl Quiet {
+    async fn send(&self, to_client: &mut ToClient, message: Message) -> bool {
+        self.sending.store(true, Relaxed);
+        let sent = to_client.send(message).await.is_ok();
+        self.last.store(self.now(), Relaxed);
+        self.sending.store(false, Relaxed);
+        sent
+    }
+
+    fn is_over(&self) -> bool {
+        let quiet = Duration::from_millis(self.now().saturating_sub(self.last.load(Relaxed)));
+        !self.sending.load(Relaxed) && quiet >= DRAIN
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Ends once the process has ended and its output is quiet: a child in the background may hold the streams open for as
+/// long as it likes.
+async fn gone_quiet(engine: &SharedEngine, id: &ExecId, quiet: &Quiet) {
+    loop {
+        tokio::time::sleep(ASK).await;
+        if matches!(engine.exec_state(id).await, Ok(ExecState::Exited { .. })) {
+            break;
+        }
+    }
+    while !quiet.is_over() {
+        tokio::time::sleep(DRAIN / 4).await;
+    }
+}
+
+async fn show_pipes(
+    mut output: BoxStream<'static, Result<Chunk, EngineError>>,
+    to_client: &mut ToClient,
+    quiet: &Quiet,
+) {
+    while let Some(Ok(chunk)) = output.next().await {
+        let mut tagged = BytesMut::with_capacity(chunk.bytes.len() + 1);
+        tagged.put_u8(if chunk.stderr { 2 } else { 1 });
+        tagged.put(chunk.bytes);
+        if !quiet.send(to_client, binary(tagged.freeze())).await {
+            break;
+        }
+    }
+}
+
+async fn show_tty(mut output: Box<dyn AsyncRead + Send + Unpin>, to_client: &mut ToClient, quiet: &Quiet) {
     let mut buffer = BytesMut::with_capacity(16 * 1024);
     while let Ok(count) = output.read_buf(&mut buffer).await {
-        if count == 0 || to_client.send(binary(buffer.split().freeze())).await.is_err() {
+        if count == 0 || !quiet.send(to_client, binary(buffer.split().freeze())).await {
             break;
         }
         buffer.reserve(16 * 1024);

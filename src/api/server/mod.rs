@@ -36,6 +36,10 @@ const BODY: usize = 1 << 20;
 const FIRST_LOOK: Duration = Duration::from_secs(6);
 /// How long answers may take to leave once the supervisor ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a supervisor that holds the lock and does not listen may take to begin, or to end.
+const HANDOVER: Duration = Duration::from_secs(5);
+/// Between two looks at it.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// Why there is no supervisor in this process.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +92,7 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
         move |error| ServeError::Io { path, error }
     };
     paths.create().map_err(at(&paths.state))?;
-    let lock = Lock::take(&paths.state, &paths.socket)?;
+    let lock = take_lock(&paths).await?;
     let (executor, handle) = Executor::new(config, env, paths.clone())?;
     let listener = listener::bind(&paths.socket).map_err(at(&paths.socket))?;
     let app = App { handle: handle.clone(), reload };
@@ -103,11 +107,30 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
     executor.run().await;
     // The executor has ended by itself or by a signal: answers go out, streams are cut.
     ending.cancel();
+    // First, so that nobody new finds a supervisor that ends; the lock is held on until it has ended.
+    drop(std::fs::remove_file(&paths.socket));
     drop(tokio::time::timeout(LAST_WORDS, server).await);
     signals.abort();
-    drop(std::fs::remove_file(&paths.socket));
     drop(lock);
     Ok(())
+}
+
+/// Takes the bay's lock. One that is held while nobody listens belongs to a supervisor that begins or ends: it is waited
+/// for, so that a verb that follows a `down` finds its supervisor, and a loser of a race can name the winner.
+async fn take_lock(paths: &Paths) -> Result<Lock, LockError> {
+    let deadline = tokio::time::Instant::now() + HANDOVER;
+    loop {
+        let taken = Lock::take(&paths.state, &paths.socket);
+        let held = matches!(taken, Err(LockError::Held { .. }));
+        if !held || tokio::time::Instant::now() >= deadline {
+            return taken;
+        }
+        if tokio::net::UnixStream::connect(&paths.socket).await.is_ok() {
+            // Who listens has written down its pid by now.
+            return Lock::take(&paths.state, &paths.socket);
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 async fn bring_up(app: App) {

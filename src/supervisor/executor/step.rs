@@ -110,12 +110,8 @@ fn first_size(container: &Observed) -> TermSize {
 
 /// The container as it is now.
 async fn see(engine: &SharedEngine, step: &Step, result: &Result<StepNotes, StepError>) -> (Option<Observed>, bool) {
-    let id = match (step, result) {
-        (Step::Create(..), Ok(StepNotes { made: Some((_, id)), .. })) => id,
-        (Step::Create(..), _) => return (None, false),
-        // Everything else names its container.
-        (Step::Start(id) | Step::Stop(id) | Step::Restart(id) | Step::Remove(id) | Step::Rename(id, _), _) => id,
-    };
+    let made = result.as_ref().ok().and_then(|notes| notes.made.as_ref()).map(|(_, id)| id);
+    let Some(id) = step.id().or(made) else { return (None, false) };
     match engine.inspect(id).await {
         Ok(container) => (Some(container), true),
         Err(EngineError::NotFound { .. }) => (None, true),

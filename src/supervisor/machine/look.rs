@@ -14,8 +14,12 @@ use super::super::refusal;
 use super::{Link, MISSES, Machine, Out, Seen};
 use crate::api::types::ErrorDetail;
 
-/// Exit codes of processes that were ended from outside: SIGKILL, SIGTERM, and the engine's own "lost".
-const TAKEN_DOWN: [i64; 3] = [137, 143, 255];
+/// Exit codes of processes that were ended from outside: SIGHUP (what a worker with a tty is stopped by), SIGKILL, SIGTERM,
+/// and the engine's own "lost".
+const TAKEN_DOWN: [i64; 4] = [129, 137, 143, 255];
+
+/// The longest wait for an engine behind a socket of this machine.
+const LOCAL_RETRY: std::time::Duration = std::time::Duration::from_secs(4);
 
 impl Machine {
     pub(super) fn link_up(&mut self, identity: Identity, now: Now, out: &mut Out) {
@@ -40,7 +44,11 @@ impl Machine {
             out.push(Effect::Disconnect);
         }
         self.spread = self.spread.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let wait = self.backoff.fail(self.spread >> 33);
+        let mut wait = self.backoff.fail(self.spread >> 33);
+        if self.endpoint.starts_with("unix://") {
+            // One connect to a socket of this machine costs nothing, and an engine that is back is seen in time.
+            wait = wait.min(LOCAL_RETRY);
+        }
         self.link = Link::Away {
             why: why.to_owned(),
             next: now.mono + wait,

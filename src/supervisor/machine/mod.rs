@@ -9,6 +9,7 @@ mod look;
 mod progress;
 mod refresh;
 mod repair;
+mod settle;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,9 +21,7 @@ use jiff::Timestamp;
 use crate::api::types::{ContainerRow, Disk, ErrorDetail, HistoryLine, SessionRow, Snapshot};
 use crate::bay::backoff::Backoff;
 use crate::bay::container::{ContainerId, Observed, Status};
-use crate::bay::name::Name;
 use crate::bay::owner::{Nonce, OwnerKey};
-use crate::bay::session::TermSize;
 use crate::config::Config;
 use crate::engine::Identity;
 
@@ -349,63 +348,6 @@ impl Machine {
         self.remove_ended();
         self.clear_retired();
         self.repair();
-    }
-
-    /// What is to be saved, said, shown and attached after an event.
-    fn settle(&mut self, now: Now, out: &mut Out) {
-        if !self.dirty {
-            return;
-        }
-        self.dirty = false;
-        self.seq += 1;
-        self.settle_sessions(out);
-        let rows = self.make_rows();
-        self.note_changes(&rows, now);
-        self.rows = rows;
-    }
-
-    /// Containers whose sessions are to be opened, ended or forgotten.
-    fn settle_sessions(&mut self, out: &mut Out) {
-        if !matches!(self.link, Link::Up { .. }) {
-            return;
-        }
-        for (name, seen) in &self.seen {
-            let container = &seen.container;
-            if !container.tty {
-                continue;
-            }
-            let running = container.status.is_running();
-            if running && self.sessions_open.insert(container.id.clone()) {
-                let Ok(name) = name.parse::<Name>() else { continue };
-                let size = TermSize::default();
-                out.push(Effect::OpenSession { id: container.id.clone(), name, size });
-            } else if !running && self.sessions_open.remove(&container.id) {
-                let code = match container.status {
-                    Status::Exited { code, .. } => Some(code),
-                    _ => None,
-                };
-                let reason = self.reason_of(name).map(|reason| reason.to_string()).unwrap_or_default();
-                out.push(Effect::EndSessions { id: container.id.clone(), reason, code });
-            }
-        }
-        let there: BTreeSet<&ContainerId> = self.seen.values().map(|seen| &seen.container.id).collect();
-        let gone: Vec<ContainerId> = self.sessions_open.iter().filter(|id| !there.contains(id)).cloned().collect();
-        for id in gone {
-            self.sessions_open.remove(&id);
-            out.push(Effect::ForgetSessions(id));
-        }
-    }
-
-    /// Writes a line of history.
-    fn say(&mut self, now: Now, name: Option<&str>, text: impl Into<String>) {
-        self.history_seq += 1;
-        let line =
-            HistoryLine { seq: self.history_seq, at: now.wall, name: name.map(str::to_owned), text: text.into() };
-        if self.history.len() >= HISTORY {
-            self.history.pop_front();
-        }
-        self.history.push_back(line);
-        self.dirty = true;
     }
 
     /// What everybody may see.

@@ -140,13 +140,9 @@ impl Machine {
         {
             self.stored.ours.insert(nonce.clone(), id.clone());
         }
-        match (seen, &step) {
+        match (seen, step.id()) {
             (Some(container), _) => self.absorb(container),
-            (None, Step::Start(id) | Step::Stop(id) | Step::Restart(id) | Step::Remove(id) | Step::Rename(id, _))
-                if certain =>
-            {
-                self.vanish(id);
-            }
+            (None, Some(id)) if certain => self.vanish(id),
             _ => {}
         }
         match result {
@@ -309,7 +305,13 @@ impl Machine {
     fn reply_to(&self, pending: Pending) -> Reply {
         if let Some((name, error)) = pending.failures.first() {
             let mut error = error.clone();
-            if pending.kind != PendingKind::Spawn(name.clone()) {
+            // Who asked for one thing knows which.
+            let other = match &pending.kind {
+                PendingKind::Spawn(_) | PendingKind::Verb(_) => false,
+                PendingKind::Repair { .. } => name != PARENT,
+                PendingKind::Down => true,
+            };
+            if other {
                 error.message = format!("{name}: {}", error.message);
             }
             if pending.failures.len() > 1 {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use podbay::api::types::{ContainerRow, Verb};
 use serde_json::Value;
 
-use super::den::{Den, finish, signal, spawn, summary};
+use super::den::{Den, spawn, summary};
 use super::docker::listens;
+use super::process::{finish, signal};
 use super::{until, within};
 use crate::fake_daemon::Fault;
 
@@ -36,7 +37,15 @@ const POINTS: [(&str, Asked); 12] = [
 /// Dies at the point, and checks what the next supervisor makes of it. The bay has the worker `old`, which runs.
 fn die_at(den: &Den, point: &str, asked: Asked) {
     let mut served = den.serve(&[("PODBAY_CRASH_AT", point)]);
-    den.within_state(Duration::from_secs(10), &["parent", "old"], "running");
+    until(&format!("{point}: the bay is seen"), || {
+        let rows = den.rows();
+        let runs = |name: &str| rows.iter().any(|row| row.name == name && row.state.as_str() == "running");
+        if runs("parent") && runs("old") {
+            Ok(())
+        } else {
+            Err(format!("{} {:?}", summary(&rows), served.0.try_wait()))
+        }
+    });
     let answer = match asked {
         Asked::Spawn => den.wait(async |client| spawn(&client, "new").await.map(drop)),
         Asked::Act(verb) => den.act("old", verb).map(drop),

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::den::{Den, alive, signal};
+use super::den::Den;
+use super::process::{alive, signal};
 use super::pty::Pty;
-use super::{until, within};
+use super::{measured, until, within};
 
 const GONE: Duration = Duration::from_secs(5);
 
@@ -29,8 +30,9 @@ fn a_first_session_from_opening_to_quitting() {
     let size = until("the size", || {
         let screen = pty.text();
         let word = screen.lines().find_map(|line| {
-            let words: Vec<u16> = line.split(['\u{2502}', '|', ' ']).filter_map(|word| word.parse().ok()).collect();
-            (words.len() == 2 && words[0] > 5).then_some((words[0], words[1]))
+            // What stands in the right pane, between its borders.
+            let (rows, cols) = line.rsplit('\u{2502}').nth(1)?.trim().split_once(' ')?;
+            Some((rows.parse::<u16>().ok()?, cols.parse::<u16>().ok()?))
         });
         word.ok_or(screen)
     });
@@ -56,6 +58,7 @@ fn a_first_session_from_opening_to_quitting() {
     assert_eq!(pty.end(GONE), 0);
 }
 
+/// A terminal that is gone altogether is `tui::pty`'s.
 #[test]
 fn the_terminal_is_restored_on_each_way_out() {
     let Some(den) = Den::docker("the_terminal_is_restored_on_each_way_out") else { return };
@@ -73,10 +76,6 @@ fn the_terminal_is_restored_on_each_way_out() {
         pty.is_restored();
         assert_eq!(pty.wrote("\x1b[?1049l"), 1, "{name}");
     }
-    let mut pty = Pty::run(&den, &[], 24, 80);
-    pty.shows("fox");
-    pty.hang_up();
-    pty.end(Duration::from_secs(2));
     assert!(alive(pid), "the supervisor went with a dashboard");
     den.until_state(&["fox"], "running");
 }
@@ -90,7 +89,7 @@ fn a_lost_network_is_seen_and_the_offered_key_repairs_it() {
     for verb in ["kill", "restart"] {
         den.docker.act(&format!("{}-parent", den.bay), verb);
         let seen = pty.shows_within(Duration::from_secs(2), "cut-off");
-        println!("dashboard: cut off after {verb}, on the screen after {seen:?}");
+        measured(&format!("dashboard: cut off after {verb}, on the screen after {seen:?}"));
         pty.shows("2 workers cut off: F repairs all");
         pty.type_in("F");
         pty.loses("cut-off");
@@ -110,11 +109,11 @@ fn the_dashboard_survives_its_supervisor() {
     let mut pty = Pty::run(&den, &[], 24, 80);
     pty.shows("fox");
     den.kill_supervisor();
-    let (_, noticed) = within(Duration::from_secs(5), "the loss is said", || {
+    let ((), noticed) = within(Duration::from_secs(5), "the loss is said", || {
         let screen = pty.text();
         if screen.contains("lost") || screen.contains("supervisor") { Ok(()) } else { Err(screen) }
     });
-    println!("dashboard: the supervisor's death is on the screen after {noticed:?}");
+    measured(&format!("dashboard: the supervisor's death is on the screen after {noticed:?}"));
     den.ok(&["spawn", "owl", "-d"]);
     pty.shows("owl");
     pty.type_in("q");

@@ -1,26 +1,21 @@
 //! Where an end-to-end test lives: a bay with a name, a home and an engine of its own, cleaned up whatever happens.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use podbay::api::client::{Client, ClientError};
 use podbay::api::types::{ContainerRow, SpawnRequest, Verb};
 use podbay::bay::template::Overrides;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::docker::{Docker, listens};
+use super::process::{MARK, Ran, Served, alive, finish, marked, signal};
 use super::{until, within};
 use crate::fake_daemon::FakeDaemon;
-
-/// No verb takes this long; one that does is ended and shown.
-const VERB: Duration = Duration::from_secs(90);
-/// In the environment of everything that a den starts, with its name.
-const MARK: &str = "PB_DEN";
 
 /// A bay of its own.
 pub struct Den {
@@ -31,14 +26,6 @@ pub struct Den {
     /// The binary; a copy in the test of upgrades.
     pub binary: PathBuf,
     root: TempDir,
-}
-
-/// What a verb did.
-#[derive(Debug)]
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
 }
 
 /// Parts of a configuration.
@@ -291,23 +278,6 @@ impl Den {
     }
 }
 
-/// A supervisor in the foreground.
-pub struct Served(pub Child);
-
-impl Served {
-    /// Waits for its end; what it ended with.
-    pub fn end(&mut self) -> std::process::ExitStatus {
-        until("the supervisor ends", || self.0.try_wait().unwrap().ok_or_else(|| "it runs".to_owned()))
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A spawn by the API.
 pub async fn spawn(client: &Client, name: &str) -> Result<String, ClientError> {
     let request =
@@ -318,63 +288,6 @@ pub async fn spawn(client: &Client, name: &str) -> Result<String, ClientError> {
 pub fn summary(rows: &[ContainerRow]) -> String {
     let row = |row: &ContainerRow| format!("{}={} ({:?})", row.name, row.state.as_str(), row.reason);
     rows.iter().map(row).collect::<Vec<_>>().join(", ")
-}
-
-/// Runs a command to its end, or ends it when it takes too long.
-pub fn finish(mut command: Command, args: &[&str]) -> Ran {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let reader = |mut from: Box<dyn Read + Send>| {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = from.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    };
-    let stdout = reader(Box::new(child.stdout.take().unwrap()));
-    let stderr = reader(Box::new(child.stderr.take().unwrap()));
-    let begun = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if begun.elapsed() > VERB {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!(
-                "podbay {} did not end: stdout {:?}, stderr {:?}",
-                args.join(" "),
-                stdout.join().unwrap(),
-                stderr.join().unwrap()
-            );
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    let code = std::os::unix::process::ExitStatusExt::signal(&status).map_or(status.code().unwrap_or(-1), |n| 128 + n);
-    Ran { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
-}
-
-/// Processes that carry a den's mark.
-fn marked(bay: &str) -> Vec<u32> {
-    let mark = format!("{MARK}={bay}").into_bytes();
-    let own = std::process::id();
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| *pid != own)
-        .filter(|pid| {
-            let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environ.split(|byte| *byte == 0).any(|pair| pair == mark)
-        })
-        .collect()
-}
-
-pub fn alive(pid: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z')
-}
-
-pub fn signal(pid: u32, signal: Signal) {
-    let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
-    // It may be gone already.
-    let _ = kill_process(pid, signal);
 }
 
 /// Two engines that import the same image at once leave one of the two without a name.
@@ -401,7 +314,9 @@ impl Drop for Den {
     fn drop(&mut self) {
         for _ in 0..100 {
             let left = marked(&self.bay);
-            left.iter().for_each(|pid| signal(*pid, Signal::KILL));
+            for pid in &left {
+                signal(*pid, Signal::KILL);
+            }
             if !left.iter().any(|pid| alive(*pid)) {
                 break;
             }
@@ -409,11 +324,14 @@ impl Drop for Den {
         }
         if let Some(fake) = &self.fake {
             fake.freeze(false);
+            drop(std::mem::take(&mut fake.store().faults));
         }
         let removed = std::panic::catch_unwind(|| {
             for _ in 0..50 {
                 let left = self.docker.of_bay(&self.bay);
-                left.iter().filter_map(|row| row["Id"].as_str()).for_each(|id| self.docker.remove(id));
+                for id in left.iter().filter_map(|row| row["Id"].as_str()) {
+                    self.docker.remove(id);
+                }
                 if left.is_empty() {
                     return;
                 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// Longer than any call here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An engine's socket.
 #[derive(Clone, Debug)]
@@ -50,12 +50,9 @@ impl Docker {
     /// Imports an archive as an image; the status.
     pub fn import(&self, name: &str, changes: &[&str], archive: &[u8]) -> u16 {
         let (repo, tag) = name.split_once(':').unwrap_or((name, "latest"));
-        let changes: String = changes
-            .iter()
-            .map(|change| format!("&changes={}", change.replace(' ', "%20").replace('=', "%3D")))
-            .collect();
+        let changes = changes.join("&changes=").replace(' ', "%20");
         let mut stream = UnixStream::connect(&self.socket).unwrap();
-        let path = format!("/images/create?fromSrc=-&repo={repo}&tag={tag}{changes}");
+        let path = format!("/images/create?fromSrc=-&repo={repo}&tag={tag}&changes={changes}");
         write!(stream, "POST {path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/x-tar\r\n").unwrap();
         write!(stream, "Content-Length: {}\r\n\r\n", archive.len()).unwrap();
         stream.write_all(archive).unwrap();

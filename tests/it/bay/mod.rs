@@ -15,6 +15,7 @@ mod input;
 mod main_job;
 mod network;
 mod own_daemon;
+mod process;
 mod programs;
 mod pty;
 mod state_dir;
@@ -28,6 +29,12 @@ fn skip(test: &str, why: &str) {
     let required = std::env::var_os("PODBAY_REQUIRE_DOCKER").is_some_and(|value| value == "1");
     assert!(!(required && why == "no docker"), "{test}: PODBAY_REQUIRE_DOCKER is set, and there is {why}");
     eprintln!("skipped: bay::{test}: {why}");
+}
+
+/// Prints a figure; seen with `--nocapture`.
+#[expect(clippy::print_stdout, reason = "figures are for people")]
+fn measured(text: &str) {
+    println!("{text}");
 }
 
 /// Waits for a condition, and says what it saw when it did not come in time. Gives the time that it took.

@@ -137,8 +137,10 @@ fn n06_a_worker_that_was_restarted_by_hand_against_a_dead_parent_comes_back() {
     let (status, body) = den.docker.call("POST", &format!("/containers/{}-w1/restart?t=1", den.bay), None);
     assert!(status >= 400, "{status} {body}");
     den.until_state(&["w2"], "cut-off");
-    let why = until("the worker's end is explained", || match den.json(&["why", "w1"]) {
-        why if why["reason"].is_string() && why["observed"] != "running" => Ok(why),
+    until("the worker's end is explained", || match den.json(&["why", "w1"]) {
+        why if why["reason"].is_string() && why["observed"].as_str().is_some_and(|is| !is.starts_with("running")) => {
+            Ok(())
+        }
         why => Err(why.to_string()),
     });
     den.ok(&["restart", "parent"]);
@@ -148,12 +150,15 @@ fn n06_a_worker_that_was_restarted_by_hand_against_a_dead_parent_comes_back() {
     }
     den.until_state(&["w1"], "running");
     keeps_files(&den, &names);
-    assert!(!why["reason"].as_str().unwrap().is_empty());
 }
 
 #[test]
 fn n07_parent_and_workers_that_stopped_at_once_come_back_in_order() {
-    let Some((den, names)) = bay_of("n07_parent_and_workers_that_stopped_at_once", 3, Conf::default()) else { return };
+    let Some((den, names)) =
+        bay_of("n07_parent_and_workers_that_stopped_at_once_come_back_in_order", 3, Conf::default())
+    else {
+        return;
+    };
     den.kill_supervisor();
     for name in ["w2", "parent", "w1", "w3"] {
         den.docker.act(&format!("{}-{name}", den.bay), "kill");

@@ -9,9 +9,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::den::{Conf, Den, signal, text};
+use super::den::{Conf, Den, text};
 use super::docker::Docker;
-use super::{skip, within};
+use super::process::signal;
+use super::{measured, skip, within};
 
 /// containerd and dockerd; ended, unmounted and removed when this is dropped.
 struct OwnDaemon {
@@ -32,7 +33,7 @@ fn quiet(program: &str, log: &Path) -> Command {
 
 impl OwnDaemon {
     /// `None` where it can't be: no root, no dockerd, or it does not come up.
-    fn start(live_restore: bool) -> Result<Self, String> {
+    fn start(live_restore: bool, data: Option<&str>) -> Result<Self, String> {
         if !rustix::process::getuid().is_root() {
             return Err("a daemon of its own needs root".to_owned());
         }
@@ -64,6 +65,15 @@ impl OwnDaemon {
             }
         };
         let mut own = Self { root, holder, containerd, dockerd: None, live_restore };
+        if let Some(size) = data {
+            fs::create_dir(own.at("data")).map_err(|error| error.to_string())?;
+            let option = format!("size={size}");
+            let mounted =
+                Command::new("mount").args(["-t", "tmpfs", "-o", &option, "none"]).arg(own.at("data")).status();
+            if !mounted.is_ok_and(|status| status.success()) {
+                return Err("a tmpfs can't be mounted".to_owned());
+            }
+        }
         own.start_dockerd()?;
         Ok(own)
     }
@@ -135,8 +145,8 @@ impl Drop for OwnDaemon {
     }
 }
 
-fn bay(test: &str, live_restore: bool) -> Option<(OwnDaemon, Den)> {
-    match OwnDaemon::start(live_restore) {
+fn bay(test: &str, live_restore: bool, data: Option<&str>) -> Option<(OwnDaemon, Den)> {
+    match OwnDaemon::start(live_restore, data) {
         Ok(own) => {
             let den = Den::on(own.docker(), None, Conf::default());
             den.spawn_all(&["w1", "w2", "w3"].map(str::to_owned));
@@ -151,7 +161,7 @@ fn bay(test: &str, live_restore: bool) -> Option<(OwnDaemon, Den)> {
 
 /// Kills the daemon and starts it again; what ran is running again, parent first.
 fn restarts(test: &str, live_restore: bool, how: Signal, rounds: usize) {
-    let Some((mut own, den)) = bay(test, live_restore) else { return };
+    let Some((mut own, den)) = bay(test, live_restore, None) else { return };
     den.ok(&["exec", "w1", "--", "bash", "-c", "echo kept > /workspace/w"]);
     let pids = || ["parent", "w1", "w2", "w3"].map(|name| den.inspect(name)["State"]["Pid"].clone());
     for _ in 0..rounds {
@@ -177,6 +187,26 @@ fn d07_kill_9_of_dockerd_without_live_restore() {
 }
 
 #[test]
+fn d13_a_full_disk_of_the_engine_is_said_and_running_workers_go_on() {
+    let test = "d13_a_full_disk_of_the_engine_is_said_and_running_workers_go_on";
+    let Some((own, den)) = bay(test, false, Some("24m")) else { return };
+    let started = den.inspect("w1")["State"]["StartedAt"].clone();
+    let filler = own.at("data/filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut file, &[0; 512]).is_ok() {}
+    drop(file);
+    let ran = den.run(&["spawn", "late", "-d"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("no space left on device"), "{ran:?}");
+    assert_eq!(den.in_engine(), ["parent", "w1", "w2", "w3"], "nothing half-done stays");
+    let ran = den.exec("w1", "echo works");
+    assert_eq!(ran.stdout, "works\n", "{ran:?}");
+    fs::remove_file(filler).unwrap();
+    den.spawn("late");
+    assert_eq!(den.inspect("w1")["State"]["StartedAt"], started);
+}
+
+#[test]
 #[ignore = "four combinations, 20 rounds each"]
 fn d07_in_full() {
     for (live_restore, how) in
@@ -189,7 +219,7 @@ fn d07_in_full() {
 #[test]
 #[ignore = "a minute and more"]
 fn d06_on_docker_in_full() {
-    let Some((own, den)) = bay("d06_on_docker_in_full", false) else { return };
+    let Some((own, den)) = bay("d06_on_docker_in_full", false, None) else { return };
     signal(own.pid(), Signal::STOP);
     let away = den.within_state(Duration::from_secs(15), &["parent", "w1", "w2", "w3"], "unknown");
     let begun = std::time::Instant::now();
@@ -204,5 +234,5 @@ fn d06_on_docker_in_full() {
         let up = den.rows().iter().all(|row| row.state.as_str() == "running");
         if up { Ok(()) } else { Err(super::den::summary(&den.rows())) }
     });
-    println!("D06: away after {away:?}, back after {:?}", back.1);
+    measured(&format!("D06: away after {away:?}, back after {:?}", back.1));
 }

@@ -6,7 +6,8 @@ use podbay::api::types::SpawnRequest;
 use podbay::bay::session::TermSize;
 use podbay::bay::template::Overrides;
 
-use super::den::{Den, finish};
+use super::den::Den;
+use super::process::finish;
 use super::{until, within};
 
 /// A worker that ends with this code, and what is said of it.
@@ -71,7 +72,8 @@ fn keeps_the_tty(den: &Den, runs: usize) {
         let ran = den.exec("fox", "sleep 600 & echo done");
         let took = begun.elapsed();
         assert_eq!((ran.code, &*ran.stdout), (0, "done\n"), "{ran:?}");
-        assert!(took < Duration::from_secs(3), "it took {took:?}");
+        // The engine itself waits two seconds for such a child, one exec after another.
+        assert!(took < Duration::from_secs(5), "it took {took:?}");
     }
 }
 
@@ -134,7 +136,7 @@ fn x02_clients_that_come_and_go_type_nothing() {
     for _ in 0..3 {
         let mut pty = super::pty::Pty::run(&den, &["attach", "fox"], 24, 80);
         pty.shows("end-of-test");
-        super::den::signal(pty.pid(), rustix::process::Signal::KILL);
+        super::process::signal(pty.pid(), rustix::process::Signal::KILL);
         pty.end(Duration::from_secs(5));
     }
     assert_eq!(den.exec("fox", "cat /workspace/typed").stdout, "end-of-test\n", "something was typed");

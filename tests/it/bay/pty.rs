@@ -15,13 +15,12 @@ type Writer = Arc<Mutex<Box<dyn Write + Send>>>;
 /// The binary in a terminal.
 pub struct Pty {
     pub child: Box<dyn Child + Send + Sync>,
-    /// Taken away by [`Pty::hang_up`].
-    master: Option<Box<dyn MasterPty + Send>>,
+    _master: Box<dyn MasterPty + Send>,
     /// One for the whole life: dropping it types Enter and Ctrl-D.
     writer: Writer,
     screen: Arc<Mutex<Screen>>,
     /// Held open, so that the terminal's modes can be read after the program's end.
-    tty: Option<std::fs::File>,
+    tty: std::fs::File,
 }
 
 struct Screen {
@@ -41,7 +40,7 @@ impl Pty {
         command.env("TERM", "xterm-256color");
         command.cwd(den.path("h"));
         let child = pair.slave.spawn_command(command).unwrap();
-        let tty = pair.master.tty_name().map(|path| std::fs::File::open(path).unwrap());
+        let tty = std::fs::File::open(pair.master.tty_name().unwrap()).unwrap();
         drop(pair.slave);
         let writer: Writer = Arc::new(Mutex::new(pair.master.take_writer().unwrap()));
         let screen = Arc::new(Mutex::new(Screen { parser: parser(rows, cols), bytes: Vec::new() }));
@@ -61,7 +60,7 @@ impl Pty {
                 }
             }
         });
-        Self { child, master: Some(pair.master), writer, screen, tty }
+        Self { child, _master: pair.master, writer, screen, tty }
     }
 
     pub fn type_in(&self, text: &str) {
@@ -108,17 +107,9 @@ impl Pty {
         within(limit, "the program ends", look).0
     }
 
-    /// The terminal goes away.
-    pub fn hang_up(&mut self) {
-        self.master = None;
-        self.tty = None;
-        // The reader's and the writer's copies keep the terminal; the session's end is what a closed window sends.
-        super::den::signal(self.pid(), rustix::process::Signal::HUP);
-    }
-
     /// The terminal is as a shell wants it: cooked, on the main screen, cursor on, all modes off.
     pub fn is_restored(&self) {
-        let modes = tcgetattr(self.tty.as_ref().unwrap()).unwrap().local_modes;
+        let modes = tcgetattr(&self.tty).unwrap().local_modes;
         assert!(modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG), "{modes:?}");
         super::until("the terminal is restored", || {
             let screen = lock(&self.screen);
@@ -146,7 +137,7 @@ impl Pty {
 impl Drop for Pty {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            super::den::signal(self.pid(), rustix::process::Signal::KILL);
+            super::process::signal(self.pid(), rustix::process::Signal::KILL);
             let _ = self.child.wait();
         }
     }

@@ -102,8 +102,11 @@ fn k12_a_read_only_file_system_is_said_and_work_goes_on() {
     let Some(mounted) = Mounted::new(&["--bind", &path], &state) else {
         return skip("k12_a_read_only_file_system_is_said_and_work_goes_on", "mounting needs root");
     };
-    let remounted = Command::new("mount").args(["-o", "remount,bind,ro", &path]).status().unwrap();
-    assert!(remounted.success());
+    // Refused while a file is being written there.
+    until("it is read-only", || {
+        let done = Command::new("mount").args(["-o", "remount,bind,ro", &path]).output().unwrap();
+        if done.status.success() { Ok(()) } else { Err(format!("{done:?}")) }
+    });
     works_without_saving(&den, "Read-only file system");
     drop(mounted);
     saves_again(&den);

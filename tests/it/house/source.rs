@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn tests_do_not_make_a_file_long() {
         let text = "fn f() {}\n\n#[cfg(test)]\nmod tests {\n    use super::*;\n}\n";
-        assert_eq!((Source::new("a.rs", text).lines, Source::new("a.rs", "\n\n\n").lines), (2, 3));
+        assert_eq!((Source::new("a.rs", text).lines, Source::new("a.rs", "\n\n\n").lines), (1, 3));
     }
 
     #[test]

@@ -474,7 +474,7 @@ fn k15_a_clock_that_jumps_moves_nothing() {
             mono: world.mono,
             wall: world::wall(world.mono) + jiff::SignedDuration::from_secs(jump),
         };
-        let effects = world.machine.handle(Event::Tick(Default::default()), now);
+        let effects = world.machine.handle(Event::Tick(podbay::api::types::Disk::default()), now);
         world.effects.extend(effects);
         world.settle();
     }
@@ -507,7 +507,7 @@ fn a_worker_past_its_age_is_made_anew_but_never_under_somebodys_eyes() {
         name: "fox".to_owned(),
         kind: podbay::bay::session::SessionKind::Main,
         title: String::new(),
-        size: Default::default(),
+        size: podbay::bay::session::TermSize::default(),
         clients: 1,
         ended: None,
     };

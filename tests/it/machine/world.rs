@@ -322,7 +322,7 @@ impl World {
     }
 
     pub fn id(&mut self, name: &str) -> ContainerId {
-        self.named(name).map(|container| container.id.clone()).unwrap_or_else(|| panic!("no container {name}"))
+        self.named(name).map_or_else(|| panic!("no container {name}"), |container| container.id.clone())
     }
 
     /// At most one container a name, and every one under a name that stands for itself.

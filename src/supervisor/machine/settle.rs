@@ -1,0 +1,70 @@
+//! After an event: which terminals are opened and ended, what is said of what changed.
+
+use std::collections::BTreeSet;
+
+use crate::api::types::HistoryLine;
+use crate::bay::container::{ContainerId, Status};
+use crate::bay::name::Name;
+use crate::bay::session::TermSize;
+
+use super::super::event::{Effect, Now};
+use super::{HISTORY, Link, Machine, Out};
+
+impl Machine {
+    /// What is to be saved, said, shown and attached after an event.
+    pub(super) fn settle(&mut self, now: Now, out: &mut Out) {
+        if !self.dirty {
+            return;
+        }
+        self.dirty = false;
+        self.seq += 1;
+        self.settle_sessions(out);
+        let rows = self.make_rows();
+        self.note_changes(&rows, now);
+        self.rows = rows;
+    }
+
+    /// Containers whose sessions are to be opened, ended or forgotten.
+    fn settle_sessions(&mut self, out: &mut Out) {
+        if !matches!(self.link, Link::Up { .. }) {
+            return;
+        }
+        for (name, seen) in &self.seen {
+            let container = &seen.container;
+            if !container.tty {
+                continue;
+            }
+            let running = container.status.is_running();
+            if running && self.sessions_open.insert(container.id.clone()) {
+                let Ok(name) = name.parse::<Name>() else { continue };
+                let size = TermSize::default();
+                out.push(Effect::OpenSession { id: container.id.clone(), name, size });
+            } else if !running && self.sessions_open.remove(&container.id) {
+                let code = match container.status {
+                    Status::Exited { code, .. } => Some(code),
+                    _ => None,
+                };
+                let reason = self.reason_of(name).map(|reason| reason.to_string()).unwrap_or_default();
+                out.push(Effect::EndSessions { id: container.id.clone(), reason, code });
+            }
+        }
+        let there: BTreeSet<&ContainerId> = self.seen.values().map(|seen| &seen.container.id).collect();
+        let gone: Vec<ContainerId> = self.sessions_open.iter().filter(|id| !there.contains(id)).cloned().collect();
+        for id in gone {
+            self.sessions_open.remove(&id);
+            out.push(Effect::ForgetSessions(id));
+        }
+    }
+
+    /// Writes a line of history.
+    pub(super) fn say(&mut self, now: Now, name: Option<&str>, text: impl Into<String>) {
+        self.history_seq += 1;
+        let line =
+            HistoryLine { seq: self.history_seq, at: now.wall, name: name.map(str::to_owned), text: text.into() };
+        if self.history.len() >= HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(line);
+        self.dirty = true;
+    }
+}
