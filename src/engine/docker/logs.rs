@@ -9,7 +9,6 @@
 //! Into a tty's log it writes a time stamp wherever the program paused: that one is read without them, and what was
 //! given out already is known by its length.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,6 +23,7 @@ use super::DockerEngine;
 use super::error::{self, within};
 use super::frames::{FrameError, Frames, Part};
 use super::lines::{Lines, Piece, QUIET};
+use super::podman_log::{Podman, Tty};
 use super::seen::Seen;
 use crate::bay::container::{ContainerId, Status};
 use crate::engine::{Engine, EngineError, LogLine, LogQuery, LogStream};
@@ -107,51 +107,6 @@ struct Reader {
     query: LogQuery,
     to: Sender,
     podman: Option<Podman>,
-}
-
-/// What is kept between two readings of Podman's log.
-#[derive(Default)]
-struct Podman {
-    /// The last lines of the first reading, as many as were asked for.
-    last: VecDeque<Piece>,
-    /// Whether the first reading is done.
-    begun: bool,
-    /// Lines without an end at the end of the reading before: they are shown when they stay so.
-    held: Vec<Piece>,
-    /// Those of this reading.
-    holding: Vec<Piece>,
-    /// Whether all is shown as it is, because nothing more comes.
-    ending: bool,
-    /// A tty's log so far.
-    tty: Option<Tty>,
-}
-
-/// How far a tty's log was read.
-struct Tty {
-    lines: Lines,
-    /// Bytes taken.
-    length: usize,
-}
-
-impl Podman {
-    /// Takes what is not to be passed on yet.
-    fn keep(&mut self, piece: Piece, query: &LogQuery) -> Option<Piece> {
-        let same = |held: &Piece| (held.stderr, &held.whole) == (piece.stderr, &piece.whole);
-        if query.follow && piece.open && !self.ending && self.tty.is_none() {
-            let stays = self.held.iter().any(same);
-            self.holding.push(piece.clone());
-            if !stays {
-                return None;
-            }
-        }
-        let Some(tail) = query.tail.filter(|_| !self.begun) else { return Some(piece) };
-        self.last.push_back(piece);
-        // With none to show, the last one says where to go on.
-        if self.last.len() as u64 > tail.max(1) {
-            self.last.pop_front();
-        }
-        None
-    }
 }
 
 impl Reader {
