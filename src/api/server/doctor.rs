@@ -19,8 +19,7 @@ pub async fn doctor(State(app): State<App>) -> Json<Vec<Finding>> {
     app.first_look().await;
     let snapshot = app.snapshot();
     let status = &snapshot.status;
-    let mut findings =
-        vec![engine(status), context(&app), permissions(&app, status), cgroups(status), disk(status)];
+    let mut findings = vec![engine(status), context(&app), permissions(&app, status), cgroups(status), disk(status)];
     findings.extend(status.engine.limits.iter().map(|limit| finding("engine limits", Verdict::Warn, limit.clone())));
     findings.extend(ports(&app, status).await);
     findings.push(image(&app).await);

@@ -116,11 +116,16 @@ fn an_engine_is_asked_for_what_it_can() {
     assert_eq!(body.host_config.unwrap().nano_cpus, Some(2_000_000_000));
     assert!(warnings.first().unwrap().contains("2 CPUs"), "{warnings:?}");
     let podman = json(&spec(), &Target { podman: true, ..target() });
-    assert!(podman["HostConfig"]["LogConfig"].is_null());
+    let log = serde_json::json!({"Type": "k8s-file", "Config": {"max-size": json(&spec(), &target())["HostConfig"]
+        ["LogConfig"]["Config"]["max-size"]}});
+    assert_eq!(podman["HostConfig"]["LogConfig"], log);
     let old = super::body(&spec(), &Target { minor: 24, ..target() });
     assert!(matches!(old, Err(EngineError::Refused { .. })));
     let new = json(&spec(), &Target { minor: 42, ..target() });
     assert_eq!(new["HostConfig"]["ConsoleSize"], serde_json::json!([24, 80]));
+    let message = "container create: container-init binary not found on the host: stat /x".to_owned();
+    let error = refusal(&spec(), EngineError::Failed { what: "create x".to_owned(), message });
+    assert!(error.to_string().contains("catatonit") && error.to_string().contains("init = false"), "{error}");
     let strict = json(&spec(), &Target { seccomp: Some("{}".into()), ..target() });
     assert_eq!(strict["HostConfig"]["SecurityOpt"][1], "seccomp={}");
 }

@@ -51,7 +51,8 @@ pub fn of_client(endpoint: &Endpoint, what: &str, error: &hyper_util::client::le
 pub fn unreachable(endpoint: &Endpoint, error: &io::Error) -> EngineError {
     let hint = match (&endpoint.address, error.kind()) {
         (Address::Unix(_), io::ErrorKind::NotFound) => {
-            "; there is no such socket: start the engine (systemctl start docker, or Docker Desktop, or colima start)"
+            "; there is no such socket: start the engine (systemctl start docker, or podman.socket, or Docker \
+             Desktop, or colima start)"
         }
         (Address::Unix(_), io::ErrorKind::ConnectionRefused) => {
             "; the socket is there but nobody listens: start the engine (systemctl start docker)"

@@ -9,7 +9,6 @@
 //! Into a tty's log it writes a time stamp wherever the program paused: that one is read without them, and what was
 //! given out already is known by its length.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,6 +23,7 @@ use super::DockerEngine;
 use super::error::{self, within};
 use super::frames::{FrameError, Frames, Part};
 use super::lines::{Lines, Piece, QUIET};
+use super::podman_log::{Podman, Tty};
 use super::seen::Seen;
 use crate::bay::container::{ContainerId, Status};
 use crate::engine::{Engine, EngineError, LogLine, LogQuery, LogStream};
@@ -107,51 +107,6 @@ struct Reader {
     query: LogQuery,
     to: Sender,
     podman: Option<Podman>,
-}
-
-/// What is kept between two readings of Podman's log.
-#[derive(Default)]
-struct Podman {
-    /// The last lines of the first reading, as many as were asked for.
-    last: VecDeque<Piece>,
-    /// Whether the first reading is done.
-    begun: bool,
-    /// Lines without an end at the end of the reading before: they are shown when they stay so.
-    held: Vec<Piece>,
-    /// Those of this reading.
-    holding: Vec<Piece>,
-    /// Whether all is shown as it is, because nothing more comes.
-    ending: bool,
-    /// A tty's log so far.
-    tty: Option<Tty>,
-}
-
-/// How far a tty's log was read.
-struct Tty {
-    lines: Lines,
-    /// Bytes taken.
-    length: usize,
-}
-
-impl Podman {
-    /// Takes what is not to be passed on yet.
-    fn keep(&mut self, piece: Piece, query: &LogQuery) -> Option<Piece> {
-        let same = |held: &Piece| (held.stderr, &held.whole) == (piece.stderr, &piece.whole);
-        if query.follow && piece.open && !self.ending && self.tty.is_none() {
-            let stays = self.held.iter().any(same);
-            self.holding.push(piece.clone());
-            if !stays {
-                return None;
-            }
-        }
-        let Some(tail) = query.tail.filter(|_| !self.begun) else { return Some(piece) };
-        self.last.push_back(piece);
-        // With none to show, the last one says where to go on.
-        if self.last.len() as u64 > tail.max(1) {
-            self.last.pop_front();
-        }
-        None
-    }
 }
 
 impl Reader {
@@ -346,8 +301,9 @@ impl Reader {
         let mut count = 0;
         loop {
             let mut pieces = Vec::new();
-            // Podman's readings end by themselves.
-            let quiet = if lines.is_open() && self.podman.is_none() { QUIET } else { Duration::MAX };
+            // The rest of a frame is on its way, or will be read again; Podman's readings end by themselves.
+            let inside = !(self.tty || buf.is_empty() && frames.is_between());
+            let quiet = if lines.is_open() && !inside && self.podman.is_none() { QUIET } else { Duration::MAX };
             let frame = tokio::select! {
                 frame = tokio::time::timeout(quiet, answer.frame()) => frame,
                 // A quiet log would keep its connection for as long as its container runs.
@@ -367,7 +323,9 @@ impl Reader {
                     }
                 }
                 Ok(end) => {
-                    lines.flush(&mut pieces);
+                    if !(inside && self.query.follow) {
+                        lines.flush(&mut pieces);
+                    }
                     self.pass_on(pieces, &mut before, &mut count).await?;
                     if let Some(podman) = &mut self.podman {
                         podman.held = std::mem::take(&mut podman.holding);

@@ -18,6 +18,7 @@ mod lines;
 mod logs;
 mod make;
 mod observe;
+mod podman_log;
 mod ports;
 mod seen;
 mod session;

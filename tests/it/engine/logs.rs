@@ -46,6 +46,20 @@ async fn g03_a_follow_that_ends_early_is_completed() {
 }
 
 #[tokio::test]
+async fn g03_a_cut_at_any_byte_of_a_line_splits_none() {
+    for cut in 5000..5060 {
+        let bed = Bed::fake();
+        let daemon = bed.fake.as_ref().unwrap();
+        let id = bed.run("fox", &["seq", "1", "200"]).await;
+        bed.exit(&id).await;
+        daemon.fail_next(LOGS, 1, if cut % 2 == 0 { Fault::EndAfter(cut) } else { Fault::CutAfter(cut) });
+        let found = bed.log(&id, FOLLOW).await;
+        let wrong = found.iter().zip(1..).find(|(line, number)| line.bytes != number.to_string());
+        assert_eq!((wrong, found.len()), (None, 200), "cut after {cut}");
+    }
+}
+
+#[tokio::test]
 #[ignore = "the long form: 50 runs of 200000 lines"]
 async fn g03_a_follow_that_ends_early_is_completed_50_times() {
     truncated(50, 200_000).await;
