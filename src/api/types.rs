@@ -446,6 +446,14 @@ pub struct Done {
     pub notes: Vec<String>,
 }
 
+/// `POST /api/up`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpRequest {
+    /// Only what is missing: nothing that runs is restarted, nothing that the user stopped is started.
+    pub gently: bool,
+}
+
 /// `POST /api/down`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -38,7 +38,7 @@ const WATCH: Duration = Duration::from_secs(1);
 async fn open(client: Client, context: &Context) -> color_eyre::Result<()> {
     let up = client.clone();
     let bringing_up = async move {
-        if let Err(error) = up.up().await {
+        if let Err(error) = up.up_gently().await {
             tracing::warn!(%error, "the bay could not be brought up");
         }
         std::future::pending::<()>().await;

@@ -129,14 +129,24 @@ async fn clean(context: &Context, yes: bool) -> Result<bool, CliError> {
     Ok(true)
 }
 
-/// Only directories without any file in them go, the deepest first.
+/// A worker's directories go as a whole or not at all: an empty directory inside somebody's repository means something.
 fn remove_if_empty(dir: &Path) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_if_empty(&entry.path());
+    if holds_something(dir) {
+        note(&format!("kept, it is not empty: {}", Safe::new(&dir.display().to_string())));
+    } else if let Err(error) = fs::remove_dir_all(dir) {
+        note(&format!("{}: {error}", Safe::new(&dir.display().to_string())));
+    }
+}
+
+/// Whether there is anything but directories in it, or anything that can't be looked at.
+fn holds_something(dir: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(dir) else { return true };
+    entries.into_iter().any(|entry| {
+        let Ok(entry) = entry else { return true };
+        // The names of the worker's own directories are podbay's; a directory below them is somebody's.
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => holds_something(&entry.path()),
+            _ => true,
         }
-    }
-    if fs::remove_dir(dir).is_err() {
-        note(&format!("kept, it is not empty: {}", dir.display()));
-    }
+    })
 }

@@ -14,6 +14,8 @@ use super::output::note;
 /// `podbay up`.
 pub async fn run(context: &Context) -> Result<Exit, CliError> {
     let client = context.client().await?;
+    // The supervisor may have begun with an older file.
+    client.reload().await?;
     let done = with_progress(&client, client.up()).await?;
     done.notes.iter().for_each(|text| note(text));
     context.out.answer(&done, &done.text)?;

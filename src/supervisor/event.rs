@@ -43,7 +43,10 @@ pub enum Command {
         verb: Verb,
     },
     /// Bring the bay to its configuration.
-    Up,
+    Up {
+        /// Only what is missing: nothing that runs is restarted, nothing that the user stopped is started.
+        gently: bool,
+    },
     /// Stop the bay.
     Down(DownRequest),
     /// Take this configuration from now on.

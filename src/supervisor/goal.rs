@@ -98,6 +98,9 @@ pub struct Goal {
     /// Not before this time, by the supervisor's monotonic clock: not kept, a new supervisor tries at once.
     #[serde(skip)]
     pub not_before: Option<std::time::Duration>,
+    /// The last step that worked: the same one again would have no effect either.
+    #[serde(skip)]
+    pub last: Option<Step>,
     /// Said beside the answer.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -122,7 +125,7 @@ impl Goal {
     /// A goal that nothing has been tried for.
     #[must_use]
     pub const fn new(kind: GoalKind) -> Self {
-        Self { kind, attempts: 0, last_error: None, not_before: None, notes: Vec::new(), failure: None }
+        Self { kind, attempts: 0, last_error: None, not_before: None, last: None, notes: Vec::new(), failure: None }
     }
 
     /// What is under way, for people.

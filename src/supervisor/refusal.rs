@@ -7,6 +7,9 @@ use crate::engine::EngineError;
 
 use super::event::StepError;
 
+/// A source of a mount may be gone, an agent's socket after a new login for one.
+const ANEW: &str = "if what it mounts has changed meanwhile, `podbay refresh NAME` makes it anew, workspace kept";
+
 fn detail(code: &str, message: impl Into<String>, hint: Option<&str>) -> ErrorDetail {
     ErrorDetail { code: code.to_owned(), message: message.into(), hint: hint.map(str::to_owned) }
 }
@@ -95,8 +98,8 @@ pub fn of_step(what: &str, error: &StepError) -> ErrorDetail {
                 detail("port-taken", error.to_string(), Some("free the port, or publish another"))
             }
             EngineError::Conflict { .. } => detail("busy", text, None),
-            EngineError::Refused { .. } => detail("refused", text, None),
-            EngineError::Failed { .. } => detail("internal", text, None),
+            EngineError::Refused { .. } => detail("refused", text, Some(ANEW)),
+            EngineError::Failed { .. } => detail("internal", text, Some(ANEW)),
         },
     }
 }

@@ -20,8 +20,7 @@ use tokio::sync::mpsc;
 
 use super::types::{
     BayEvent, ContainerDetail, ContainerRow, Done, DownRequest, ErrorDetail, ExecRequest, Finding, Frame, LogEntry,
-    SendRequest, SessionRequest, SessionRow, SpawnReply, SpawnRequest, StatsRow, Status, Verb, Why,
-};
+    SendRequest, SessionRequest, SessionRow, SpawnReply, SpawnRequest, StatsRow, Status, Verb, Why, UpRequest};
 use crate::bay::session::{SessionId, TermSize};
 use http::Call;
 
@@ -189,6 +188,11 @@ impl Client {
     /// `POST /api/up`.
     pub async fn up(&self) -> Answer<Done> {
         self.post("/api/up", &(), self.patience.work).await
+    }
+
+    /// `POST /api/up`, only what is missing: what runs is left alone.
+    pub async fn up_gently(&self) -> Answer<Done> {
+        self.post("/api/up", &UpRequest { gently: true }, self.patience.work).await
     }
 
     /// `POST /api/down`.

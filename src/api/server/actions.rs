@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::{ApiError, App};
 use crate::api::types::{
     ContainerDetail, ContainerRow, Done, DownRequest, SendRequest, SessionRequest, SessionRow, SpawnReply,
-    SpawnRequest, StatsRow, Verb, Why,
+    SpawnRequest, StatsRow, UpRequest, Verb, Why,
 };
 use crate::bay::container::{ContainerId, Role};
 use crate::bay::matching::{self, MatchError};
@@ -122,8 +122,9 @@ pub async fn remove(State(app): State<App>, Path(id): Path<String>) -> Answer<Do
     act(&app, id, Verb::Remove).await
 }
 
-pub async fn up(State(app): State<App>) -> Answer<Done> {
-    app.done(Command::Up).await
+pub async fn up(State(app): State<App>, request: Option<Json<Option<UpRequest>>>) -> Answer<Done> {
+    let UpRequest { gently } = request.and_then(|Json(request)| request).unwrap_or_default();
+    app.done(Command::Up { gently }).await
 }
 
 pub async fn down(State(app): State<App>, request: Body<DownRequest>) -> Answer<Done> {

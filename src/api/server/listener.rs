@@ -21,7 +21,14 @@ pub struct Guarded {
 /// The system's, or that something else than a socket is in its place: that is never removed.
 pub fn bind(path: &Path) -> io::Result<Guarded> {
     match std::fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(found) if found.file_type().is_socket() => {
+            // The lock lies in the state directory: a supervisor with another one may listen here.
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                let text = "another supervisor listens on podbay's socket; does it use another state directory?";
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+            }
+            std::fs::remove_file(path)?;
+        }
         Ok(_) => {
             let text = "something that is not a socket is in the place of podbay's socket; move it away";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));

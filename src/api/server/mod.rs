@@ -134,7 +134,7 @@ async fn take_lock(paths: &Paths) -> Result<Lock, LockError> {
 }
 
 async fn bring_up(app: App) {
-    match app.ask(Command::Up).await {
+    match app.ask(Command::Up { gently: true }).await {
         Ok(_) => tracing::info!("the bay is up"),
         Err(error) => tracing::warn!(%error, "the bay could not be brought up"),
     }

@@ -38,11 +38,13 @@ impl Executor {
     pub(super) fn look(&mut self, look: u64) {
         let Some(engine) = self.present_engine() else { return };
         let bay = self.ground.config.bay.clone();
+        let local = self.machine.is_local();
         self.spawn_event(async move {
             let seen = engine.list(&bay).await;
             let namespaces = match &seen {
-                Ok(seen) => namespaces_of(seen),
-                Err(_) => Namespaces::new(),
+                // The pids of another machine's containers mean something else here.
+                Ok(seen) if local => namespaces_of(seen),
+                _ => Namespaces::new(),
             };
             Event::Looked { look, seen, namespaces }
         });

@@ -7,7 +7,7 @@ mod create;
 mod look;
 mod step;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,8 @@ use crate::api::types::{Disk, Snapshot};
 use crate::config::Config;
 use crate::config::env::Env;
 use crate::config::paths::Paths;
-use crate::engine::SharedEngine;
+use crate::bay::backoff::Backoff;
+use crate::engine::{EngineError, SharedEngine};
 
 use super::event::{Command, CommandId, Effect, Event, Now, Reply};
 use super::machine::{Birth, Machine};
@@ -87,7 +88,7 @@ pub struct Executor {
     /// Lives as long as the present connection to the engine.
     link: CancellationToken,
     /// Host ports of containers that are being made.
-    reserved: BTreeSet<u16>,
+    reserved: BTreeMap<String, Vec<u16>>,
     /// Directories of removed workers that are being cleared, by name: who takes the name next waits for the end.
     forgetting: BTreeMap<String, Vec<oneshot::Receiver<()>>>,
     started: Instant,
@@ -147,7 +148,7 @@ impl Executor {
             next_command: 0,
             tasks: JoinSet::new(),
             link: CancellationToken::new(),
-            reserved: BTreeSet::new(),
+            reserved: BTreeMap::new(),
             forgetting: BTreeMap::new(),
             started,
             ending,
@@ -210,7 +211,7 @@ impl Executor {
         if let Event::Stepped(stepped) = &event
             && let super::goal::Step::Create(..) = stepped.step
         {
-            self.reserved.clear();
+            self.reserved.remove(&stepped.target);
         }
         let before = self.machine.seq();
         let effects = self.machine.handle(event, now(self.started));
@@ -255,9 +256,12 @@ impl Executor {
             Effect::OpenSession { id, name, size } => {
                 let Some(engine) = self.present_engine() else { return };
                 let sessions = self.ground.sessions.clone();
+                let link = self.link.clone();
+                let opening = async move { open_session(&sessions, &engine, (&id, &name), size).await };
                 self.tasks.spawn(async move {
-                    if let Err(error) = sessions.open_main(&engine, &id, &name, size, true).await {
-                        tracing::warn!(%name, %error, "its terminal could not be opened");
+                    tokio::select! {
+                        () = opening => {}
+                        () = link.cancelled() => {}
                     }
                 });
             }
@@ -312,6 +316,25 @@ impl Executor {
             // Fails only when the supervisor has ended.
             drop(events.send(event).await);
         });
+    }
+}
+
+/// Opens a running container's terminal, again and again if need be: nobody else would.
+async fn open_session(
+    sessions: &Sessions,
+    engine: &SharedEngine,
+    (id, name): (&crate::bay::container::ContainerId, &crate::bay::name::Name),
+    size: crate::bay::session::TermSize,
+) {
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+    loop {
+        match sessions.open_main(engine, id, name, size, true).await {
+            Ok(_) | Err(EngineError::NotFound { .. }) => return,
+            Err(error) => {
+                tracing::warn!(%name, %error, "its terminal could not be opened");
+                tokio::time::sleep(backoff.fail(u64::from(std::process::id()))).await;
+            }
+        }
     }
 }
 

@@ -21,10 +21,10 @@ impl Executor {
         let engine = self.present_engine();
         let ground = self.ground.clone();
         let mut used = self.machine.host_ports();
-        used.extend(&self.reserved);
+        used.extend(self.reserved.values().flatten());
         let port_choice = create::PortChoice { used };
         if let Step::Create(make, _) = &step {
-            self.reserved.extend(create::wanted_ports(&ground.config, make, &port_choice));
+            self.reserved.insert(target.clone(), create::wanted_ports(&ground.config, make, &port_choice));
         }
         let before = match &step {
             Step::Create(..) => self.forgetting.remove(&target).unwrap_or_default(),
@@ -72,8 +72,11 @@ async fn take(
         Step::Remove(id) => {
             crash::point("before-remove");
             // Asked to end first: an agent saves its session on the way out.
-            engine.stop(id, GRACE).await?;
-            engine.remove(id).await?;
+            match engine.stop(id, GRACE).await {
+                Err(error) if error.is_away() => return Err(error.into()),
+                // One that can't be stopped can still be removed by force.
+                _ => engine.remove(id).await?,
+            }
             crash::point("after-remove");
             Ok(StepNotes::default())
         }

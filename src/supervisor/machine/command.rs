@@ -71,7 +71,8 @@ impl Machine {
         let begun = match command {
             Command::Spawn(request) => self.spawn(id, &request, now),
             Command::Act { target, verb } => self.act(id, &target, verb),
-            Command::Up => {
+            Command::Up { gently: true } => Ok(self.up_gently(id)),
+            Command::Up { gently: false } => {
                 self.up(id);
                 Ok(None)
             }
@@ -135,6 +136,8 @@ impl Machine {
     fn free_name(&self, template: &Name) -> Name {
         let stem = if *template == self.config.worker.name { "worker" } else { template.as_str() };
         let stem = stem.get(..stem.len().min(50)).unwrap_or("worker");
+        // A template may be called as no worker may.
+        let stem = if Name::worker(&format!("{stem}-1")).is_ok() { stem } else { "worker" };
         let taken = |name: &str| {
             self.seen.contains_key(name) || self.stored.goals.contains_key(name) || self.foreign.contains(name)
         };
@@ -162,6 +165,19 @@ impl Machine {
         };
         self.stored.stopped.remove(PARENT);
         self.stored.goals.insert(PARENT.to_owned(), Goal::new(kind));
+    }
+
+    /// For those who only open the door: a parent that is missing is made, and one that went down is started. Cut off
+    /// workers stay as they are, or what their agents do would end by somebody having a look.
+    fn up_gently(&mut self, id: CommandId) -> Option<Pending> {
+        if !self.stored.stopped.contains(PARENT) {
+            self.want_parent();
+        }
+        if self.stored.goals.contains_key(PARENT) {
+            self.wait(id, PendingKind::Verb("the parent runs"), [PARENT.to_owned()]);
+            return None;
+        }
+        Some(done(id, "nothing was to be done"))
     }
 
     fn up(&mut self, id: CommandId) {

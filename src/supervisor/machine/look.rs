@@ -1,8 +1,8 @@
 //! Taking in what the engine says: the link, looks, hints, and what ended while nobody looked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bay::container::{Observed, Status};
+use crate::bay::container::{ContainerId, Observed, Status};
 use crate::bay::name::{RETIRED, in_bay};
 use crate::bay::owner::Nonce;
 use crate::engine::{EngineError, Hint, Identity};
@@ -20,6 +20,9 @@ const TAKEN_DOWN: [i64; 4] = [129, 137, 143, 255];
 
 /// The longest wait for an engine behind a socket of this machine.
 const LOCAL_RETRY: std::time::Duration = std::time::Duration::from_secs(4);
+
+/// Nonces that are remembered.
+const NONCES: usize = 512;
 
 impl Machine {
     pub(super) fn link_up(&mut self, identity: Identity, now: Now, out: &mut Out) {
@@ -127,6 +130,7 @@ impl Machine {
             *heard = now.mono;
         }
         self.take_listed(listed, look);
+        self.note_engine_restart();
         if self.namespaces != namespaces {
             self.namespaces = namespaces;
             self.dirty = true;
@@ -139,6 +143,22 @@ impl Machine {
         }
         if self.looking.again {
             self.look(now, out);
+        }
+    }
+
+    /// Everything that ran before this supervisor began was taken down at once: the engine was restarted while nobody
+    /// looked, which is a gap like any other.
+    fn note_engine_restart(&mut self) {
+        if self.gap_since.is_some() || self.last_good.is_some() || self.stored.running.len() < 2 {
+            return;
+        }
+        let down = |name: &String| {
+            self.seen.get(name).is_some_and(|seen| {
+                matches!(seen.container.status, Status::Exited { code, .. } if TAKEN_DOWN.contains(&code))
+            })
+        };
+        if self.stored.running.iter().all(down) {
+            self.gap_since = self.stored.seen_at;
         }
     }
 
@@ -158,7 +178,7 @@ impl Machine {
         let bay = self.config.bay.clone();
         let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
         let mut retired = BTreeMap::new();
-        let mut foreign = std::collections::BTreeSet::new();
+        let mut foreign = BTreeSet::new();
         for container in listed {
             let Some(name) = in_bay(&bay, &container.name).map(str::to_owned) else { continue };
             let Some(nonce) = self.owned(&container) else {
@@ -231,11 +251,10 @@ impl Machine {
     }
 
     /// One container that is known not to be there any more.
-    pub(super) fn vanish(&mut self, id: &crate::bay::container::ContainerId) {
+    pub(super) fn vanish(&mut self, id: &ContainerId) {
         self.seen.retain(|_, seen| seen.container.id != *id);
         self.retired.retain(|_, seen| seen.container.id != *id);
         self.vanished.push((id.clone(), self.looking.last));
-        self.stored.ours.retain(|_, known| known != id);
         self.dirty = true;
     }
 
@@ -252,16 +271,25 @@ impl Machine {
             self.stored.seen_at = Some(now.wall);
         }
         self.last_good = Some(now.wall);
-        let there = |id| {
-            let ours = self.seen.values().chain(self.retired.values());
-            ours.into_iter().any(|seen| seen.container.id == id)
-        };
-        let gone: Vec<Nonce> =
-            self.stored.ours.iter().filter(|(_, id)| !there((*id).clone())).map(|(n, _)| n.clone()).collect();
-        let making = |nonce: &Nonce| self.stored.goals.values().any(|goal| goal.kind.nonce() == Some(nonce));
-        for nonce in gone.into_iter().filter(|nonce| !making(nonce)) {
-            self.stored.ours.remove(&nonce);
+        self.drop_old_nonces();
+    }
+
+    /// Nonces of removed containers are kept, or a container with copied labels would become ours once the original is
+    /// gone. Only when there are very many are those forgotten that nothing stands for.
+    fn drop_old_nonces(&mut self) {
+        if self.stored.ours.len() <= NONCES {
+            return;
         }
+        let there: BTreeSet<ContainerId> =
+            self.seen.values().chain(self.retired.values()).map(|seen| seen.container.id.clone()).collect();
+        let making: BTreeSet<Nonce> =
+            self.stored.goals.values().filter_map(|goal| goal.kind.nonce().cloned()).collect();
+        let mut surplus = self.stored.ours.len() - NONCES;
+        self.stored.ours.retain(|nonce, id| {
+            let keep = surplus == 0 || there.contains(id) || making.contains(nonce);
+            surplus -= usize::from(!keep);
+            keep
+        });
     }
 
     /// What ran before the engine or the machine went down, and was taken down with it, is brought back: the parent by

@@ -138,6 +138,8 @@ pub struct Machine {
     waits: BTreeMap<String, &'static str>,
     /// Why the last goal of a name was not reached.
     faults: BTreeMap<String, String>,
+    /// Rules leave a name alone until then: what failed for good is not tried again at once.
+    resting: BTreeMap<String, Duration>,
     /// A process of a running container was killed for memory.
     ooms: BTreeMap<String, Timestamp>,
     /// Names that this repair has already tried.
@@ -155,6 +157,8 @@ pub struct Machine {
     last_good: Option<Timestamp>,
     sessions: Vec<SessionRow>,
     sessions_open: BTreeSet<ContainerId>,
+    /// Containers that ever had one: forgotten with the container.
+    sessions_known: BTreeSet<ContainerId>,
     history: VecDeque<HistoryLine>,
     history_seq: u64,
     rows: Vec<ContainerRow>,
@@ -209,6 +213,7 @@ impl Machine {
             busy: BTreeMap::new(),
             waits: BTreeMap::new(),
             faults: BTreeMap::new(),
+            resting: BTreeMap::new(),
             ooms: BTreeMap::new(),
             repairing: None,
             ages: BTreeMap::new(),
@@ -220,6 +225,7 @@ impl Machine {
             last_good: None,
             sessions: Vec::new(),
             sessions_open: BTreeSet::new(),
+            sessions_known: BTreeSet::new(),
             history: VecDeque::new(),
             history_seq: 0,
             rows: Vec::new(),
@@ -237,6 +243,11 @@ impl Machine {
     /// Takes one event and says what is to be done about it.
     #[must_use]
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        if let Event::Saved(result) = event {
+            // Told in the middle of carrying out effects: it changes what is said, and begins nothing.
+            self.saved(result);
+            return Vec::new();
+        }
         let mut out = Out::default();
         self.take(event, now, &mut out);
         // A goal that is reached may be what a rule waited for, and a rule may set a goal: a few rounds bring rest.
@@ -283,16 +294,18 @@ impl Machine {
                 self.dirty = true;
             }
             Event::Tick(disk) => self.tick(disk, now, out),
-            Event::Saved(result) => {
-                let trouble = result.err().map(|why| format!("the state can't be saved: {why}"));
-                self.dirty |= trouble != self.save_trouble;
-                self.save_trouble = trouble;
-            }
+            Event::Saved(result) => self.saved(result),
             Event::Terminate => {
                 self.exiting = true;
                 out.push(Effect::Exit);
             }
         }
+    }
+
+    fn saved(&mut self, result: Result<(), String>) {
+        let trouble = result.err().map(|why| format!("the state can't be saved: {why}"));
+        self.dirty |= trouble != self.save_trouble;
+        self.save_trouble = trouble;
     }
 
     fn tick(&mut self, disk: Disk, now: Now, out: &mut Out) {
@@ -345,8 +358,8 @@ impl Machine {
         self.recover_from_gap(now);
         self.keep_parent(now);
         self.refresh_due(now);
-        self.remove_ended();
-        self.clear_retired();
+        self.remove_ended(now);
+        self.clear_retired(now);
         self.repair();
     }
 
@@ -370,6 +383,12 @@ impl Machine {
             Status::Running { pid, .. } if identity.local && pid != 0 => Some(pid),
             _ => None,
         }
+    }
+
+    /// Whether the engine's processes are this machine's.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.identity.as_ref().is_some_and(|identity| identity.local)
     }
 
     /// The running parent and its start, when its process can't be watched from here.

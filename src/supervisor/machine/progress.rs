@@ -13,6 +13,8 @@ use super::super::reconcile::{self, Hindrance, Next, ParentSight, Sight};
 use super::super::refusal;
 use super::{Link, Machine, Out, Pending, PendingKind};
 
+/// How long rules leave a name alone whose goal was given up.
+const REST: Duration = Duration::from_secs(60);
 /// Tries of one step until its goal is given up.
 const TRIES: u32 = 5;
 
@@ -40,6 +42,7 @@ impl Machine {
             let kind = goal.kind.clone();
             let next = self.with_sight(name, &kind, |sight| reconcile::next(&kind, sight));
             match next {
+                Next::Take(step) if goal.last.as_ref() == Some(&step) => return self.without_effect(name, &step, now, out),
                 Next::Take(step) => {
                     self.waits.remove(name);
                     self.busy.insert(name.to_owned(), step.clone());
@@ -60,6 +63,25 @@ impl Machine {
         }
     }
 
+    /// A step that worked is due again. A worker that was started and has ended by itself did what it was for; anything
+    /// else is a try that failed.
+    fn without_effect(&mut self, name: &str, step: &Step, now: Now, out: &mut Out) {
+        if matches!(step, Step::Start(_) | Step::Restart(_)) && name != PARENT {
+            return self.reached(name, now, out);
+        }
+        let text = format!("{} had no effect", step.what());
+        let Some(goal) = self.stored.goals.get_mut(name) else { return };
+        goal.last = None;
+        goal.attempts += 1;
+        goal.last_error = Some(text.clone());
+        if goal.attempts >= TRIES {
+            return self.give_up(name, refusal::failed(&text), now, out);
+        }
+        goal.not_before = Some(now.mono + Duration::from_secs(u64::from(goal.attempts)));
+        self.dirty = true;
+        self.look(now, out);
+    }
+
     /// A worker that could not have its parent is told what became of the parent.
     fn explain(&self, why: Hindrance) -> ErrorDetail {
         let of_goal = self.stored.goals.get(PARENT).and_then(|goal| goal.failure.clone());
@@ -77,6 +99,7 @@ impl Machine {
         if let Some(goal) = self.stored.goals.get_mut(name) {
             goal.kind = kind;
             goal.attempts = 0;
+            goal.last = None;
             goal.not_before = None;
         }
     }
@@ -151,7 +174,7 @@ impl Machine {
                     self.count_start(&target);
                 }
                 if let Some(goal) = self.stored.goals.get_mut(&target) {
-                    goal.attempts = 0;
+                    goal.last = Some(step);
                     goal.not_before = None;
                     goal.notes.extend(notes.notes);
                 }
@@ -181,7 +204,7 @@ impl Machine {
         let passing = match error {
             StepError::Engine(error) => match error {
                 EngineError::Away { .. } => {
-                    // The goal stays, and so does nobody's question: the link's loss answers it.
+                    // The goal stays; who asked is answered by the link's loss.
                     return self.link_lost(&text, now, out);
                 }
                 EngineError::Deadline { .. } | EngineError::NameTaken(_) | EngineError::Conflict { .. } => true,
@@ -242,8 +265,10 @@ impl Machine {
             Ok(()) => {
                 self.faults.remove(name);
                 self.ooms.remove(name);
+                self.resting.remove(name);
             }
             Err(error) => {
+                self.resting.insert(name.to_owned(), now.mono + REST);
                 self.faults.insert(name.to_owned(), error.message.clone());
                 self.say(now, Some(name), error.message.clone());
             }

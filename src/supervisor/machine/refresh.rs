@@ -1,6 +1,5 @@
 //! Workers past a criterion of their template are made anew, workspace and agent home kept.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::bay::container::{HealthState, Observed, Role, Status, label};
@@ -19,15 +18,12 @@ impl Machine {
             return;
         }
         self.note_ages(now);
-        let watched: BTreeSet<&str> =
-            self.sessions.iter().filter(|row| row.clients > 0).map(|row| row.name.as_str()).collect();
         let due = self.seen.iter().find_map(|(name, seen)| {
-            if self.stored.goals.contains_key(name) || self.faults.contains_key(name) {
+            if self.stored.goals.contains_key(name) || self.rests(name, now) {
                 return None;
             }
             let rule = self.refresh_rule(&seen.container)?;
-            let idle = rule.when == RefreshWhen::Always || !watched.contains(name.as_str());
-            Some((name.clone(), due(rule, &seen.container, self.age(&seen.container, now))?)).filter(|_| idle)
+            Some((name.clone(), due(rule, &seen.container, self.age(&seen.container, now))?))
         });
         let Some((name, why)) = due else { return };
         let Some(container) = self.seen.get(&name).map(|seen| seen.container.clone()) else { return };
@@ -41,6 +37,7 @@ impl Machine {
                 self.stored.goals.insert(name, Goal::new(kind));
             }
             Err(error) => {
+                self.resting.insert(name.clone(), now.mono + Duration::from_secs(3600));
                 self.faults.insert(name, error.message);
             }
         }
@@ -68,7 +65,8 @@ impl Machine {
             return None;
         }
         let template = self.config.template(&container.label(label::TEMPLATE).parse::<Name>().ok()?)?;
-        Some(&template.refresh).filter(|rule| rule.enabled && rule.when != RefreshWhen::Ask)
+        // Whether an agent is at work is not known yet, so "idle" is never sure enough to end one unasked.
+        Some(&template.refresh).filter(|rule| rule.enabled && rule.when == RefreshWhen::Always)
     }
 }
 

@@ -10,6 +10,9 @@ use super::super::goal::{Goal, GoalKind, Make, PARENT, What};
 use super::super::refusal;
 use super::{Machine, Out, Pending, PendingKind};
 
+/// A parent that has run this long since the last wait counts as staying.
+const STAYED: std::time::Duration = std::time::Duration::from_secs(60);
+
 impl Machine {
     /// While a repair is on: every worker that is cut off gets a goal, once the parent runs.
     pub(super) fn repair(&mut self) {
@@ -118,6 +121,10 @@ impl Machine {
         {
             return;
         }
+        let up = self.parent().is_some_and(|parent| parent.status.is_running());
+        if up && now.mono > self.parent_not_before + STAYED {
+            self.parent_backoff.reset();
+        }
         let cut_off = self.seen.values().any(|seen| self.lost(&seen.container).is_some());
         let down = match self.parent() {
             Some(parent) => !parent.status.is_running(),
@@ -136,12 +143,12 @@ impl Machine {
     }
 
     /// Workers that asked to be removed once they end.
-    pub(super) fn remove_ended(&mut self) {
+    pub(super) fn remove_ended(&mut self, now: Now) {
         let ended: Vec<String> = self
             .seen
             .iter()
             .filter(|(name, seen)| !self.stored.goals.contains_key(*name) && self.is_passing(&seen.container))
-            .filter(|(_, seen)| matches!(seen.container.status, Status::Exited { .. }))
+            .filter(|(name, seen)| matches!(seen.container.status, Status::Exited { .. }) && !self.rests(name, now))
             .map(|(name, _)| name.clone())
             .collect();
         for name in ended {
@@ -152,11 +159,11 @@ impl Machine {
 
     /// Retired containers whose goal was given up for another: the name is free, then it gets it back, or it is not, then
     /// its successor is there.
-    pub(super) fn clear_retired(&mut self) {
+    pub(super) fn clear_retired(&mut self, now: Now) {
         let orphans: Vec<(String, GoalKind)> = self
             .retired
             .iter()
-            .filter(|(name, _)| !self.stored.goals.contains_key(*name))
+            .filter(|(name, _)| !self.stored.goals.contains_key(*name) && !self.rests(name, now))
             .map(|(name, seen)| {
                 let old = seen.container.id.clone();
                 let kind = if self.seen.contains_key(name) {
@@ -171,6 +178,10 @@ impl Machine {
             self.stored.goals.insert(name, Goal::new(kind));
             self.dirty = true;
         }
+    }
+
+    pub(super) fn rests(&self, name: &str, now: Now) -> bool {
+        self.resting.get(name).is_some_and(|until| *until > now.mono)
     }
 
     fn is_passing(&self, container: &Observed) -> bool {

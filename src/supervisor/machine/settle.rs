@@ -48,10 +48,16 @@ impl Machine {
                 out.push(Effect::EndSessions { id: container.id.clone(), reason, code });
             }
         }
-        let there: BTreeSet<&ContainerId> = self.seen.values().map(|seen| &seen.container.id).collect();
-        let gone: Vec<ContainerId> = self.sessions_open.iter().filter(|id| !there.contains(id)).cloned().collect();
+        if !self.looking.known {
+            return;
+        }
+        self.sessions_known.extend(self.seen.values().filter(|seen| seen.container.tty).map(|seen| seen.container.id.clone()));
+        let seen = self.seen.values().chain(self.retired.values());
+        let there: BTreeSet<&ContainerId> = seen.map(|seen| &seen.container.id).collect();
+        let gone: Vec<ContainerId> = self.sessions_known.iter().filter(|id| !there.contains(id)).cloned().collect();
         for id in gone {
             self.sessions_open.remove(&id);
+            self.sessions_known.remove(&id);
             out.push(Effect::ForgetSessions(id));
         }
     }

@@ -390,7 +390,7 @@ fn down_keeps_workers_unless_told_and_says_so() {
     assert!(world.named("fox").unwrap().status.is_running());
     world.exited = false;
     world.crash();
-    let id = world.command(Command::Up);
+    let id = world.command(Command::Up { gently: false });
     world.settle();
     assert_eq!(done(&world, id), "the parent runs; repaired 1 worker");
 }
@@ -399,7 +399,7 @@ fn down_keeps_workers_unless_told_and_says_so() {
 fn up_is_idempotent() {
     let mut world = bay(&["fox"]);
     let steps = world.steps.len();
-    let id = world.command(Command::Up);
+    let id = world.command(Command::Up { gently: false });
     world.settle();
     assert_eq!(done(&world, id), "the parent runs");
     assert_eq!(world.steps.len(), steps);
@@ -495,41 +495,151 @@ fn a_worker_whose_parent_fails_says_why_the_parent_failed() {
 }
 
 #[test]
-fn a_worker_past_its_age_is_made_anew_but_never_under_somebodys_eyes() {
-    let mut world = World::new("[worker.refresh]\nmax_age = \"1h\"\n");
-    world.settle();
-    world.spawn("fox");
-    world.spawn("owl");
-    world.settle();
-    let (fox, owl) = (world.id("fox"), world.id("owl"));
-    let watched = podbay::api::types::SessionRow {
-        id: podbay::bay::session::SessionId(1),
-        name: "fox".to_owned(),
-        kind: podbay::bay::session::SessionKind::Main,
-        title: String::new(),
-        size: podbay::bay::session::TermSize::default(),
-        clients: 1,
-        ended: None,
-    };
-    world.event(Event::Sessions(vec![watched]));
-    world.mono += std::time::Duration::from_secs(3590);
-    world.pass(30);
-    assert_eq!(world.id("fox"), fox, "somebody looks at it");
-    assert_ne!(world.id("owl"), owl);
-    world.event(Event::Sessions(vec![]));
-    world.pass(5);
-    assert_ne!(world.id("fox"), fox);
-    assert_eq!(world.row("fox").state, State::Running);
-    assert_eq!(world.containers.len(), 3);
+fn a_worker_past_its_age_is_made_anew_where_the_template_says_always() {
+    for (when, anew) in [("always", true), ("idle", false), ("ask", false)] {
+        let mut world = World::new(&format!("[worker.refresh]\nmax_age = \"1h\"\nwhen = \"{when}\"\n"));
+        world.settle();
+        world.spawn("fox");
+        world.settle();
+        let fox = world.id("fox");
+        world.mono += std::time::Duration::from_secs(3590);
+        world.pass(30);
+        assert_eq!(world.id("fox") != fox, anew, "{when}");
+        assert_eq!(world.row("fox").state, State::Running);
+        assert_eq!(world.containers.len(), 2);
+    }
 }
 
 #[test]
 fn a_worker_whose_health_checks_fail_is_made_anew() {
-    let mut world = bay(&["fox"]);
+    let mut world = World::new("[worker.refresh]\nwhen = \"always\"\n");
+    world.settle();
+    world.spawn("fox");
+    world.settle();
     let fox = world.id("fox");
     let container = world.named("fox").unwrap();
     container.health = Some(podbay::bay::container::HealthState::Unhealthy);
     container.failed_probes = 3;
     world.hint();
     assert_ne!(world.id("fox"), fox);
+}
+
+#[test]
+fn a_save_that_is_told_begins_nothing() {
+    let mut world = bay(&["fox"]);
+    world.failures.push_back(("stop", late("stop")));
+    world.act("fox", Verb::Stop);
+    world.settle();
+    world.mono += std::time::Duration::from_secs(60);
+    let now = world.now();
+    assert_eq!(world.machine.handle(Event::Saved(Ok(())), now), vec![]);
+    world.pass(5);
+    assert_eq!(world.row("fox").reason.unwrap(), "stopped by request");
+}
+
+#[test]
+fn what_ends_right_after_its_start_is_not_started_for_ever() {
+    let mut world = bay(&["fox"]);
+    world.act("fox", Verb::Stop);
+    world.settle();
+    world.short_lived = true;
+    let starts = world.count("start");
+    let id = world.act("fox", Verb::Start);
+    world.pass(60);
+    done(&world, id);
+    assert_eq!(world.count("start"), starts + 1);
+    assert_eq!(world.row("fox").reason.unwrap(), "exited with code 1");
+    let id = world.act("parent", Verb::Restart);
+    world.pass(60);
+    let (_, message) = refused(&world, id);
+    assert!(message.contains("had no effect"), "{message}");
+}
+
+#[test]
+fn d14_a_removal_that_fails_for_good_is_not_tried_at_full_speed() {
+    let mut world = bay(&["fox"]);
+    for _ in 0..200 {
+        let message = "driver failed to remove root filesystem".to_owned();
+        world.failures.push_back(("remove", EngineError::Failed { what: "remove".to_owned(), message }));
+    }
+    let id = world.act("fox", Verb::Refresh);
+    world.pass(300);
+    assert!(matches!(world.answers[&id], Reply::Refused(_)));
+    assert!(world.failures.len() > 180, "{} tries in five minutes", 200 - world.failures.len());
+    world.failures.clear();
+    world.pass(90);
+    assert_eq!(world.containers.len(), 2);
+    assert_eq!(world.row("fox").state, State::Running);
+}
+
+#[test]
+fn a_template_may_be_called_as_no_worker_may() {
+    let mut world = World::new("[[template]]\nname = \"warm-claude\"\n");
+    world.settle();
+    let template = Some("warm-claude".parse().unwrap());
+    let id = world.spawn_with(SpawnRequest { template, ..SpawnRequest::default() });
+    world.settle();
+    let Reply::Spawned(reply) = &world.answers[&id] else { panic!("{:?}", world.answers[&id]) };
+    assert_eq!(reply.name, "worker-1");
+}
+
+#[test]
+fn s10_a_copy_does_not_inherit_when_the_original_is_removed() {
+    let mut world = bay(&["fox"]);
+    let mut copy = world.named("fox").unwrap().clone();
+    copy.id = podbay::bay::container::ContainerId::new("f".repeat(64));
+    copy.name = "podbay-owl".to_owned();
+    world.containers.insert(copy.id.clone(), copy);
+    world.hint();
+    let id = world.act("fox", Verb::Remove);
+    world.settle();
+    done(&world, id);
+    world.pass(30);
+    assert!(world.view().containers.iter().all(|row| row.name != "owl"));
+    world.crash();
+    world.pass(30);
+    assert!(world.view().containers.iter().all(|row| row.name != "owl"));
+}
+
+#[test]
+fn having_a_look_restarts_nothing() {
+    let mut world = bay(&["fox"]);
+    let parent = world.id("parent");
+    world.end(&parent, 0).unwrap();
+    world.start(&parent).unwrap();
+    world.hint();
+    let steps = world.steps.len();
+    let id = world.command(Command::Up { gently: true });
+    world.pass(5);
+    done(&world, id);
+    assert_eq!(world.steps.len(), steps);
+    assert_eq!(world.row("fox").state, State::CutOff);
+    world.act("parent", Verb::Stop);
+    world.settle();
+    let id = world.command(Command::Up { gently: true });
+    world.pass(5);
+    done(&world, id);
+    assert_eq!(world.row("parent").reason.unwrap(), "stopped by request");
+}
+
+#[test]
+fn a_removed_workers_terminals_are_forgotten() {
+    let mut world = bay(&["fox"]);
+    let fox = world.id("fox");
+    world.act("fox", Verb::Stop);
+    world.settle();
+    world.act("fox", Verb::Remove);
+    world.settle();
+    assert_eq!(world.forgotten, [fox]);
+}
+
+#[test]
+fn an_engine_that_was_restarted_while_nobody_looked_is_a_gap_too() {
+    let mut world = bay(&["fox"]);
+    world.pass(12);
+    world.end_all(137);
+    world.crash();
+    world.pass(5);
+    assert_eq!(world.row("parent").state, State::Running);
+    assert_eq!(world.row("fox").state, State::Running);
 }

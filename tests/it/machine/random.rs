@@ -59,7 +59,7 @@ fn make(world: &mut World, asked: &mut Vec<u64>, a_move: Move) {
     match a_move {
         Move::Spawn(name) => asked.push(world.spawn(NAMES[name])),
         Move::Act(name, verb) => asked.push(world.act(NAMES[name], verb)),
-        Move::Up => asked.push(world.command(Command::Up)),
+        Move::Up => asked.push(world.command(Command::Up { gently: false })),
         Move::Down => {
             asked.push(world.command(Command::Down(DownRequest { workers: true, supervisor_only: false })));
         }

@@ -33,6 +33,10 @@ pub struct World {
     pub failures: VecDeque<(&'static str, EngineError)>,
     /// The engine answers nothing.
     pub away: bool,
+    /// Whatever is started ends at once.
+    pub short_lived: bool,
+    /// Containers whose sessions were forgotten.
+    pub forgotten: Vec<ContainerId>,
     next_id: u64,
     next_command: u64,
     boot: u32,
@@ -62,6 +66,8 @@ impl World {
             steps: Vec::new(),
             failures: VecDeque::new(),
             away: false,
+            short_lived: false,
+            forgotten: Vec::new(),
             next_id: 0,
             next_command: 0,
             boot: 0,
@@ -137,10 +143,10 @@ impl World {
                 assert!(self.answers.insert(id.0, reply).is_none(), "command {} was answered twice", id.0);
             }
             Effect::Exit => self.exited = true,
+            Effect::ForgetSessions(id) => self.forgotten.push(id),
             Effect::Disconnect
             | Effect::OpenSession { .. }
             | Effect::EndSessions { .. }
-            | Effect::ForgetSessions(_)
             | Effect::ForgetWorker(_) => {}
         }
         true
@@ -308,7 +314,11 @@ impl World {
         // Starts have times of their own, as on a real engine.
         self.mono += Duration::from_millis(1);
         let since = wall(self.mono);
-        self.containers.get_mut(id).unwrap().status = Status::Running { pid: 0, since, paused: false };
+        self.containers.get_mut(id).unwrap().status = if self.short_lived {
+            Status::Exited { code: 1, oom: false, at: Some(since), error: String::new() }
+        } else {
+            Status::Running { pid: 0, since, paused: false }
+        };
         Ok(StepNotes::default())
     }
 
