@@ -179,8 +179,13 @@ pub enum Effect {
     },
     /// The container is gone.
     ForgetSessions(ContainerId),
-    /// The container of this worker was removed: its private directories go.
-    ForgetWorker(Name),
+    /// Nothing is left of this worker: its private directories go.
+    ForgetWorker {
+        /// Which.
+        name: Name,
+        /// It could not be made: only what was made for it now goes, not what an earlier one of that name left.
+        failed: bool,
+    },
     /// End the supervisor once all answers are out.
     Exit,
 }

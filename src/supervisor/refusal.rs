@@ -17,7 +17,8 @@ fn detail(code: &str, message: impl Into<String>, hint: Option<&str>) -> ErrorDe
 /// The engine does not answer.
 #[must_use]
 pub fn away(why: &str) -> ErrorDetail {
-    detail("engine-away", why, Some("podbay tries again by itself; `podbay status` says when"))
+    let hint = "podbay tries again by itself, and what was begun goes on then; `podbay status` says when";
+    detail("engine-away", why, Some(hint))
 }
 
 /// Something else is under way.

@@ -20,7 +20,8 @@ use tokio::sync::mpsc;
 
 use super::types::{
     BayEvent, ContainerDetail, ContainerRow, Done, DownRequest, ErrorDetail, ExecRequest, Finding, Frame, LogEntry,
-    SendRequest, SessionRequest, SessionRow, SpawnReply, SpawnRequest, StatsRow, Status, Verb, Why, UpRequest};
+    SendRequest, SessionRequest, SessionRow, SpawnReply, SpawnRequest, StatsRow, Status, UpRequest, Verb, Why,
+};
 use crate::bay::session::{SessionId, TermSize};
 use http::Call;
 

@@ -103,6 +103,9 @@ async fn worker(
     let ground = ground.clone();
     let socket = socket_of(engine);
     blocking(move || {
+        if !ground.paths.worker(&name).exists() {
+            ground.fresh().insert(name.clone());
+        }
         let place = Place { paths: &ground.paths, env: &ground.env, engine_socket: socket };
         let mut prepared: Prepared = prepare(&place, &name, &made)?;
         let notes = std::mem::take(&mut prepared.notes);

@@ -21,7 +21,8 @@ impl Executor {
         let slot = self.engine.clone();
         let events = self.events.clone();
         let link = self.link.clone();
-        self.spawn_event(async move {
+        let broken = Event::Connected { endpoint: None, answer: Err(super::broken("connecting")) };
+        self.spawn_event(broken, async move {
             let engine = match engine::connect(&ground.config.engine, &ground.env) {
                 Ok(engine) => engine,
                 Err(error) => return Event::Connected { endpoint: None, answer: Err(error) },
@@ -39,7 +40,8 @@ impl Executor {
         let Some(engine) = self.present_engine() else { return };
         let bay = self.ground.config.bay.clone();
         let local = self.machine.is_local();
-        self.spawn_event(async move {
+        let broken = Event::Looked { look, seen: Err(super::broken("looking")), namespaces: Namespaces::new() };
+        self.spawn_event(broken, async move {
             let seen = engine.list(&bay).await;
             let namespaces = match &seen {
                 // The pids of another machine's containers mean something else here.

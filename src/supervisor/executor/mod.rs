@@ -7,20 +7,23 @@ mod create;
 mod look;
 mod step;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::types::{Disk, Snapshot};
+use crate::bay::backoff::Backoff;
+use crate::bay::name::Name;
 use crate::config::Config;
 use crate::config::env::Env;
 use crate::config::paths::Paths;
-use crate::bay::backoff::Backoff;
 use crate::engine::{EngineError, SharedEngine};
 
 use super::event::{Command, CommandId, Effect, Event, Now, Reply};
@@ -68,6 +71,15 @@ struct Ground {
     paths: Arc<Paths>,
     key: crate::bay::owner::OwnerKey,
     sessions: Sessions,
+    /// Workers whose directories were first made by a spawn of this supervisor.
+    fresh: Arc<Mutex<BTreeSet<Name>>>,
+}
+
+impl Ground {
+    /// Held for a moment, never across an await. A panic elsewhere leaves the set as good as it was.
+    fn fresh(&self) -> std::sync::MutexGuard<'_, BTreeSet<Name>> {
+        self.fresh.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 /// Owns the machine.
@@ -132,7 +144,7 @@ impl Executor {
             config: config_rx,
             env: env.clone(),
         };
-        let ground = Arc::new(Ground { config, env, paths, key, sessions });
+        let ground = Arc::new(Ground { config, env, paths, key, sessions, fresh: Arc::default() });
         let mut executor = Self {
             machine,
             ground,
@@ -203,6 +215,7 @@ impl Executor {
             paths: ground.paths.clone(),
             key: ground.key.clone(),
             sessions: ground.sessions.clone(),
+            fresh: ground.fresh.clone(),
         });
         self.config.send_replace(config);
     }
@@ -244,7 +257,8 @@ impl Executor {
             Effect::Look(look) => self.look(look),
             Effect::Ping => {
                 let Some(engine) = self.present_engine() else { return };
-                self.spawn_event(async move { Event::Pinged(engine.ping().await) });
+                let broken = Event::Pinged(Err(broken("a ping")));
+                self.spawn_event(broken, async move { Event::Pinged(engine.ping().await) });
             }
             Effect::Step(target, step) => self.step(target, step),
             Effect::Reply(id, reply) => {
@@ -267,7 +281,12 @@ impl Executor {
             }
             Effect::EndSessions { id, reason, code } => self.ground.sessions.container_ended(&id, &reason, code),
             Effect::ForgetSessions(id) => self.ground.sessions.forget(&id),
-            Effect::ForgetWorker(name) => self.forget_worker(name),
+            Effect::ForgetWorker { name, failed } => {
+                let fresh = self.ground.fresh().remove(&name);
+                if fresh || !failed {
+                    self.forget_worker(name);
+                }
+            }
             Effect::Exit => self.exit = true,
         }
     }
@@ -286,7 +305,7 @@ impl Executor {
         drop(self.machine.handle(Event::Saved(result), now(self.started)));
     }
 
-    fn forget_worker(&mut self, name: crate::bay::name::Name) {
+    fn forget_worker(&mut self, name: Name) {
         let paths = self.ground.paths.clone();
         self.forgetting.retain(|_, ends| {
             ends.retain_mut(|end| matches!(end.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
@@ -308,11 +327,11 @@ impl Executor {
         self.engine.borrow().clone()
     }
 
-    /// Runs something and hands its outcome to the machine.
-    fn spawn_event(&mut self, work: impl Future<Output = Event> + Send + 'static) {
+    /// Runs something and hands its outcome to the machine: `broken` if it panics, so that nobody waits for ever.
+    fn spawn_event(&mut self, broken: Event, work: impl Future<Output = Event> + Send + 'static) {
         let events = self.events.clone();
         self.tasks.spawn(async move {
-            let event = work.await;
+            let event = AssertUnwindSafe(work).catch_unwind().await.unwrap_or(broken);
             // Fails only when the supervisor has ended.
             drop(events.send(event).await);
         });
@@ -323,7 +342,7 @@ impl Executor {
 async fn open_session(
     sessions: &Sessions,
     engine: &SharedEngine,
-    (id, name): (&crate::bay::container::ContainerId, &crate::bay::name::Name),
+    (id, name): (&crate::bay::container::ContainerId, &Name),
     size: crate::bay::session::TermSize,
 ) {
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
@@ -336,6 +355,11 @@ async fn open_session(
             }
         }
     }
+}
+
+/// What is said of a task that panicked; the panic itself is in the log.
+fn broken(what: &str) -> EngineError {
+    EngineError::Failed { what: what.to_owned(), message: "podbay itself failed; its log says where".to_owned() }
 }
 
 /// Both clocks.

@@ -30,7 +30,14 @@ impl Executor {
             Step::Create(..) => self.forgetting.remove(&target).unwrap_or_default(),
             _ => Vec::new(),
         };
-        self.spawn_event(async move {
+        let broken = Event::Stepped(Box::new(Stepped {
+            target: target.clone(),
+            step: step.clone(),
+            result: Err(super::broken(step.what()).into()),
+            seen: None,
+            certain: false,
+        }));
+        self.spawn_event(broken, async move {
             for end in before {
                 // Ended or given up: the directories are nobody's now.
                 let _ = end.await;

@@ -153,9 +153,9 @@ impl Machine {
             return;
         }
         let down = |name: &String| {
-            self.seen.get(name).is_some_and(|seen| {
-                matches!(seen.container.status, Status::Exited { code, .. } if TAKEN_DOWN.contains(&code))
-            })
+            self.seen.get(name).is_some_and(
+                |seen| matches!(seen.container.status, Status::Exited { code, .. } if TAKEN_DOWN.contains(&code)),
+            )
         };
         if self.stored.running.iter().all(down) {
             self.gap_since = self.stored.seen_at;

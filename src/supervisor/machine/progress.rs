@@ -14,7 +14,7 @@ use super::super::refusal;
 use super::{Link, Machine, Out, Pending, PendingKind};
 
 /// How long rules leave a name alone whose goal was given up.
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_mins(1);
 /// Tries of one step until its goal is given up.
 const TRIES: u32 = 5;
 
@@ -42,7 +42,9 @@ impl Machine {
             let kind = goal.kind.clone();
             let next = self.with_sight(name, &kind, |sight| reconcile::next(&kind, sight));
             match next {
-                Next::Take(step) if goal.last.as_ref() == Some(&step) => return self.without_effect(name, &step, now, out),
+                Next::Take(step) if goal.last.as_ref() == Some(&step) => {
+                    return self.without_effect(name, &step, now, out);
+                }
                 Next::Take(step) => {
                     self.waits.remove(name);
                     self.busy.insert(name.to_owned(), step.clone());
@@ -275,13 +277,13 @@ impl Machine {
         }
         let spawn_failed = result.is_err() && matches!(goal.kind, GoalKind::Made(_) | GoalKind::Gone);
         if !self.seen.contains_key(name) && (goal.kind == GoalKind::Gone || spawn_failed) {
-            self.forget(name, out);
+            self.forget(name, spawn_failed, out);
         }
         self.tell(name, result, &goal.notes, out);
     }
 
     /// Nothing is left of this name.
-    fn forget(&mut self, name: &str, out: &mut Out) {
+    fn forget(&mut self, name: &str, failed: bool, out: &mut Out) {
         // Why there is no parent stays to be told.
         if name != PARENT {
             self.faults.remove(name);
@@ -293,7 +295,7 @@ impl Machine {
         if name != PARENT
             && let Ok(worker) = Name::worker(name)
         {
-            out.push(Effect::ForgetWorker(worker));
+            out.push(Effect::ForgetWorker { name: worker, failed });
         }
     }
 

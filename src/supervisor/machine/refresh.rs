@@ -37,7 +37,7 @@ impl Machine {
                 self.stored.goals.insert(name, Goal::new(kind));
             }
             Err(error) => {
-                self.resting.insert(name.clone(), now.mono + Duration::from_secs(3600));
+                self.resting.insert(name.clone(), now.mono + Duration::from_hours(1));
                 self.faults.insert(name, error.message);
             }
         }

@@ -11,7 +11,7 @@ use super::super::refusal;
 use super::{Machine, Out, Pending, PendingKind};
 
 /// A parent that has run this long since the last wait counts as staying.
-const STAYED: std::time::Duration = std::time::Duration::from_secs(60);
+const STAYED: std::time::Duration = std::time::Duration::from_mins(1);
 
 impl Machine {
     /// While a repair is on: every worker that is cut off gets a goal, once the parent runs.

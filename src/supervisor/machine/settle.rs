@@ -51,7 +51,8 @@ impl Machine {
         if !self.looking.known {
             return;
         }
-        self.sessions_known.extend(self.seen.values().filter(|seen| seen.container.tty).map(|seen| seen.container.id.clone()));
+        self.sessions_known
+            .extend(self.seen.values().filter(|seen| seen.container.tty).map(|seen| seen.container.id.clone()));
         let seen = self.seen.values().chain(self.retired.values());
         let there: BTreeSet<&ContainerId> = seen.map(|seen| &seen.container.id).collect();
         let gone: Vec<ContainerId> = self.sessions_known.iter().filter(|id| !there.contains(id)).cloned().collect();

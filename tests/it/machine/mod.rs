@@ -530,7 +530,7 @@ fn a_save_that_is_told_begins_nothing() {
     world.failures.push_back(("stop", late("stop")));
     world.act("fox", Verb::Stop);
     world.settle();
-    world.mono += std::time::Duration::from_secs(60);
+    world.mono += std::time::Duration::from_mins(1);
     let now = world.now();
     assert_eq!(world.machine.handle(Event::Saved(Ok(())), now), vec![]);
     world.pass(5);

@@ -147,7 +147,7 @@ impl World {
             Effect::Disconnect
             | Effect::OpenSession { .. }
             | Effect::EndSessions { .. }
-            | Effect::ForgetWorker(_) => {}
+            | Effect::ForgetWorker { .. } => {}
         }
         true
     }
