@@ -195,6 +195,11 @@ pub enum Status {
     },
     /// On its way out, or stuck there.
     Removing,
+    /// The engine has it, but can't say how it is. Nothing may be concluded from it.
+    Unclear {
+        /// What the engine said instead.
+        error: String,
+    },
 }
 
 impl Status {
@@ -202,6 +207,12 @@ impl Status {
     #[must_use]
     pub const fn is_running(&self) -> bool {
         matches!(self, Self::Running { .. })
+    }
+
+    /// Whether its main process is there for all that is known.
+    #[must_use]
+    pub const fn may_run(&self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Unclear { .. })
     }
 
     /// When the current run began.

@@ -70,6 +70,9 @@ pub enum Reason {
     /// Frozen by somebody.
     #[error("paused outside podbay; `docker unpause` brings it back")]
     Paused,
+    /// The engine has it and fails to say more.
+    #[error("the engine can't say how it is: {0}")]
+    Unclear(String),
     /// It can't be seen at present.
     #[error("not seen since the engine went away: {0}")]
     EngineAway(String),

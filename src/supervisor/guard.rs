@@ -32,6 +32,8 @@ pub fn lost(worker: &Observed, parent: Option<&Observed>, namespaces: &Namespace
         }
         Status::Exited { code, .. } => Some(Reason::ParentDown(format!("stopped (exit code {code})"))),
         Status::Created { .. } => Some(Reason::ParentDown("not started".to_owned())),
+        // Nothing is known of it: that is no loss yet.
+        Status::Unclear { .. } => None,
         Status::Removing => Some(Reason::ParentDown("being removed".to_owned())),
     }
 }

@@ -89,7 +89,7 @@ pub fn next(goal: &GoalKind, sight: &Sight<'_>) -> Next {
             _ => Next::Done,
         },
         GoalKind::Stopped => match sight.current {
-            Some(container) if container.status.is_running() => Next::Take(Step::Stop(container.id.clone())),
+            Some(container) if container.status.may_run() => Next::Take(Step::Stop(container.id.clone())),
             _ => Next::Done,
         },
         GoalKind::Gone => match (sight.current, sight.retired) {
@@ -125,6 +125,9 @@ fn create(make: &Make, sight: &Sight<'_>) -> Next {
 fn running(container: &Observed, sight: &Sight<'_>) -> Next {
     if container.status.is_running() {
         return Next::Done;
+    }
+    if matches!(container.status, Status::Unclear { .. }) {
+        return Next::Wait("the engine to say how it is");
     }
     if container.status == Status::Removing {
         return Next::Wait("the engine, which is removing the old one");
@@ -171,14 +174,14 @@ fn restarted(before: Option<jiff::Timestamp>, sight: &Sight<'_>) -> Next {
 /// The old one is renamed, the new one made and started, and only then the old one removed.
 fn recreated(make: &Make, old: &ContainerId, start: bool, sight: &Sight<'_>) -> Next {
     let retired = sight.retired.filter(|container| container.id == *old);
-    if retired.is_some_and(|container| container.status.is_running()) {
+    if retired.is_some_and(|container| container.status.may_run()) {
         // Somebody started it again meanwhile.
         return Next::Take(Step::Stop(old.clone()));
     }
     match sight.current {
         Some(container) if container.id == *old => {
             // Both would write to the same workspace: the old one ends first.
-            if container.status.is_running() {
+            if container.status.may_run() {
                 return match create(make, sight) {
                     Next::Take(_) => Next::Take(Step::Stop(old.clone())),
                     other => other,

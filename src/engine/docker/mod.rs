@@ -36,7 +36,7 @@ use async_trait::async_trait;
 use bollard::query_parameters::{
     RemoveContainerOptions, RenameContainerOptions, ResizeContainerTTYOptions, StopContainerOptions,
 };
-use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use futures_util::stream::{BoxStream, StreamExt};
 use tokio::sync::Semaphore;
 
 pub use endpoint::{Address, Endpoint, Files, SocketState, SshTarget, resolve};
@@ -224,16 +224,18 @@ impl Engine for DockerEngine {
             let inspects = futures_util::stream::iter(rows).map(|row| {
                 let session = session.clone();
                 async move {
-                    match self.inspect_now(&session, &row.id).await {
+                    let what = format!("inspect {}", short(&row.id));
+                    let inspect = self.inspect_now(&session, &row.id);
+                    match self.timed(&what, self.deadlines.read / 2, inspect).await {
                         Ok(seen) => Ok(Some(seen)),
                         // Gone since the list was made: then it does not belong in it.
                         Err(EngineError::NotFound { .. }) => Ok(None),
-                        Err(error) => Err(error),
+                        Err(error) => Err((row, error)),
                     }
                 }
             });
-            let mut found: Vec<Observed> =
-                inspects.buffer_unordered(INSPECTS).try_filter_map(async |seen| Ok(seen)).try_collect().await?;
+            let inspected: Vec<_> = inspects.buffer_unordered(INSPECTS).collect().await;
+            let mut found = settled(inspected)?;
             found.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
             Ok(found)
         };
@@ -405,4 +407,18 @@ mod tests {
         }
         assert!(hex_id(&"ab".repeat(32)).is_ok() && is_name("bay-fox.old"));
     }
+}
+
+/// One container that the engine can't tell of takes no other with it. When it can tell of none, the list is none.
+fn settled(inspected: Vec<Result<Option<Observed>, (Row, EngineError)>>) -> Result<Vec<Observed>, EngineError> {
+    let told = inspected.iter().any(Result::is_ok);
+    let mut found = Vec::new();
+    for inspected in inspected {
+        match inspected {
+            Ok(seen) => found.extend(seen),
+            Err((_, error)) if !told || matches!(error, EngineError::Away { .. }) => return Err(error),
+            Err((row, error)) => found.push(row.unclear(&error)),
+        }
+    }
+    Ok(found)
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::host_image;
 use crate::bay::container::{ContainerId, HealthState, Observed, ObservedNetwork, Status};
 use crate::bay::port::{PortMapping, Protocol};
+use crate::engine::EngineError;
 
 /// An answer of `inspect`.
 #[derive(Deserialize)]
@@ -99,6 +100,15 @@ pub struct Row {
     /// With a leading slash.
     #[serde(default)]
     pub names: Vec<String>,
+    /// The reference that it was made from.
+    #[serde(default)]
+    image: String,
+    /// When, in seconds since 1970.
+    #[serde(default)]
+    created: i64,
+    /// Its labels.
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
     /// What it publishes now.
     #[serde(default)]
     pub ports: Option<Vec<RowPort>>,
@@ -118,6 +128,23 @@ pub struct RowPort {
 }
 
 impl Row {
+    /// The container as far as a list tells, when the engine fails to say more.
+    pub fn unclear(self, error: &EngineError) -> Observed {
+        Observed {
+            name: self.name(),
+            ports: self.published(),
+            image: super::host_image::spoken(&self.image),
+            id: ContainerId::new(self.id),
+            labels: self.labels.unwrap_or_default(),
+            status: Status::Unclear { error: error.to_string() },
+            created_at: jiff::Timestamp::from_second(self.created).unwrap_or_default(),
+            network: ObservedNetwork::Own,
+            health: None,
+            failed_probes: 0,
+            tty: false,
+        }
+    }
+
     /// The container's name.
     pub fn name(&self) -> String {
         self.names.first().map(|name| name.trim_start_matches('/').to_owned()).unwrap_or_default()

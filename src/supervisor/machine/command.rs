@@ -228,10 +228,10 @@ impl Machine {
         if let Some(goal) = self.stored.goals.get(&name)
             && self.busy.contains_key(&name)
         {
-            return Err(refusal::busy(&format!("{name} is {}", goal.working())));
+            return Err(refusal::busy(&format!("it is {}", goal.working())));
         }
         if self.stored.goals.contains_key(&name) && !matches!(verb, Verb::Stop | Verb::Remove) {
-            return Err(refusal::busy(&format!("{name} waits for something else; stop or remove it first")));
+            return Err(refusal::busy("it waits for something else; stop or remove it first"));
         }
         let Some(container) = self.seen.get(&name).map(|seen| seen.container.clone()) else {
             return self.act_unseen(id, &name, verb);

@@ -263,7 +263,11 @@ impl Machine {
         if self.gap_since.is_some() {
             return;
         }
-        let running = self.seen.iter().filter(|(_, seen)| seen.container.status.is_running());
+        let ran = |name: &String, status: &Status| match status {
+            Status::Unclear { .. } => self.stored.running.contains(name),
+            status => status.is_running(),
+        };
+        let running = self.seen.iter().filter(|(name, seen)| ran(name, &seen.container.status));
         let running = running.map(|(name, _)| name.clone()).collect();
         if self.stored.running != running || self.stored.boot != self.boot {
             self.stored.running = running;

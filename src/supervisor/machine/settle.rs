@@ -31,7 +31,7 @@ impl Machine {
         }
         for (name, seen) in &self.seen {
             let container = &seen.container;
-            if !container.tty {
+            if !container.tty || matches!(container.status, Status::Unclear { .. }) {
                 continue;
             }
             let running = container.status.is_running();

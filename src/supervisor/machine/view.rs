@@ -168,7 +168,7 @@ impl Machine {
                 State::Failed
             }
             Status::Exited { .. } => State::Exited,
-            Status::Removing => State::Unknown,
+            Status::Removing | Status::Unclear { .. } => State::Unknown,
         }
     }
 
@@ -203,6 +203,7 @@ impl Machine {
             Status::Exited { code, .. } if name == PARENT => Some(Reason::StoppedOutside { code: *code }),
             Status::Exited { code, .. } => Some(Reason::Exited { code: *code }),
             Status::Removing => Some(Reason::Working("being removed by the engine")),
+            Status::Unclear { error } => Some(Reason::Unclear(error.clone())),
         }
     }
 

@@ -160,6 +160,9 @@ async fn look_at_main(engine: &SharedEngine, id: &ContainerId) -> Result<Look, E
             let reason = if oom { "killed: out of memory".to_owned() } else { format!("exited with code {code}") };
             return Ok(Look::Ended { reason, code: Some(code) });
         }
+        Status::Unclear { error } => {
+            return Err(EngineError::Failed { what: "looking at it".to_owned(), message: error });
+        }
         Status::Removing => return Ok(Look::Ended { reason: "the container is being removed".to_owned(), code: None }),
         Status::Running { .. } => Some(history(engine, id).await),
         Status::Created { .. } => None,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use podbay::bay::container::{ContainerId, ContainerSpec, NetworkSpec, label};
+use podbay::bay::container::{ContainerId, ContainerSpec, NetworkSpec, Status, label};
 use podbay::bay::port::{PortMapping, Protocol};
 use podbay::bay::session::TermSize;
 use podbay::config::env::Env;
@@ -329,4 +329,24 @@ async fn names_that_are_no_names_reach_no_daemon() {
         assert!(matches!(error, EngineError::Refused { .. }), "{hostile:?}: {error}");
     }
     assert_eq!(daemon.calls("POST /containers/*/rename") + daemon.calls("DELETE /containers/*"), 0);
+}
+
+#[tokio::test]
+async fn d14_one_container_that_can_not_be_inspected_takes_no_other_with_it() {
+    let bed = Bed::fake();
+    let daemon = bed.fake.as_ref().unwrap();
+    let first = bed.create(&bed.spec("fox", &["sleep", "60"])).await;
+    let second = bed.create(&bed.spec("owl", &["sleep", "60"])).await;
+    let bay = &bed.bay;
+    daemon.fail_next(INSPECT, 1, Fault::Status(500, "words of the engine"));
+    let listed = bed.engine.list(bay).await.unwrap();
+    let unclear: Vec<_> = listed
+        .iter()
+        .filter(|seen| matches!(&seen.status, Status::Unclear { error } if error.contains("words")))
+        .collect();
+    assert_eq!((listed.len(), unclear.len()), (2, 1), "{listed:?}");
+    assert!([&first, &second].contains(&&unclear[0].id));
+    assert!(unclear[0].name.ends_with("fox") || unclear[0].name.ends_with("owl"));
+    daemon.fail_next(INSPECT, 2, Fault::Status(500, "words of the engine"));
+    assert!(refused(bed.engine.list(bay).await).to_string().contains("words"));
 }

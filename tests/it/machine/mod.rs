@@ -643,3 +643,20 @@ fn an_engine_that_was_restarted_while_nobody_looked_is_a_gap_too() {
     assert_eq!(world.row("parent").state, State::Running);
     assert_eq!(world.row("fox").state, State::Running);
 }
+
+#[test]
+fn d14_a_worker_that_the_engine_can_not_tell_of_is_unknown_and_left_alone() {
+    let mut world = bay(&["fox", "owl"]);
+    let before = world.named("fox").unwrap().status.clone();
+    world.named("fox").unwrap().status = Status::Unclear { error: "500".to_owned() };
+    let steps = world.steps.len();
+    world.hint();
+    assert_eq!(world.row("fox").state, State::Unknown);
+    assert_eq!(world.row("fox").reason.unwrap(), "the engine can't say how it is: 500");
+    assert_eq!(world.row("owl").state, State::Running);
+    world.pass(30);
+    assert_eq!(world.steps.len(), steps);
+    world.named("fox").unwrap().status = before;
+    world.hint();
+    assert_eq!(world.row("fox").state, State::Running);
+}
