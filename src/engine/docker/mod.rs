@@ -394,6 +394,20 @@ impl Engine for DockerEngine {
     }
 }
 
+/// One container that the engine can't tell of takes no other with it. When it can tell of none, the list is none.
+fn settled(inspected: Vec<Result<Option<Observed>, (Row, EngineError)>>) -> Result<Vec<Observed>, EngineError> {
+    let told = inspected.iter().any(Result::is_ok);
+    let mut found = Vec::new();
+    for inspected in inspected {
+        match inspected {
+            Ok(seen) => found.extend(seen),
+            Err((_, error)) if !told || matches!(error, EngineError::Away { .. }) => return Err(error),
+            Err((row, error)) => found.push(row.unclear(&error)),
+        }
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -407,18 +421,4 @@ mod tests {
         }
         assert!(hex_id(&"ab".repeat(32)).is_ok() && is_name("bay-fox.old"));
     }
-}
-
-/// One container that the engine can't tell of takes no other with it. When it can tell of none, the list is none.
-fn settled(inspected: Vec<Result<Option<Observed>, (Row, EngineError)>>) -> Result<Vec<Observed>, EngineError> {
-    let told = inspected.iter().any(Result::is_ok);
-    let mut found = Vec::new();
-    for inspected in inspected {
-        match inspected {
-            Ok(seen) => found.extend(seen),
-            Err((_, error)) if !told || matches!(error, EngineError::Away { .. }) => return Err(error),
-            Err((row, error)) => found.push(row.unclear(&error)),
-        }
-    }
-    Ok(found)
 }

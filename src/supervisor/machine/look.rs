@@ -217,6 +217,11 @@ impl Machine {
         let nonce = self.key.verify(&self.config.bay, container)?;
         match self.stored.ours.get(&nonce) {
             Some(id) if *id == container.id => Some(nonce),
+            // The first one made with it was removed by somebody, and the goal has made another.
+            Some(_) if self.is_being_made(container, &nonce) => {
+                self.stored.ours.insert(nonce.clone(), container.id.clone());
+                Some(nonce)
+            }
             Some(_) => None,
             None => {
                 // Made by a supervisor that was killed before it could write down the id.
@@ -224,6 +229,13 @@ impl Machine {
                 Some(nonce)
             }
         }
+    }
+
+    /// A nonce is not spent while its goal goes on; only the container of the goal's own name can have it.
+    fn is_being_made(&self, container: &Observed, nonce: &Nonce) -> bool {
+        let name = in_bay(&self.config.bay, &container.name);
+        let goal = name.and_then(|name| self.stored.goals.get(name));
+        goal.is_some_and(|goal| goal.kind.nonce() == Some(nonce))
     }
 
     /// One container as it is after a step.
