@@ -37,7 +37,7 @@ pub enum Reason {
     #[error("stopped by request")]
     Stopped,
     /// Somebody else stopped it.
-    #[error("stopped outside podbay (exit code {code}); `podbay start` brings it back")]
+    #[error("stopped outside podbay (exit code {code}); `podbay restart parent` brings it back")]
     StoppedOutside {
         /// The exit code.
         code: i64,

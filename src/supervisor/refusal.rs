@@ -95,9 +95,13 @@ pub fn of_step(what: &str, error: &StepError) -> ErrorDetail {
             EngineError::NotFound { .. } => detail("not-found", text, None),
             EngineError::NameTaken(_) => detail("name-taken", error.to_string(), None),
             EngineError::NoImage(_) => detail("invalid", error.to_string(), None),
-            EngineError::PortTaken { .. } => {
-                detail("port-taken", error.to_string(), Some("free the port, or publish another"))
-            }
+            EngineError::PortTaken { .. } => detail(
+                "port-taken",
+                error.to_string(),
+                Some(
+                    "free the port, or name others in the configuration: [parent] ports, or worker.port_range for a bridge",
+                ),
+            ),
             EngineError::Conflict { .. } => detail("busy", text, None),
             EngineError::Refused { .. } => detail("refused", text, Some(ANEW)),
             EngineError::Failed { .. } => detail("internal", text, Some(ANEW)),

@@ -343,12 +343,15 @@ impl Machine {
             (Some(goal), _) => goal.working().to_owned(),
             (None, _) if self.stored.stopped.contains(&name) => "stopped, by request".to_owned(),
             (None, None) => "nothing: podbay has no such container".to_owned(),
-            (None, Some(row)) if row.state == State::Exited => "nothing: it has ended by itself".to_owned(),
+            (None, Some(row)) if row.state == State::Exited && row.role == Role::Worker => {
+                "nothing: it has ended by itself".to_owned()
+            }
             (None, Some(_)) => "running".to_owned(),
         };
         let observed = match row {
             None => "not there".to_owned(),
             Some(row) => match (row.started_at, &row.health) {
+                (Some(since), _) if row.state == State::CutOff => format!("cut-off; it runs since {since}"),
                 (Some(since), Some(health)) => {
                     format!("{} since {since}, {health:?}", row.state.as_str()).to_lowercase()
                 }

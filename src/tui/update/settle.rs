@@ -65,7 +65,8 @@ fn terminal(model: &mut Model, effects: &mut Vec<Effect>) {
         .is_some_and(|((target, run), _)| shown.is_some_and(|pane| pane.target == *target && !stale(model, pane, run)));
     if !keep && let Some(old) = model.main.terminals.shown.take() {
         effects.push(Effect::CloseTerminal { key: old.key });
-        model.focus.terminal = false;
+        // Another run of the same one is the same terminal to whoever types.
+        model.focus.terminal &= wanted.as_ref().is_some_and(|((target, _), _)| *target == old.target);
     }
     let Some(((target, run), size)) = wanted else { return };
     if let Some(pane) = model.main.terminals.shown.as_mut() {

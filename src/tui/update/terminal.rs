@@ -42,11 +42,11 @@ pub fn terminal(model: &mut Model, key: StreamKey, msg: TerminalMsg) -> Vec<Effe
             }
         }
         TerminalMsg::Frame(Frame::Ended { reason, .. }) => {
+            // Who is typing goes on typing: the keys stay here until the leaving key, or they would be commands.
             pane.state = PaneState::Ended(reason.clone());
             if let (Target::Shell(id), true) = (pane.target.clone(), model.focus.terminal) {
                 return shell_ended(model, id, &reason);
             }
-            give_back(model);
         }
         TerminalMsg::Frame(Frame::Resize { .. } | Frame::Eof) => {}
         TerminalMsg::Lost(reason) => {
@@ -54,7 +54,6 @@ pub fn terminal(model: &mut Model, key: StreamKey, msg: TerminalMsg) -> Vec<Effe
             if !matches!(pane.state, PaneState::Ended(_)) {
                 pane.state = PaneState::Lost { reason, retry_at };
             }
-            give_back(model);
         }
         TerminalMsg::Full => tell(model, Kind::Bad, "the program does not read its input: keys were dropped"),
     }
@@ -71,16 +70,12 @@ fn shell_ended(model: &mut Model, id: SessionId, reason: &str) -> Vec<Effect> {
     vec![Effect::CloseSession { id }]
 }
 
-/// The keys go back to the dashboard.
-fn give_back(model: &mut Model) {
-    if model.focus.terminal {
-        model.focus.terminal = false;
-        model.focus.pane = Pane::Main;
-    }
-}
-
 /// A key for the program.
 pub fn typed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
+    if !model.main.terminals.takes_keys() {
+        // Nobody is there to read it, and it was not meant for the dashboard.
+        return Vec::new();
+    }
     let Some(pane) = model.main.terminals.shown.as_mut() else { return Vec::new() };
     let Some(emulator) = pane.emulator.as_mut() else { return Vec::new() };
     if emulator.screen().scrollback() > 0 {
@@ -91,6 +86,9 @@ pub fn typed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
 }
 
 pub fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
+    if !model.main.terminals.takes_keys() {
+        return Vec::new();
+    }
     let Some(pane) = model.main.terminals.shown.as_ref() else { return Vec::new() };
     let Some(emulator) = pane.emulator.as_ref() else { return Vec::new() };
     type_into(pane.key, keys::paste(text, emulator.modes()))

@@ -3,6 +3,7 @@
 use ratatui::style::{Color, Modifier, Style};
 use unicode_width::UnicodeWidthStr;
 
+use crate::terminal::plain;
 use crate::terminal::safe::Safe;
 
 /// Longest line that is kept, in bytes.
@@ -26,6 +27,10 @@ pub fn width(text: &str) -> usize {
 /// Reads a line. Of one that was drawn over itself with carriage returns, the last state is kept.
 #[must_use]
 pub fn pieces(line: &str) -> Vec<Piece> {
+    if line.contains('\u{8}') {
+        // A line editor went back and forth: what was left counts, its colours do not.
+        return vec![Piece { style: Style::default(), text: plain::line(line) }];
+    }
     let line = line.trim_end_matches(['\r', '\n']);
     let line = line.rsplit_once('\r').map_or(line, |(_, last)| last);
     let (line, cut) = shortened(line);

@@ -196,7 +196,7 @@ fn every_key_but_one_goes_to_the_program() {
 }
 
 #[test]
-fn a_program_that_ends_gives_the_keys_back_and_says_why() {
+fn what_is_typed_into_a_program_that_ended_or_was_lost_is_no_command() {
     let mut driver = running();
     driver.keys("enter");
     driver.screen("$ ");
@@ -204,6 +204,11 @@ fn a_program_that_ends_gives_the_keys_back_and_says_why() {
     let ended = Frame::Ended { reason: "exited with code 3".to_owned(), code: Some(3) };
     driver.send(Msg::Terminal { key, msg: TerminalMsg::Frame(ended) });
     driver.send(Msg::Terminal { key, msg: TerminalMsg::Lost("closed".to_owned()) });
+    driver.taken();
+    driver.keys("n w S q d");
+    assert_eq!(driver.taken(), []);
+    assert!(driver.model.focus.terminal, "only the leaving key leaves");
+    driver.keys("ctrl-q");
     assert!(!driver.model.focus.terminal);
     let shot = driver.shot();
     assert!(shot.contains("exited with code 3; r starts"), "{shot}");
