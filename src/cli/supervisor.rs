@@ -106,6 +106,8 @@ async fn ensure_by(
 /// When there is a socket that can't be used: no permission, or not a socket.
 pub async fn running(paths: &Paths) -> Result<Option<Client>, CliError> {
     match UnixStream::connect(&paths.socket).await {
+        // One that is being killed still accepts for a moment, and answers nobody.
+        Ok(stream) if is_ending(&stream) => Ok(None),
         Ok(_) => Ok(Some(Client::new(&paths.socket))),
         Err(error) => match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => Ok(None),
@@ -119,6 +121,14 @@ pub async fn running(paths: &Paths) -> Result<Option<Client>, CliError> {
             _ => Err(CliError::new(Kind::NoSupervisor, format!("{} can't be used: {error}", paths.socket.display()))),
         },
     }
+}
+
+/// Whether the process behind a socket is dead already, its last threads aside.
+fn is_ending(stream: &UnixStream) -> bool {
+    let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+    let stat = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+    let state = stat.as_deref().and_then(|stat| stat.rsplit_once(") ")).and_then(|(_, rest)| rest.chars().next());
+    matches!(state, Some('Z' | 'X'))
 }
 
 fn spawn(exe: &Path, config: &Config, errors: &Path) -> Result<Child, CliError> {
