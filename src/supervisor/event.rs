@@ -73,8 +73,6 @@ pub enum Reply {
 pub enum Event {
     /// Somebody asks.
     Command(CommandId, Command),
-    /// The client that asked is gone: its answer is not wanted.
-    Forget(CommandId),
     /// The engine answered, or did not.
     Connected {
         /// Where it was looked for; `None` when no place was found.

@@ -328,21 +328,11 @@ impl Machine {
             return Err(refusal::invalid("only workers and the parent are refreshed"));
         }
         let make = self.make_again(container)?;
-        if self.is_bridge_free(&make) || self.parent().is_some_and(|parent| parent.status.is_running()) {
+        if !self.joins_parent(&make) || self.parent().is_some_and(|parent| parent.status.is_running()) {
             let start = container.status.is_running();
             return Ok(GoalKind::Recreated { make, old: container.id.clone(), start });
         }
         Err(refusal::parent_down())
-    }
-
-    fn is_bridge_free(&self, make: &Make) -> bool {
-        match &make.what {
-            What::Parent => true,
-            What::Worker { template, overrides, .. } => self
-                .config
-                .template(template)
-                .is_some_and(|template| overrides.over(template).network != NetworkMode::Shared),
-        }
     }
 
     /// The name that a route's `{id}` means: exact name, id, or a unique prefix of either.

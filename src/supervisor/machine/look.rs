@@ -46,8 +46,8 @@ impl Machine {
             self.gap_since = self.last_good.or(self.stored.seen_at);
             out.push(Effect::Disconnect);
         }
-        self.spread = self.spread.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let mut wait = self.backoff.fail(self.spread >> 33);
+        let spread = self.next_spread();
+        let mut wait = self.backoff.fail(spread);
         if self.endpoint.starts_with("unix://") {
             // One connect to a socket of this machine costs nothing, and an engine that is back is seen in time.
             wait = wait.min(LOCAL_RETRY);

@@ -275,7 +275,6 @@ impl Machine {
     fn take(&mut self, event: Event, now: Now, out: &mut Out) {
         match event {
             Event::Command(id, command) => self.take_command(id, command, now, out),
-            Event::Forget(id) => self.pending.retain(|pending| pending.id != id),
             Event::Connected { endpoint, answer } => {
                 if let Some(endpoint) = endpoint {
                     self.endpoint = endpoint;
@@ -300,6 +299,12 @@ impl Machine {
                 out.push(Effect::Exit);
             }
         }
+    }
+
+    /// The next number for a backoff's jitter: a plain congruential sequence, so that the machine stays pure.
+    const fn next_spread(&mut self) -> u64 {
+        self.spread = self.spread.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.spread >> 33
     }
 
     fn saved(&mut self, result: Result<(), String>) {

@@ -8,7 +8,7 @@ use crate::bay::template::NetworkMode;
 use crate::engine::EngineError;
 
 use super::super::event::{Effect, Now, Reply, StepError, Stepped};
-use super::super::goal::{GoalKind, PARENT, Step, What};
+use super::super::goal::{GoalKind, Make, PARENT, Step, What};
 use super::super::reconcile::{self, Hindrance, Next, ParentSight, Sight};
 use super::super::refusal;
 use super::{Link, Machine, Out, Pending, PendingKind};
@@ -144,14 +144,19 @@ impl Machine {
 
     fn is_shared(&self, goal: &GoalKind) -> bool {
         match goal {
-            GoalKind::Made(make) | GoalKind::Recreated { make, .. } => match &make.what {
-                What::Parent => false,
-                What::Worker { template, overrides, .. } => self
-                    .config
-                    .template(template)
-                    .is_some_and(|template| overrides.over(template).network == NetworkMode::Shared),
-            },
+            GoalKind::Made(make) | GoalKind::Recreated { make, .. } => self.joins_parent(make),
             _ => false,
+        }
+    }
+
+    /// Whether what is made lives in the parent's network.
+    pub(super) fn joins_parent(&self, make: &Make) -> bool {
+        match &make.what {
+            What::Parent => false,
+            What::Worker { template, overrides, .. } => {
+                let template = self.config.template(template);
+                template.is_some_and(|template| overrides.over(template).network == NetworkMode::Shared)
+            }
         }
     }
 
@@ -199,7 +204,7 @@ impl Machine {
     fn step_failed(&mut self, target: &str, step: &Step, error: &StepError, now: Now, out: &mut Out) {
         let text = error.to_string();
         self.say(now, Some(target), format!("{} failed: {text}", step.what()));
-        self.spread = self.spread.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let spread = self.next_spread();
         let Some(goal) = self.stored.goals.get_mut(target) else { return };
         goal.attempts += 1;
         goal.last_error = Some(text.clone());
@@ -217,7 +222,7 @@ impl Machine {
         };
         if passing && goal.attempts < TRIES {
             let mut backoff = crate::bay::backoff::Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-            let wait = (0..goal.attempts).map(|_| backoff.fail(self.spread >> 33)).last().unwrap_or_default();
+            let wait = (0..goal.attempts).map(|_| backoff.fail(spread)).last().unwrap_or_default();
             goal.not_before = Some(now.mono + wait);
             // It may have happened all the same: the engine is asked before anything is tried again.
             self.look(now, out);

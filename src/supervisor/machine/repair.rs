@@ -131,8 +131,8 @@ impl Machine {
             None => cut_off,
         };
         if down && now.mono >= self.parent_not_before {
-            self.spread = self.spread.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            self.parent_not_before = now.mono + self.parent_backoff.fail(self.spread >> 33) * 2;
+            let spread = self.next_spread();
+            self.parent_not_before = now.mono + self.parent_backoff.fail(spread) * 2;
             let kind = if self.parent().is_some() { GoalKind::Running } else { GoalKind::Made(self.make_parent()) };
             self.say(now, Some(PARENT), "was lost; it is brought back");
             self.stored.goals.insert(PARENT.to_owned(), Goal::new(kind));
