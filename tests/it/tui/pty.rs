@@ -262,6 +262,8 @@ fn suspending_gives_the_terminal_back_and_coming_back_takes_it() {
     }
     dashboard.press("q");
     assert_eq!(dashboard.exit(), 0);
+    // The process may be gone before its last bytes have been read.
+    dashboard.wait("left for good", || dashboard.count("\u{1b}[?1049l") >= 3);
     assert_eq!((dashboard.count("\u{1b}[?1049h"), dashboard.count("\u{1b}[?1049l")), (3, 3));
     assert!(dashboard.cooked());
 }
