@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | [`bay`] | the domain: plain data and rules, no I/O | nobody |
 //! | [`engine`] | how a container runs: the trait, Docker | bay, config |
+//! | [`service`] | how a native service runs: shim, its log, its protocol, probes | bay, config |
 //! | [`workspace`] | what a worker finds: directories, mounts, agent home, secrets | bay, config |
 //! | [`terminal`] | screens: emulator, filter, key encoding | bay |
 //! | [`config`] | the file's shape, defaults, errors with line and key, paths of the state | bay |
@@ -26,6 +27,7 @@ pub mod bay;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod service;
 pub mod supervisor;
 pub mod terminal;
 pub mod tui;

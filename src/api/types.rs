@@ -1,15 +1,17 @@
 //! The shapes on the wire. INTERFACE's JSON and this file are the same thing; a field here is a promise.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::bay::attention::Attention;
 use crate::bay::container::{HealthState, Role};
 use crate::bay::matching::Named;
 use crate::bay::name::Name;
-use crate::bay::port::PortMapping;
+use crate::bay::port::{PortMapping, Protocol};
 use crate::bay::session::{SessionId, SessionKind, TermSize};
 use crate::bay::template::Overrides;
 
@@ -152,6 +154,41 @@ pub struct PoolRow {
     pub claim_ms: Percentiles,
     /// The last error, or why the pool stands still.
     pub last_error: Option<String>,
+    /// Made, and not known to wait yet.
+    #[serde(default)]
+    pub probing: u32,
+    /// Of no use any more, or being removed.
+    #[serde(default)]
+    pub draining: u32,
+    /// When the pool tries again; `null` while it need not.
+    #[serde(default)]
+    pub next_try_at: Option<Timestamp>,
+}
+
+/// `POST /api/pool`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolRequest {
+    /// Which pool; absent: the only one to scale, all to drain or clean up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Name>,
+    /// What to do.
+    #[serde(flatten)]
+    pub order: PoolOrder,
+}
+
+/// What a pool can be asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "lowercase")]
+pub enum PoolOrder {
+    /// Keep so many warm, until the configuration is read anew.
+    Scale {
+        /// So many.
+        target: u32,
+    },
+    /// Let all go, and make no more until it is scaled.
+    Drain,
+    /// Let go what is of no use, forget errors and try again now.
+    Cleanup,
 }
 
 /// Two percentiles in milliseconds; `null` before the first claim.
@@ -190,6 +227,108 @@ pub struct ServiceRow {
     pub depends_on: BTreeMap<String, String>,
     /// Why it is not simply running.
     pub reason: Option<String>,
+    /// When its present run began.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    /// Whether its terminal can be looked at.
+    #[serde(default)]
+    pub tty: bool,
+}
+
+impl Named for ServiceRow {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn id(&self) -> &'static str {
+        ""
+    }
+}
+
+impl ServiceRow {
+    /// The same as a row among containers, under the name that a container of it has: what shows one shows the other.
+    #[must_use]
+    pub fn as_container(&self) -> ContainerRow {
+        let state = match self.state.as_str() {
+            "running" => State::Running,
+            "stopped" | "exited" => State::Exited,
+            "failed" | "stuck" => State::Failed,
+            "unknown" => State::Unknown,
+            _ => State::Creating,
+        };
+        ContainerRow {
+            // Constant: its log goes on from one run to the next.
+            id: format!("service {}", self.name),
+            name: format!("svc-{}", self.name),
+            role: Role::Service,
+            template: String::new(),
+            state,
+            image: String::new(),
+            network: self.run.clone(),
+            project: None,
+            branch: None,
+            ports: Vec::new(),
+            health: None,
+            restarts: self.restarts,
+            created_at: None,
+            started_at: self.started_at,
+            attention: None,
+            reason: self.reason.clone(),
+        }
+    }
+}
+
+/// What can be asked of a service: `POST /api/services/{name}/{verb}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceVerb {
+    /// Starts it and what it waits for; earlier failures are forgiven.
+    Start,
+    /// Stops it, until it is started by hand.
+    Stop,
+    /// Stops and starts it.
+    Restart,
+}
+
+impl ServiceVerb {
+    /// The word in a route.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+
+    /// The word once it is done.
+    #[must_use]
+    pub const fn done(self) -> &'static str {
+        match self {
+            Self::Start => "started",
+            Self::Stop => "stopped",
+            Self::Restart => "restarted",
+        }
+    }
+}
+
+/// One image that podbay made: a row of `image ls --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRow {
+    /// `<owner>-<repo>:main`.
+    pub reference: String,
+    /// The engine's id.
+    pub id: String,
+    /// Which repository it is of.
+    pub repository: String,
+    /// The image that it was made from.
+    pub base: String,
+    /// `ready`, `replaced` (another has its name now) or `gone` (removed by somebody).
+    pub state: String,
+    /// Bytes, layers of the base counted; `null` when it is gone.
+    pub size: Option<u64>,
+    /// When it was made.
+    pub built_at: Timestamp,
 }
 
 /// Bytes on the state directory's file system.
@@ -202,14 +341,54 @@ pub struct Disk {
 }
 
 /// What the engine's machine has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
     /// CPUs.
     pub cpus: u32,
     /// Memory in bytes.
     pub memory: u64,
-    /// How many more workers of the default template's memory limit fit; `null` without a limit.
+    /// Memory that could be had at this moment; `null` where it can't be seen.
+    #[serde(default)]
+    pub memory_free: Option<u64>,
+    /// How many more workers of the default template fit; `null` when nothing ends it.
     pub workers: Option<u64>,
+    /// The same for each template, the default first.
+    #[serde(default)]
+    pub templates: Vec<TemplateRoom>,
+}
+
+/// How many more workers of one template fit, if each takes what it may; `null`: that one does not end it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateRoom {
+    /// The template.
+    pub template: String,
+    /// The least of the three.
+    pub workers: Option<u64>,
+    /// Which of the three that is: `memory`, `cpu` or `disk`.
+    pub ends_first: Option<String>,
+    /// By memory.
+    pub by_memory: Option<u64>,
+    /// By CPUs, none shared.
+    pub by_cpu: Option<u64>,
+    /// By disk.
+    pub by_disk: Option<u64>,
+}
+
+impl std::fmt::Display for TemplateRoom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Some(count), Some(first)) = (self.workers, self.ends_first.as_deref()) else {
+            return write!(f, "{}: no limit ends its number", self.template);
+        };
+        let all = [("memory", self.by_memory), ("cpu", self.by_cpu), ("disk", self.by_disk)];
+        let others: Vec<String> = all
+            .into_iter()
+            .filter(|(word, _)| *word != first)
+            .filter_map(|(word, count)| Some(format!("{word} {}", count?)))
+            .collect();
+        let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
+        let past = if first == "cpu" { "; past that they share CPUs" } else { "" };
+        write!(f, "{}: room for {count} more, {first} ends first{others}{past}", self.template)
+    }
 }
 
 /// `status --json`.
@@ -260,6 +439,9 @@ pub struct SessionRow {
     pub clients: u32,
     /// Ended: the last screen is kept until the session is closed.
     pub ended: Option<String>,
+    /// Whether its program waits for somebody; absent: it never gave a sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention: Option<Attention>,
 }
 
 /// One line of the bay's history.
@@ -365,7 +547,12 @@ impl Snapshot {
 impl Status {
     /// Equal but for what changes by itself with time.
     fn same_but_for_time(&self, other: &Self) -> bool {
-        let timeless = |status: &Self| Self { uptime_s: 0, disk: Disk::default(), ..status.clone() };
+        let timeless = |status: &Self| Self {
+            uptime_s: 0,
+            disk: Disk::default(),
+            capacity: Capacity { memory_free: None, ..status.capacity.clone() },
+            ..status.clone()
+        };
         timeless(self) == timeless(other)
     }
 }
@@ -401,7 +588,10 @@ pub struct SpawnReply {
     /// The first published port, if there is one.
     #[serde(rename = "hostPort", default, skip_serializing_if = "Option::is_none")]
     pub host_port: Option<u16>,
-    /// What was done otherwise than asked, in words: an optional mount that is missing, a limit that is not enforced.
+    /// It was warm, and claimed.
+    #[serde(default)]
+    pub claimed: bool,
+    /// What was done otherwise than asked, in words: why it was a cold start although there is a pool, an optional mount that is missing, a limit that is not enforced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -418,8 +608,10 @@ pub enum Verb {
     Restart,
     /// Makes it anew by its template, workspace and agent home kept.
     Refresh,
-    /// Removes it (`DELETE /api/containers/{id}`).
+    /// Removes it (`DELETE /api/containers/{id}`); refused when work in its clone would be lost.
     Remove,
+    /// Removes it with all that is in its clone (`DELETE /api/containers/{id}?force=true`).
+    Discard,
 }
 
 impl Verb {
@@ -432,6 +624,7 @@ impl Verb {
             Self::Restart => "restart",
             Self::Refresh => "refresh",
             Self::Remove => "remove",
+            Self::Discard => "discard",
         }
     }
 }
@@ -444,6 +637,24 @@ pub struct Done {
     /// What the user should know beside it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// The answer to `POST /api/reload`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// In words: `the configuration is unchanged`.
+    pub text: String,
+    /// The file that was read, absolute; `null`: there is none, and the defaults are in effect.
+    pub source: Option<PathBuf>,
+    /// A line for each part that changed: `~ parent: ports [] -> ["3000:3000"]`; `+` new, `-` gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
+    /// What does not follow by itself, and what would do it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Some of it is in effect only in a new supervisor.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_restart: bool,
 }
 
 /// `POST /api/up`.
@@ -469,6 +680,9 @@ pub struct DownRequest {
 pub struct Why {
     /// What was asked about.
     pub name: String,
+    /// What that is: `parent`, `worker`, `service` or `pool`.
+    #[serde(default)]
+    pub kind: String,
     /// What is wanted of it.
     pub wanted: String,
     /// What is seen of it.
@@ -477,8 +691,11 @@ pub struct Why {
     pub reason: Option<String>,
     /// What it waits for.
     pub waits_for: Option<String>,
-    /// The last error or exit, in words.
+    /// What went wrong last, in words.
     pub last_error: Option<String>,
+    /// How it last ended, in words; `null` when it runs, or never did.
+    #[serde(default)]
+    pub last_exit: Option<String>,
     /// Tries so far.
     pub attempts: u32,
     /// When it is tried next.
@@ -518,6 +735,27 @@ pub struct StatsRow {
     pub block: (u64, u64),
 }
 
+/// One port of the bay: a row of `GET /api/ports`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortRow {
+    /// On the engine's machine; `null`: it leads nowhere outside of the bay.
+    pub port: Option<u16>,
+    /// In the container's namespace.
+    pub inside: u16,
+    /// The transport.
+    pub protocol: Protocol,
+    /// Whose it is, by its name in the bay; empty when that is nobody's, or can't be seen.
+    pub name: String,
+    /// The program that listens, when that can be seen.
+    pub process: Option<String>,
+    /// Its pid on this machine.
+    pub pid: Option<u32>,
+    /// Where it is reached from the engine's machine.
+    pub url: Option<String>,
+    /// Why it is not reached.
+    pub reason: Option<String>,
+}
+
 /// One line of `GET /api/containers/{id}/logs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogEntry {
@@ -539,6 +777,9 @@ pub struct SessionRequest {
     /// The size of the terminal that asks.
     pub size: TermSize,
 }
+
+/// A text that is typed may have so many bytes.
+pub const SEND_MAX: usize = 256 << 10;
 
 /// `POST /api/containers/{id}/send`: types a text into the main tty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -636,7 +877,7 @@ pub struct ErrorBody {
 /// The error inside an [`ErrorBody`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorDetail {
-    /// A word for programs: `not-found`, `name-taken`, `busy`, `invalid`, `engine-away`, `port-taken`, `refused`, `internal`.
+    /// A word for programs: `not-found`, `name-taken`, `busy`, `unsaved` (work would be lost: a line of the message each), `invalid`, `engine-away`, `port-taken`, `refused`, `internal`.
     pub code: String,
     /// A sentence for people.
     pub message: String,

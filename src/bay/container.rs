@@ -87,6 +87,12 @@ pub mod label {
     pub const OWNER: &str = "podbay.owner";
     /// What the user asked for beyond the template, as JSON: a refresh makes the same worker again.
     pub const REQUEST: &str = "podbay.request";
+    /// Of a worker that was made for the pool: `gate` or `running`.
+    pub const WARM: &str = "podbay.warm";
+    /// Of a worker that was made for the pool: the name that it was made under, and its private directories.
+    pub const WARM_NAME: &str = "podbay.warm-name";
+    /// Of a worker that was made for the pool: its image as the engine then knew it, as JSON.
+    pub const IMAGE: &str = "podbay.image";
 }
 
 /// Where the image comes from.
@@ -120,6 +126,17 @@ impl fmt::Display for ImageRef {
     }
 }
 
+/// What an image says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFacts {
+    /// The engine's id of what the reference means now.
+    pub id: String,
+    /// What is run before the command, or with it.
+    pub entrypoint: Vec<String>,
+    /// The command where none is given.
+    pub command: Vec<String>,
+}
+
 /// Which network namespace a container is to live in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -139,6 +156,9 @@ pub struct ContainerSpec {
     pub name: ContainerName,
     /// The image.
     pub image: ImageRef,
+    /// In place of the image's entrypoint; empty: the image's own.
+    #[serde(default)]
+    pub entrypoint: Vec<String>,
     /// The main process; empty: the image's own.
     pub command: Vec<String>,
     /// `uid:gid` or a user of the image; `None`: the image's own.

@@ -4,15 +4,27 @@
 //! Does no I/O, awaits nothing and reads no clock: time is an argument.
 //! Called by every other room; calls none.
 
+pub mod attention;
 pub mod backoff;
+pub mod capacity;
 pub mod container;
+pub mod exit;
+pub mod gate;
+pub mod graph;
 pub mod hardening;
+pub mod idle;
+pub mod lifecycle;
 pub mod matching;
 pub mod mount;
 pub mod name;
 pub mod owner;
+pub mod phase;
+pub mod pool;
 pub mod port;
 pub mod reason;
+pub mod remote;
+pub mod service;
 pub mod session;
 pub mod size;
 pub mod template;
+pub mod volume;

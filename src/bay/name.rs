@@ -43,8 +43,11 @@ impl Name {
     /// [`NameError`] as for any name, or [`NameError::Reserved`].
     pub fn worker(text: &str) -> Result<Self, NameError> {
         let name: Self = text.parse()?;
-        let reserved =
-            text == "parent" || text.starts_with("svc-") || text.starts_with("warm-") || text.ends_with(RETIRED);
+        let reserved = text == "parent"
+            || text.starts_with("svc-")
+            || text.starts_with(WARM)
+            || text.ends_with(RETIRED)
+            || text.ends_with(BUILD);
         if reserved {
             return Err(NameError::Reserved(text.to_owned()));
         }
@@ -97,8 +100,14 @@ impl AsRef<std::path::Path> for Name {
     }
 }
 
+/// How names of warm workers begin.
+pub const WARM: &str = "warm-";
+
 /// The suffix of a container that is being replaced by one of the same name.
 pub const RETIRED: &str = ".old";
+
+/// The suffix of a container that an image is made in.
+pub const BUILD: &str = ".build";
 
 /// The name of a container in the engine: the bay's name, a dash, and what it is in the bay.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -116,6 +125,18 @@ impl ContainerName {
     #[must_use]
     pub fn worker(bay: &Name, worker: &Name) -> Self {
         Self(format!("{bay}-{worker}"))
+    }
+
+    /// `<bay>-svc-<service>`.
+    #[must_use]
+    pub fn service(bay: &Name, service: &Name) -> Self {
+        Self(format!("{bay}-svc-{service}"))
+    }
+
+    /// `<bay>-<what>.build`, while an image is made in it.
+    #[must_use]
+    pub fn build(bay: &Name, what: &str) -> Self {
+        Self(format!("{bay}-{what}{BUILD}"))
     }
 
     /// `<name>.old`, while its successor is made.

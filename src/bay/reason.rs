@@ -48,6 +48,17 @@ pub enum Reason {
     /// Made, but nobody started it.
     #[error("made but never started; `podbay start` does")]
     NeverStarted,
+    /// It is past a criterion of its template, and would be made anew.
+    #[error("due to be made anew: {why}; {waits}")]
+    Due {
+        /// Which criterion.
+        why: String,
+        /// What it waits for.
+        waits: &'static str,
+    },
+    /// It is on its way, so far.
+    #[error("{0}")]
+    Progress(super::phase::Progress),
     /// The last thing tried on it failed, and is tried again.
     #[error("{what}, but: {error}; try {attempt} comes soon")]
     Retrying {
@@ -63,7 +74,7 @@ pub enum Reason {
     Fault(String),
     /// Something else comes first.
     #[error("waits for {0}")]
-    WaitsFor(&'static str),
+    WaitsFor(String),
     /// The engine's health check says so.
     #[error("unhealthy: {0} probes in a row failed")]
     Unhealthy(u32),
@@ -83,17 +94,5 @@ pub enum Reason {
 
 /// What the shell's exit codes mean.
 fn hint(code: i64) -> String {
-    let word = match code {
-        0 => " (done)",
-        126 => " (the command can't be executed)",
-        127 => " (the command was not found)",
-        129 => " (SIGHUP)",
-        130 => " (SIGINT)",
-        134 => " (SIGABRT)",
-        137 => " (SIGKILL)",
-        139 => " (SIGSEGV)",
-        143 => " (SIGTERM)",
-        _ => "",
-    };
-    word.to_owned()
+    super::exit::word(code).map(|word| format!(" ({word})")).unwrap_or_default()
 }

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::container::ImageRef;
+use super::graph::Needs;
 use super::mount::MountRule;
 use super::name::Name;
 use super::port::{PortRange, PortRule};
 use super::size::{ByteSize, Span};
+use super::volume::VolumeRule;
 
 pub use super::hardening::Hardening;
 
@@ -24,6 +26,18 @@ pub enum NetworkMode {
     Bridge,
     /// Its own, loopback only.
     None,
+}
+
+impl NetworkMode {
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Bridge => "bridge",
+            Self::None => "none",
+        }
+    }
 }
 
 /// What stands at `/workspace`.
@@ -162,7 +176,7 @@ pub struct PoolSpec {
     pub min: u32,
     /// Workers made at the same time, at most.
     pub max_creating: u32,
-    /// A warm worker older than this is let go; 0: never.
+    /// When nobody has asked for a worker for so long, only `min` are kept until somebody does; 0: never.
     pub idle_timeout: Span,
 }
 
@@ -190,6 +204,10 @@ pub struct Template {
     pub project: String,
     /// Mounts beside the workspace.
     pub mounts: Vec<MountRule>,
+    /// Directories that the clones of one repository share.
+    pub volumes: Vec<VolumeRule>,
+    /// A shell command that installs what a clone's repository needs; empty: none.
+    pub setup: String,
     /// Git over ssh.
     pub ssh: SshMode,
     /// The agent's settings.
@@ -202,6 +220,9 @@ pub struct Template {
     pub secrets: Vec<Name>,
     /// Removed by podbay once its main process ends.
     pub remove_on_exit: bool,
+    /// Services that come before its workers. Never a name that is not configured.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub depends_on: Needs,
     /// Limits.
     pub limits: Limits,
     /// Walls.
@@ -218,10 +239,11 @@ pub struct Template {
 }
 
 impl Template {
-    /// Twelve hex digits over the whole definition but the pool's size: a warm worker of another hash is stale.
+    /// Twelve hex digits over the whole definition but the pool's size and what comes before: a warm worker of another
+    /// hash is stale.
     #[must_use]
     pub fn hash(&self) -> String {
-        let definition = Self { pool: None, ..self.clone() };
+        let definition = Self { pool: None, depends_on: Needs::new(), ..self.clone() };
         // Serialising plain data with string keys can't fail; an empty hash would only mean "stale".
         let json = serde_json::to_vec(&definition).unwrap_or_default();
         short_hash(&json)
@@ -254,6 +276,15 @@ pub struct ParentSpec {
     pub repair: Repair,
 }
 
+impl ParentSpec {
+    /// Twelve hex digits over what the container is made of: a parent of another hash is not as the configuration says.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let made = Self { repair: Repair::Ask, ..self.clone() };
+        short_hash(&serde_json::to_vec(&made).unwrap_or_default())
+    }
+}
+
 /// What podbay does when the parent is lost and its workers are cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -277,6 +308,9 @@ pub struct Overrides {
     /// A branch of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
+    /// Its repository's image is made anew first.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rebuild: bool,
     /// Another image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageRef>,

@@ -16,14 +16,17 @@ use super::targets;
 /// Requests under way at the same time; the supervisor may take them one after another anyway.
 const AT_ONCE: usize = 8;
 
-/// What came of it for one container: an element of the list that `--json` prints.
+/// What came of it for one of them: an element of the list that `--json` prints.
 #[derive(Debug, Serialize)]
-struct Outcome {
-    name: String,
+pub struct Outcome {
+    /// Whose it is.
+    pub name: String,
+    /// What was done.
     #[serde(flatten)]
-    done: Option<Done>,
+    pub done: Option<Done>,
+    /// Why it could not be.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorDetail>,
+    pub error: Option<ErrorDetail>,
 }
 
 /// The containers that the arguments mean.

@@ -13,8 +13,9 @@ use crate::bay::size::ByteSize;
 use crate::bay::template::NetworkMode;
 
 use super::{
-    attach::AttachArgs, completions::CompletionsArgs, config::ConfigArgs, events::EventsArgs, exec::ExecArgs,
-    init::InitArgs, logs::LogsArgs, send::SendArgs, serve::ServeArgs,
+    attach::AttachArgs, boot::BootArgs, completions::CompletionsArgs, config::ConfigArgs, events::EventsArgs,
+    exec::ExecArgs, image::ImageArgs, init::InitArgs, logs::LogsArgs, pool::PoolArgs, send::SendArgs, serve::ServeArgs,
+    service::ServiceArgs,
 };
 
 /// Dashboard and supervisor of a bay of worker containers. Without a verb: the dashboard.
@@ -64,6 +65,8 @@ pub enum Command {
     Status,
     /// Tell why something is not running
     Why(NameArgs),
+    /// List ports: what leads where, and who listens, inside the bay too
+    Ports,
     /// Show CPU, memory and more of what runs
     Stats(StatsArgs),
     /// Attach this terminal to a worker; Ctrl-q leaves
@@ -84,6 +87,12 @@ pub enum Command {
     Rm(RmArgs),
     /// Make workers anew, workspace and agent home kept
     Refresh(TargetArgs),
+    /// Show and size the pools of warm workers
+    Pool(PoolArgs),
+    /// Make, list and remove prebuilt images of repositories
+    Image(ImageArgs),
+    /// List, start, stop and restart services, show what they print
+    Service(ServiceArgs),
     /// Make the bay's directories, and a configuration when there is none
     Init(InitArgs),
     /// Look for what would stop a worker
@@ -92,6 +101,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// Show what happened in the bay
     Events(EventsArgs),
+    /// Start the supervisor with the machine
+    Boot(BootArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
 }
@@ -151,6 +162,7 @@ pub struct StatsArgs {
 }
 
 #[derive(Debug, Default, Args)]
+#[command(group(clap::ArgGroup::new("cloned").args(["repo", "template"]).multiple(true)))]
 pub struct SpawnArgs {
     /// The worker's name; without one, podbay finds one
     pub name: Option<String>,
@@ -163,8 +175,8 @@ pub struct SpawnArgs {
     /// The repository that is cloned to /workspace
     #[arg(long, value_name = "URL")]
     pub repo: Option<String>,
-    /// A branch of it
-    #[arg(long, requires = "repo")]
+    /// A branch of it, or a new one
+    #[arg(long, requires = "cloned")]
     pub branch: Option<String>,
     /// Do not attach
     #[arg(short, long)]

@@ -1,10 +1,15 @@
 //! Looks for what would stop a worker: what the supervisor sees, and what only this terminal can tell.
 
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use tokio::process::Command;
 
 use crate::api::types::{Finding, Verdict};
+use crate::bay::port::PortRule;
+use crate::config::paths::Paths;
 
 use super::context::Context;
 use super::exit::{CliError, Exit};
@@ -17,20 +22,20 @@ const SKEW: Duration = Duration::from_secs(2);
 /// What tmux is given to answer.
 const TMUX: Duration = Duration::from_secs(2);
 
+/// What the file system is given to answer.
+const FILES: Duration = Duration::from_secs(3);
+/// Below this, nothing can be made.
+const NO_DISK: u64 = 64 << 20;
+
 /// `podbay doctor`.
 pub async fn run(context: &Context) -> Result<Exit, CliError> {
-    let mut findings = match supervisor(context).await {
+    // Both at once: what can be looked at from here is said whether or not there is a supervisor or an engine.
+    let (asked, here) = tokio::join!(supervisor(context), here(context));
+    let mut findings = match asked {
         Ok(findings) => findings,
-        Err(error) => {
-            vec![Finding {
-                check: "supervisor".to_owned(),
-                verdict: Verdict::Fail,
-                text: error.message,
-                hint: error.hint,
-            }]
-        }
+        Err(error) => alone(context, error),
     };
-    findings.extend(here(context).await);
+    findings.extend(here);
     if context.out.json {
         context.out.json(&findings)?;
     } else {
@@ -42,6 +47,42 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
 
 async fn supervisor(context: &Context) -> Result<Vec<Finding>, CliError> {
     Ok(context.client().await?.doctor().await?)
+}
+
+/// Without a supervisor: why there is none, and what it would have looked at first.
+fn alone(context: &Context, error: CliError) -> Vec<Finding> {
+    let hint = error.hint.unwrap_or_else(|| "`podbay serve` runs it here, and shows all that it says".to_owned());
+    let mut findings = vec![hinted("supervisor", Verdict::Fail, error.message, &hint), disk(context)];
+    findings.extend(ports(context));
+    findings.push(finding("engine", Verdict::Skipped, "only a supervisor asks it"));
+    findings
+}
+
+fn disk(context: &Context) -> Finding {
+    let there = context.paths.state.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let hint = "`podbay init --clean` removes logs and caches";
+    match rustix::fs::statvfs(there) {
+        Err(error) => finding("disk", Verdict::Skipped, format!("{} does not say: {error}", there.display())),
+        Ok(stat) => {
+            let free = stat.f_bavail * stat.f_frsize;
+            let text = format!("{} free for the state directory", super::human::bytes(free));
+            if free < NO_DISK { hinted("disk", Verdict::Fail, text, hint) } else { finding("disk", Verdict::Ok, text) }
+        }
+    }
+}
+
+/// The parent's ports, as far as trying to take them tells: a parent that runs without its supervisor has them, too.
+fn ports(context: &Context) -> Option<Finding> {
+    let mappings = context.config.parent.ports.iter().flat_map(PortRule::mappings);
+    let taken: Vec<String> = mappings
+        .filter(|mapping| {
+            let ip = mapping.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            matches!(TcpListener::bind((ip, mapping.host)), Err(error) if error.kind() == ErrorKind::AddrInUse)
+        })
+        .map(|mapping| mapping.host.to_string())
+        .collect();
+    let hint = "if it is not the parent of this bay: `ss -ltnp` names the holder";
+    (!taken.is_empty()).then(|| hinted("ports", Verdict::Warn, format!("{} are taken", taken.join(", ")), hint))
 }
 
 fn table(findings: &[Finding]) -> Table {
@@ -63,7 +104,8 @@ fn table(findings: &[Finding]) -> Table {
 }
 
 async fn here(context: &Context) -> Vec<Finding> {
-    vec![terminal(context), size(context), colours(context), locale(context), tmux(context).await, clock(context)]
+    let (tmux, clock) = tokio::join!(tmux(context), clock(context));
+    vec![terminal(context), size(context), colours(context), locale(context), tmux, clock]
 }
 
 fn finding(check: &str, verdict: Verdict, text: impl Into<String>) -> Finding {
@@ -134,13 +176,28 @@ async fn tmux(context: &Context) -> Finding {
     }
 }
 
-/// A file system with a clock of its own (a remote one) makes ages and log positions wrong.
-fn clock(context: &Context) -> Finding {
-    const CHECK: &str = "clock";
-    if let Err(error) = context.paths.create() {
-        return finding("state directory", Verdict::Fail, format!("it can't be made: {error}"));
+/// A file system of another machine may hang: then that is the finding.
+async fn clock(context: &Context) -> Finding {
+    let paths = context.paths.clone();
+    let look = tokio::task::spawn_blocking(move || compare_clocks(&paths));
+    match tokio::time::timeout(FILES, look).await {
+        Ok(Ok(finding)) => finding,
+        Ok(Err(error)) => finding("clock", Verdict::Skipped, error.to_string()),
+        Err(_) => {
+            let text = format!("{} does not answer within {}s", context.paths.state.display(), FILES.as_secs());
+            hinted("state directory", Verdict::Fail, text, "name a place on this machine in XDG_STATE_HOME")
+        }
     }
-    let probe = context.paths.state.join(format!(".clock.{}", std::process::id()));
+}
+
+/// A file system with a clock of its own (a remote one) makes ages and log positions wrong.
+fn compare_clocks(paths: &Paths) -> Finding {
+    const CHECK: &str = "clock";
+    const MAKE_IT: &str = "free space there, make it yours with chown and chmod 700, or name another in XDG_STATE_HOME";
+    if let Err(error) = paths.create() {
+        return hinted("state directory", Verdict::Fail, format!("it can't be made: {error}"), MAKE_IT);
+    }
+    let probe = paths.state.join(format!(".clock.{}", std::process::id()));
     let written = std::fs::write(&probe, b"").and_then(|()| std::fs::metadata(&probe)?.modified());
     let now = SystemTime::now();
     // Made just now, by this process: if it can't be removed, the next line says why nothing can be written.
@@ -148,8 +205,8 @@ fn clock(context: &Context) -> Finding {
     let made = match written {
         Ok(made) => made,
         Err(error) => {
-            let text = format!("nothing can be written to {}: {error}", context.paths.state.display());
-            return finding("state directory", Verdict::Fail, text);
+            let text = format!("nothing can be written to {}: {error}", paths.state.display());
+            return hinted("state directory", Verdict::Fail, text, MAKE_IT);
         }
     };
     let skew = now.duration_since(made).unwrap_or_else(|ahead| ahead.duration());

@@ -10,9 +10,12 @@ use serde::Serialize;
 
 use crate::terminal::safe::Safe;
 
+use crate::config::volumes::Volume;
+
 use super::act::confirmed;
 use super::context::Context;
 use super::exit::{CliError, Exit};
+use super::human;
 use super::output::note;
 use super::supervisor;
 use super::table::Table;
@@ -26,7 +29,7 @@ pub struct InitArgs {
     /// Only show what there is
     #[arg(long)]
     pub status: bool,
-    /// Remove what can be made again: logs, sessions, repository caches, empty worker directories
+    /// Remove what can be made again: logs, sessions, repository caches, volumes that nobody uses, empty worker directories
     #[arg(long, conflicts_with = "status")]
     pub clean: bool,
     /// Do not ask
@@ -40,6 +43,12 @@ struct Place {
     what: &'static str,
     path: PathBuf,
     exists: bool,
+    /// Of a volume: bytes on the disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    /// Of a volume: workers whose clones are of its repository.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    used_by: Vec<String>,
 }
 
 /// `podbay init`.
@@ -55,10 +64,13 @@ pub async fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliError> {
     if context.out.json {
         context.out.json(&places)?;
     } else {
-        let mut table = Table::new(&["WHAT", "EXISTS", "PATH"]);
+        let mut table = Table::new(&["WHAT", "EXISTS", "SIZE", "USED BY", "PATH"]);
         for place in &places {
             let exists = if place.exists { "yes" } else { "no" };
-            table.row(vec![place.what.into(), exists.into(), place.path.display().to_string().into()]);
+            let size = place.bytes.map(human::bytes).unwrap_or_default();
+            let used_by = place.used_by.join(" ");
+            let path = place.path.display().to_string();
+            table.row(vec![place.what.into(), exists.into(), size.into(), used_by.into(), path.into()]);
         }
         context.out.text(&table.render(context.out))?;
     }
@@ -79,7 +91,13 @@ fn places(context: &Context) -> Vec<Place> {
         ("secrets", context.paths.secrets()),
         ("socket", context.paths.socket.clone()),
     ];
-    all.into_iter().map(|(what, path)| Place { what, exists: path.exists(), path }).collect()
+    let places = all.into_iter();
+    let places = places.map(|(what, path)| Place { what, exists: path.exists(), path, bytes: None, used_by: vec![] });
+    let volumes = context.paths.volumes().into_iter().map(|volume| {
+        let bytes = Some(volume.bytes());
+        Place { what: "volume", exists: true, path: volume.path, bytes, used_by: volume.used_by }
+    });
+    places.chain(volumes).collect()
 }
 
 fn own_file(context: &Context) -> PathBuf {
@@ -111,7 +129,16 @@ async fn clean(context: &Context, yes: bool) -> Result<bool, CliError> {
         return Err(CliError::failed(message).hint("`podbay down` first"));
     }
     let state = &context.paths.state;
-    let question = format!("Remove logs, sessions and repository caches below {}?", state.display());
+    let (used, free): (Vec<Volume>, Vec<Volume>) =
+        context.paths.volumes().into_iter().partition(|volume| !volume.used_by.is_empty());
+    for volume in &used {
+        note(&format!("kept, {} uses it: {}", volume.used_by.join(", "), volume.path.display()));
+    }
+    for volume in &free {
+        note(&format!("would go: {} ({})", volume.path.display(), human::bytes(volume.bytes())));
+    }
+    let volumes = if free.is_empty() { "" } else { ", volumes that nobody uses" };
+    let question = format!("Remove logs, sessions, repository caches{volumes} below {}?", state.display());
     if !confirmed(&question, yes, true)? {
         return Ok(false);
     }
@@ -122,6 +149,9 @@ async fn clean(context: &Context, yes: bool) -> Result<bool, CliError> {
             }
             _ => {}
         }
+    }
+    for volume in &free {
+        volume.remove().map_err(|error| CliError::failed(error.to_string()))?;
     }
     for worker in fs::read_dir(state.join("workers")).into_iter().flatten().flatten() {
         remove_if_empty(&worker.path());

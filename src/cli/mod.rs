@@ -8,6 +8,7 @@
 mod act;
 mod args;
 mod attach;
+mod boot;
 mod completions;
 mod config;
 mod context;
@@ -19,16 +20,21 @@ mod events;
 mod exec;
 pub mod exit;
 mod human;
+mod image;
 mod init;
 pub mod logging;
 mod logs;
 mod ls;
 mod output;
+mod pool;
+mod ports;
 mod refresh;
 mod restart;
 mod rm;
 mod send;
 mod serve;
+mod service;
+mod shim;
 mod spawn;
 mod start;
 mod stats;
@@ -52,6 +58,13 @@ use exit::{CliError, Exit};
 /// Runs what the arguments ask for, and says what failed on stderr.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // What whoever started us has open is nobody else's: a supervisor, a shim or a service would hold a lock or a pipe of
+    // a script for as long as it lives.
+    close_fds::set_fds_cloexec(3, &[]);
+    if let Some(code) = shim::run_if_asked(&arguments) {
+        return code;
+    }
     install_hooks();
     match args::parse(arguments) {
         Ok(cli) => exit::code(dispatch(cli)),
@@ -128,6 +141,7 @@ async fn verb(context: &Context, command: Option<Command>) -> Result<Exit, CliEr
         Some(Command::Count) => count::run(context).await,
         Some(Command::Status) => status::run(context).await,
         Some(Command::Why(args)) => why::run(context, &args).await,
+        Some(Command::Ports) => ports::run(context).await,
         Some(Command::Stats(args)) => stats::run(context, &args).await,
         Some(Command::Attach(args)) => attach::run(context, &args).await,
         Some(Command::Exec(args)) => exec::run(context, args).await,
@@ -138,10 +152,14 @@ async fn verb(context: &Context, command: Option<Command>) -> Result<Exit, CliEr
         Some(Command::Restart(args)) => restart::run(context, &args).await,
         Some(Command::Rm(args)) => rm::run(context, &args).await,
         Some(Command::Refresh(args)) => refresh::run(context, &args).await,
+        Some(Command::Image(args)) => image::run(context, &args).await,
+        Some(Command::Pool(args)) => pool::run(context, &args).await,
+        Some(Command::Service(args)) => service::run(context, &args).await,
         Some(Command::Init(args)) => init::run(context, &args).await,
         Some(Command::Doctor) => doctor::run(context).await,
         Some(Command::Config(args)) => config::run(context, &args),
         Some(Command::Events(args)) => events::run(context, &args).await,
+        Some(Command::Boot(args)) => boot::run(context, &args).await,
         Some(Command::Completions(args)) => completions::run(&args),
     }
 }

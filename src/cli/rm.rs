@@ -1,6 +1,9 @@
-//! Removes workers. Running ones only by force: their main process, and what it knows, is gone for good.
+//! Removes workers. Running ones only by force: their main process, and what it knows, is gone for good. Work in a clone
+//! that is nowhere else goes only when somebody said so, or with `-y`.
 
+use crate::api::client::Client;
 use crate::api::types::{ContainerRow, State, Verb};
+use crate::bay::container::Role;
 
 use super::act;
 use super::args::RmArgs;
@@ -25,7 +28,28 @@ pub async fn run(context: &Context, args: &RmArgs) -> Result<Exit, CliError> {
             return Ok(Exit::Failed);
         }
     }
-    act::run(context, &client, rows, Verb::Remove).await
+    let unsaved = unsaved(&client, &rows).await?;
+    if unsaved.is_empty() {
+        return act::run(context, &client, rows, Verb::Remove).await;
+    }
+    for line in &unsaved {
+        note(&format!("would be lost: {line}"));
+    }
+    if !act::confirmed("Remove all the same? It can't be had back.", args.targets.yes, true)? {
+        note("nothing removed");
+        return Ok(Exit::Failed);
+    }
+    act::run(context, &client, rows, Verb::Discard).await
+}
+
+/// What is in the workers' clones and nowhere else, a line each.
+async fn unsaved(client: &Client, rows: &[ContainerRow]) -> Result<Vec<String>, CliError> {
+    let mut lines = Vec::new();
+    for row in rows.iter().filter(|row| row.role == Role::Worker) {
+        let unsaved = client.unsaved(&row.name).await?;
+        lines.extend(unsaved.into_iter().map(|line| format!("{}: {line}", row.name)));
+    }
+    Ok(lines)
 }
 
 /// What can't be seen may be running.

@@ -4,15 +4,12 @@ use std::io::Read as _;
 
 use clap::Args;
 
-use crate::api::types::{SendRequest, State};
+use crate::api::types::{SEND_MAX, SendRequest, State};
 
 use super::context::Context;
 use super::exit::{CliError, Exit, report};
 use super::output::note;
 use super::targets;
-
-/// The largest text that is read from stdin.
-const TEXT_MAX: u64 = 1 << 20;
 
 /// Arguments of `send`.
 #[derive(Debug, Args)]
@@ -71,9 +68,10 @@ pub async fn run(context: &Context, args: SendArgs) -> Result<Exit, CliError> {
 
 fn stdin() -> Result<String, CliError> {
     let mut text = String::new();
-    std::io::stdin().lock().take(TEXT_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > TEXT_MAX {
-        return Err(CliError::usage(format!("the text on stdin is larger than {} KiB", TEXT_MAX >> 10)));
+    // The newline that ends it is not typed; one byte more than that is too much.
+    std::io::stdin().lock().take(SEND_MAX as u64 + 2).read_to_string(&mut text)?;
+    if text.strip_suffix('\n').unwrap_or(&text).len() > SEND_MAX {
+        return Err(CliError::usage(format!("the text on stdin is larger than {} KiB", SEND_MAX >> 10)));
     }
     // The last newline ends the text; whether Enter is pressed is said by the flag.
     Ok(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::api::types::SpawnRequest;
 use crate::bay::name::Name;
+use crate::bay::remote::{Branch, Remote};
 use crate::bay::template::{NetworkMode, Overrides};
 use crate::config::env::Env;
 
@@ -43,9 +44,10 @@ fn request(args: SpawnArgs, env: &Env) -> Result<SpawnRequest, CliError> {
             .hint("ports of the shared network are published by the parent: [parent] ports"));
     }
     let overrides = Overrides {
-        project: args.project.map(|project| directory(&project, env)).transpose()?,
-        repo: args.repo,
-        branch: args.branch,
+        project: args.project.map(|project| directory("project directory", &project, env)).transpose()?,
+        repo: args.repo.map(|repo| repository(&repo, env)).transpose()?,
+        branch: args.branch.as_deref().map(branch).transpose()?,
+        rebuild: false,
         image: args.image,
         memory: args.memory,
         cpus: args.cpus,
@@ -60,12 +62,24 @@ fn request(args: SpawnArgs, env: &Env) -> Result<SpawnRequest, CliError> {
 }
 
 /// An existing directory, absolute: the supervisor has another working directory.
-fn directory(text: &str, env: &Env) -> Result<PathBuf, CliError> {
-    let wrong = |why: &dyn std::fmt::Display| CliError::usage(format!("project directory {text:?}: {why}"));
+fn directory(what: &str, text: &str, env: &Env) -> Result<PathBuf, CliError> {
+    let wrong = |why: &dyn std::fmt::Display| CliError::usage(format!("{what} {text:?}: {why}"));
     let expanded = env.expand(text).map_err(|error| wrong(&error))?;
     let path = env.cwd.join(expanded);
     let path = path.canonicalize().map_err(|error| wrong(&error))?;
     if path.is_dir() { Ok(path) } else { Err(wrong(&"it is not a directory")) }
+}
+
+/// A URL, checked here so that one with a password in it goes nowhere; a repository of this machine by its path, too.
+pub fn repository(text: &str, env: &Env) -> Result<String, CliError> {
+    let is_path = text == "." || ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start));
+    let text =
+        if is_path { format!("file://{}", directory("repository", text, env)?.display()) } else { text.to_owned() };
+    text.parse::<Remote>().map(|remote| remote.url().to_owned()).map_err(|error| CliError::usage(error.to_string()))
+}
+
+pub fn branch(text: &str) -> Result<String, CliError> {
+    text.parse::<Branch>().map(String::from).map_err(CliError::usage)
 }
 
 /// `KEY=VALUE`, or `KEY` for the value of this environment.
@@ -114,6 +128,9 @@ mod tests {
             named("../x"),
             SpawnArgs { project: Some("/no/such/dir".to_owned()), ..SpawnArgs::default() },
             SpawnArgs { project: Some("/dev/null".to_owned()), ..SpawnArgs::default() },
+            SpawnArgs { repo: Some("https://ann:hunter2@github.com/ann/app".to_owned()), ..SpawnArgs::default() },
+            SpawnArgs { repo: Some("--upload-pack=x".to_owned()), ..SpawnArgs::default() },
+            SpawnArgs { branch: Some("-x".to_owned()), ..SpawnArgs::default() },
             SpawnArgs { port: vec![80], network: Some(NetworkMode::None), ..SpawnArgs::default() },
         ] {
             let text = format!("{args:?}");

@@ -40,7 +40,13 @@ pub fn text(status: &Status, now: Timestamp, colour: bool) -> String {
         lines.add("pool", "no pool configured", Paint::Dim);
     }
     for service in &status.services {
-        let text = format!("{}: {}", service.name, service.state);
+        let place = match &service.reason_for_host {
+            Some(why) => format!("on the host for {why}"),
+            None => format!("in a {}", service.run),
+        };
+        let ports: Vec<String> = service.ports.iter().map(ToString::to_string).collect();
+        let ports = if ports.is_empty() { String::new() } else { format!(", port {}", ports.join(" ")) };
+        let text = format!("{}: {} {place}{ports}", service.name, service.state);
         lines.add("service", &with_reason(text, service.reason.as_deref()), Paint::Plain);
     }
     if status.services.is_empty() {
@@ -115,12 +121,13 @@ fn workers(lines: &mut Lines, status: &Status) {
 fn machine(lines: &mut Lines, status: &Status) {
     let disk = format!("{} free of {}", human::bytes(status.disk.free), human::bytes(status.disk.total));
     lines.add("disk", &disk, Paint::Plain);
-    let room = match status.capacity.workers {
-        Some(count) => format!(", room for {count} more workers"),
-        None => String::new(),
-    };
-    let text = format!("{} CPUs, {}{room}", status.capacity.cpus, human::bytes(status.capacity.memory));
-    lines.add("capacity", &text, Paint::Plain);
+    let capacity = &status.capacity;
+    let free = capacity.memory_free.map(|free| format!(" ({} free)", human::bytes(free))).unwrap_or_default();
+    lines.add("capacity", &format!("{} CPUs, {}{free}", capacity.cpus, human::bytes(capacity.memory)), Paint::Plain);
+    for room in &capacity.templates {
+        let paint = if room.workers == Some(0) { Paint::Warn } else { Paint::Plain };
+        lines.add("", &room.to_string(), paint);
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +142,10 @@ mod tests {
                        "reason": "no such file", "next_try_at": "2026-01-01T00:00:04Z", "limits": []},
             "parent": null, "workers": {"running": 2, "exited": 0, "cut-off": 1}, "pool": [], "services": [],
             "disk": {"total": 107_374_182_400_u64, "free": 53_687_091_200_u64},
-            "capacity": {"cpus": 2, "memory": 4_294_967_296_u64, "workers": null},
+            "capacity": {"cpus": 2, "memory": 4_294_967_296_u64, "memory_free": 1_073_741_824, "workers": 0, "templates": [
+                {"template": "default", "workers": 0, "ends_first": "memory", "by_memory": 0, "by_cpu": 1, "by_disk": 30},
+                {"template": "lean", "workers": 1, "ends_first": "cpu", "by_memory": 3, "by_cpu": 1, "by_disk": null},
+                {"template": "free", "workers": null, "ends_first": null, "by_memory": null, "by_cpu": null, "by_disk": null}]},
             "uptime_s": 90, "templates": ["default"], "troubles": ["the state can't be saved: disk full"]
         }))
         .unwrap();
@@ -149,7 +159,10 @@ mod tests {
         pool      no pool configured
         services  none configured
         disk      50 GiB free of 100 GiB
-        capacity  2 CPUs, 4.0 GiB
+        capacity  2 CPUs, 4.0 GiB (1.0 GiB free)
+                  default: room for 0 more, memory ends first (cpu 1, disk 30)
+                  lean: room for 1 more, cpu ends first (memory 3); past that they share CPUs
+                  free: no limit ends its number
         trouble   the state can't be saved: disk full
         ");
     }

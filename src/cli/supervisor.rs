@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::api::client::Client;
 use crate::api::types::ErrorDetail;
+use crate::bay::service::MARK;
 use crate::config::Config;
 use crate::config::paths::Paths;
 
@@ -83,6 +84,9 @@ async fn ensure_by(
     if let Some(client) = running(paths).await? {
         return Ok(client);
     }
+    if let Ok(mark) = std::env::var(MARK) {
+        return Err(inside_a_service(&mark));
+    }
     let deadline = Instant::now() + patience;
     paths.create().map_err(|error| CliError::failed(format!("the bay's directories can't be made: {error}")))?;
     let errors = paths.logs().join("supervisor.err");
@@ -98,6 +102,13 @@ async fn ensure_by(
         None => return Err(ended_early(&mut child, &errors).await),
     }
     reach(paths, deadline).await
+}
+
+/// A supervisor that a service started would be one of its processes, and would end with it.
+fn inside_a_service(mark: &str) -> CliError {
+    let service = mark.split(':').next().unwrap_or(mark);
+    CliError::new(Kind::NoSupervisor, format!("no supervisor runs, and a process of the service {service} starts none"))
+        .hint("it would end with the service; `podbay up` outside of it starts one")
 }
 
 /// The supervisor of this bay, if one listens.

@@ -5,18 +5,19 @@ use std::collections::BTreeSet;
 use crate::api::client::Client;
 use crate::api::types::ContainerRow;
 use crate::bay::container::Role;
-use crate::bay::matching;
+use crate::bay::matching::{self, Named};
+use crate::bay::name::WARM;
 
 use super::exit::CliError;
 
-/// What the words mean, each container once, in the order of the words. The first word that means nothing, or too much,
+/// What the words mean, each once, in the order of the words. The first word that means nothing, or too much,
 /// is an error, before anything is done to any.
-pub fn resolve(words: &[String], rows: &[ContainerRow]) -> Result<Vec<ContainerRow>, CliError> {
+pub fn resolve<T: Named + Clone>(words: &[String], rows: &[T]) -> Result<Vec<T>, CliError> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for word in words {
         for row in matching::resolve(word, rows)? {
-            if seen.insert(row.name.clone()) {
+            if seen.insert(row.name()) {
                 found.push(row.clone());
             }
         }
@@ -34,7 +35,7 @@ pub async fn one(client: &Client, word: &str) -> Result<ContainerRow, CliError> 
     }
 }
 
-/// All workers.
+/// All workers that somebody asked for: those of the pool are nobody's yet.
 pub fn workers(rows: Vec<ContainerRow>) -> Vec<ContainerRow> {
-    rows.into_iter().filter(|row| row.role == Role::Worker).collect()
+    rows.into_iter().filter(|row| row.role == Role::Worker && !row.name.starts_with(WARM)).collect()
 }

@@ -1,25 +1,63 @@
 //! Brings the bay to its configuration, and says what happens meanwhile.
 
+use std::path::Path;
 use std::pin::pin;
 
 use futures_util::StreamExt as _;
+use serde::Serialize;
 
 use crate::api::client::Client;
-use crate::api::types::BayEvent;
+use crate::api::types::{BayEvent, Done, DownRequest};
 
 use super::context::Context;
 use super::exit::{CliError, Exit};
 use super::output::note;
 
+/// The answer of `up --json`: what was done, and what of the configuration was taken on the way.
+#[derive(Debug, Serialize)]
+struct Upped {
+    #[serde(flatten)]
+    done: Done,
+    changes: Vec<String>,
+}
+
 /// `podbay up`.
 pub async fn run(context: &Context) -> Result<Exit, CliError> {
     let client = context.client().await?;
     // The supervisor may have begun with an older file.
-    client.reload().await?;
+    let read = client.reload().await?;
+    read.changes.iter().chain(&read.notes).for_each(|text| note(text));
+    if let Some(other) = elsewhere(context, read.source.as_deref()) {
+        note(&other);
+    }
+    let client = if read.needs_restart { hand_over(context, &client).await? } else { client };
     let done = with_progress(&client, client.up()).await?;
     done.notes.iter().for_each(|text| note(text));
-    context.out.answer(&done, &done.text)?;
+    let text = done.text.clone();
+    context.out.answer(&Upped { done, changes: read.changes }, &text)?;
     Ok(Exit::Done)
+}
+
+/// The supervisor reads the file that it began with; whoever stands beside another one should know.
+fn elsewhere(context: &Context, source: Option<&Path>) -> Option<String> {
+    let own = context.config.source.as_deref()?;
+    let same = |other: &Path| match (own.canonicalize(), other.canonicalize()) {
+        (Ok(own), Ok(other)) => own == other,
+        _ => own == other,
+    };
+    if source.is_some_and(same) {
+        return None;
+    }
+    let read = source.map_or_else(|| "no file".to_owned(), |path| path.display().to_string());
+    let bay = &context.config.bay;
+    Some(format!("the supervisor of bay {bay} reads {read}, and not {}: it keeps to what it began with", own.display()))
+}
+
+/// What a supervisor takes only at its beginning needs a new one.
+async fn hand_over(context: &Context, old: &Client) -> Result<Client, CliError> {
+    old.down(DownRequest { workers: false, supervisor_only: true }).await?;
+    note("a new supervisor takes over; containers stay as they are");
+    context.client().await
 }
 
 /// Waits for `work`, and notes the history's new lines until then. Progress is a courtesy: when its stream breaks, the

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use crate::api::types::Why;
-use crate::bay::matching::{self, MatchError};
 use crate::terminal::safe::Safe;
 
 use super::args::NameArgs;
@@ -17,22 +16,7 @@ use super::table::wrap;
 /// `podbay why`.
 pub async fn run(context: &Context, args: &NameArgs) -> Result<Exit, CliError> {
     let client = context.client().await?;
-    let rows = client.containers().await?;
-    let answer = match matching::resolve(&args.name, &rows) {
-        Ok(found) => match found.as_slice() {
-            [row] => client.why(&row.name).await?,
-            _ => return Err(CliError::usage(format!("{:?} means several; ask for one", args.name))),
-        },
-        // The supervisor knows names that no container has: services, and workers that could not be made.
-        Err(MatchError::None { word, nearest }) => {
-            let unknown = || CliError::from(MatchError::None { word: word.clone(), nearest });
-            client.why(&args.name).await.map_err(CliError::from).map_err(|error| match error.kind {
-                super::exit::Kind::NoSuchName => unknown(),
-                _ => error,
-            })?
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let answer = client.why(&args.name).await?;
     if context.out.json {
         context.out.json(&answer)?;
     } else {
@@ -43,7 +27,8 @@ pub async fn run(context: &Context, args: &NameArgs) -> Result<Exit, CliError> {
 
 /// The answer as people read it.
 pub fn text(why: &Why, now: Timestamp, width: usize) -> String {
-    let mut text = format!("{}\n", Safe::new(&why.name));
+    let kind = if why.kind.is_empty() { String::new() } else { format!(" ({})", Safe::new(&why.kind)) };
+    let mut text = format!("{}{kind}\n", Safe::new(&why.name));
     let mut add = |word: &str, value: Option<&str>| {
         let Some(value) = value else { return };
         let lines = wrap(Safe::new(value).as_str(), width.saturating_sub(14).max(20));
@@ -54,6 +39,7 @@ pub fn text(why: &Why, now: Timestamp, width: usize) -> String {
     add("observed", Some(&why.observed));
     add("reason", Some(why.reason.as_deref().unwrap_or("it is as it should be")));
     add("waits for", why.waits_for.as_deref());
+    add("last exit", why.last_exit.as_deref());
     add("last error", why.last_error.as_deref());
     if why.attempts > 0 {
         let next = why.next_try_at.map(|at| human::span(at.as_second().saturating_sub(now.as_second())));
@@ -79,7 +65,7 @@ mod tests {
     #[test]
     fn all_that_is_known_is_said_and_nothing_else() {
         let why: Why = serde_json::from_value(serde_json::json!({
-            "name": "fox", "wanted": "running", "observed": "created, never started",
+            "name": "fox", "kind": "worker", "wanted": "running", "observed": "created, never started",
             "reason": "the engine could not start it: OCI runtime create failed: exec: \"clod\": executable file not found in $PATH",
             "waits_for": null, "last_error": "exit 127", "attempts": 3, "next_try_at": "2026-01-01T00:00:30Z",
             "hint": "look at the template's command",
@@ -87,7 +73,7 @@ mod tests {
         }))
         .unwrap();
         insta::assert_snapshot!(text(&why, "2026-01-01T00:00:10Z".parse().unwrap(), 60), @r#"
-        fox
+        fox (worker)
           wanted      running
           observed    created, never started
           reason      the engine could not start it: OCI runtime

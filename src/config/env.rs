@@ -16,6 +16,8 @@ pub struct Env {
     pub uid: u32,
     /// The invoking user's group.
     pub gid: u32,
+    /// What is taken from the modes of new files; `None`: the system does not tell.
+    pub umask: Option<u32>,
 }
 
 impl Env {
@@ -30,6 +32,7 @@ impl Env {
             home: std::env::home_dir().filter(|home| home.is_absolute()).unwrap_or_else(|| PathBuf::from("/")),
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
+            umask: umask(),
         }
     }
 
@@ -84,6 +87,13 @@ impl Env {
 pub fn is_variable(key: &str) -> bool {
     let starts = key.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     starts && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Linux tells it; elsewhere it can't be read without changing it for every thread.
+fn umask() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let octal = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(octal.trim(), 8).ok()
 }
 
 #[cfg(test)]

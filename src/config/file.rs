@@ -14,8 +14,8 @@ use crate::bay::template::{NetworkMode, ParentSpec, Template};
 
 use super::error::Fault;
 use super::node::{Entry, Node, Path, Value};
-use super::service::{BackoffRule, Condition, RestartPolicy, ServicePort, StartLimit, StopRule};
-use super::{ApiConfig, Config, EngineConfig, UiConfig, check, de};
+use super::{ApiConfig, Config, EngineConfig, GitConfig, UiConfig, check, de};
+use crate::bay::service::{BackoffRule, Condition, RestartPolicy, ServicePort, StartLimit, StopRule};
 
 /// The defaults' own text.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -33,6 +33,7 @@ pub struct File {
     pub worker: Template,
     pub template: Vec<Template>,
     pub service: Vec<ServiceTable>,
+    pub git: GitConfig,
     pub api: ApiConfig,
     pub ui: UiConfig,
 }
@@ -60,6 +61,7 @@ pub struct ServiceTable {
     pub env: BTreeMap<String, String>,
     pub env_file: Vec<String>,
     pub restart: RestartPolicy,
+    pub success_exit_codes: Vec<i64>,
     pub depends_on: BTreeMap<Name, Condition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<ProbeTable>,
@@ -94,6 +96,7 @@ pub struct ProbeTable {
     pub interval: Span,
     pub timeout: Span,
     pub retries: u32,
+    pub start_period: Span,
 }
 
 /// `[ui.keys.CONTEXT]`: an action's name, or `false`.
@@ -200,6 +203,7 @@ fn checked(mut file: File, tree: &Node, source: Option<PathBuf>) -> Result<Confi
     soften_pools(&mut file, tree);
     check::check(&file)?;
     let services = check::service::services(&file.service, tree)?;
+    check::graph::dependencies(&file)?;
     Ok(Config {
         source,
         bay: file.bay.name,
@@ -208,6 +212,7 @@ fn checked(mut file: File, tree: &Node, source: Option<PathBuf>) -> Result<Confi
         worker: file.worker,
         templates: file.template,
         services,
+        git: file.git,
         api: file.api,
         ui: file.ui,
     })

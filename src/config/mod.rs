@@ -6,14 +6,15 @@
 
 mod check;
 mod de;
+mod diff;
 pub mod env;
 mod error;
 mod file;
 mod load;
 mod node;
 pub mod paths;
-mod service;
 mod show;
+pub mod volumes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,11 +25,12 @@ use serde::{Deserialize, Serialize};
 use crate::bay::name::Name;
 use crate::bay::template::{ParentSpec, Template};
 
-pub use error::ConfigError;
-pub use service::{
+pub use crate::bay::service::{
     BackoffRule, Condition, HostReason, Probe, ProbeTarget, RestartPolicy, ServiceConfig, ServicePort, ServiceRun,
     StartLimit, StopRule, StopSignal,
 };
+pub use diff::{Change, ConfigDiff, KeyChange, Part};
+pub use error::ConfigError;
 
 /// A configuration that can be used as it is: everything is checked and has its default.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,10 +49,20 @@ pub struct Config {
     pub templates: Vec<Template>,
     /// Each `[[service]]`.
     pub services: Vec<ServiceConfig>,
+    /// `[git]`.
+    pub git: GitConfig,
     /// `[api]`.
     pub api: ApiConfig,
     /// `[ui]`.
     pub ui: UiConfig,
+}
+
+/// `[git]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GitConfig {
+    /// Per host (`github.com`, `git.corp:8443`): the name of the secret that holds its token.
+    pub tokens: BTreeMap<String, Name>,
 }
 
 /// `[engine]`.

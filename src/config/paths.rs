@@ -71,6 +71,24 @@ impl Paths {
         self.state.join("workers").join(name)
     }
 
+    /// `services/<name>`: a native service's files.
+    #[must_use]
+    pub fn service(&self, name: &Name) -> PathBuf {
+        self.state.join("services").join(name)
+    }
+
+    /// The socket of a native service's shim, short enough for every system.
+    #[must_use]
+    pub fn service_socket(&self, name: &Name) -> PathBuf {
+        let own = self.service(name).join("sock");
+        if own.as_os_str().len() <= LONGEST_SOCKET {
+            return own;
+        }
+        // Beside the supervisor's, whose directory is short; the hash holds bay and state directory, too.
+        let short = self.runtime().join(format!("{}.svc", short_hash(own.as_os_str().as_bytes())));
+        if short.as_os_str().len() <= LONGEST_SOCKET { short } else { own }
+    }
+
     /// The supervisor's log files.
     #[must_use]
     pub fn logs(&self) -> PathBuf {

@@ -5,12 +5,17 @@ use serde::Serialize;
 use super::Config;
 use super::check::service::{CONTAINER_ONLY, HOST_ONLY};
 use super::file::{BayTable, File, ProbeTable, RunKind, ServiceTable};
-use super::service::{Probe, ProbeTarget, ServiceConfig, ServiceRun};
+use crate::bay::service::{Probe, ProbeTarget, ServiceConfig, ServiceRun};
 
 impl Config {
     /// Everything that is in effect, as TOML that parses back to the same configuration.
     #[must_use]
     pub fn to_toml(&self) -> String {
+        in_order(&self.table())
+    }
+
+    /// The same as a table; lists without an entry are not in it.
+    pub(super) fn table(&self) -> toml::Table {
         let file = File {
             bay: BayTable { name: self.bay.clone() },
             engine: self.engine.clone(),
@@ -18,6 +23,7 @@ impl Config {
             worker: self.worker.clone(),
             template: self.templates.clone(),
             service: self.services.iter().map(written).collect(),
+            git: self.git.clone(),
             api: self.api.clone(),
             ui: self.ui.clone(),
         };
@@ -33,13 +39,13 @@ impl Config {
                 table.remove(list);
             }
         }
-        in_order(&table)
+        table
     }
 }
 
 /// The tables in the order in which INTERFACE names them.
 fn in_order(table: &toml::Table) -> String {
-    let order = ["bay", "engine", "parent", "worker", "template", "service", "api", "ui"];
+    let order = ["bay", "engine", "parent", "worker", "template", "service", "git", "api", "ui"];
     let parts = order.into_iter().filter_map(|key| {
         let value = table.get(key)?.clone();
         let part = toml::Table::from_iter([(key.to_owned(), value)]);
@@ -76,6 +82,7 @@ fn written(service: &ServiceConfig) -> ServiceTable {
         env: service.env,
         env_file: service.env_file,
         restart: service.restart,
+        success_exit_codes: service.success_exit_codes,
         depends_on: service.depends_on,
         ready: service.ready.map(probe),
         live: service.live.map(probe),
@@ -97,8 +104,8 @@ fn written(service: &ServiceConfig) -> ServiceTable {
 }
 
 fn probe(probe: Probe) -> ProbeTable {
-    let Probe { target, interval, timeout, retries } = probe;
-    let mut table = ProbeTable { interval, timeout, retries, ..ProbeTable::default() };
+    let Probe { target, interval, timeout, retries, start_period } = probe;
+    let mut table = ProbeTable { interval, timeout, retries, start_period, ..ProbeTable::default() };
     match target {
         ProbeTarget::Http(url) => table.http = Some(url),
         ProbeTarget::Tcp(address) => table.tcp = Some(address),

@@ -5,6 +5,8 @@
 //! only under [`docker`].
 
 pub mod docker;
+pub mod images;
+pub mod listeners;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
@@ -18,7 +20,7 @@ use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::bay::container::{ContainerId, ContainerSpec, ImageRef, Observed};
+use crate::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef, Observed};
 use crate::bay::name::Name;
 use crate::bay::port::PortMapping;
 use crate::bay::session::TermSize;
@@ -85,6 +87,14 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Makes sure that the image is there; makes the host image when it is missing. Pulls nothing.
     async fn ensure_image(&self, image: &ImageRef) -> Result<(), EngineError>;
+
+    /// What the engine knows of an image that is there.
+    async fn image(&self, image: &ImageRef) -> Result<ImageFacts, EngineError>;
+
+    /// What it can do with images of containers; `None`: nothing.
+    fn images(&self) -> Option<&dyn images::ImageStore> {
+        None
+    }
 
     /// Makes a container, not started. A taken name is [`EngineError::NameTaken`].
     async fn create(&self, spec: &ContainerSpec) -> Result<Created, EngineError>;
@@ -369,6 +379,12 @@ impl EngineError {
     pub const fn is_away(&self) -> bool {
         matches!(self, Self::Away { .. } | Self::Deadline { .. })
     }
+}
+
+/// The process of this machine that holds a port, as `nginx (pid 42)`; `None`: nobody does. Blocking.
+#[must_use]
+pub fn port_holder(port: u16) -> Option<String> {
+    listeners::holder_of(port, std::path::Path::new("/proc"))
 }
 
 #[cfg(test)]

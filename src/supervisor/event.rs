@@ -1,20 +1,31 @@
 //! What comes into the machine and what goes out of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::types::{Disk, Done, DownRequest, ErrorDetail, SessionRow, SpawnReply, SpawnRequest, Verb, Why};
+use crate::api::types::{
+    Disk, Done, DownRequest, ErrorDetail, PoolRequest, Reloaded, ServiceVerb, SessionRow, SpawnReply, SpawnRequest,
+    Verb, Why,
+};
 use crate::bay::container::{ContainerId, Observed};
+use crate::bay::idle::Activity;
 use crate::bay::name::Name;
 use crate::bay::owner::Nonce;
+use crate::bay::phase::Progress;
+use crate::bay::port::PortMapping;
 use crate::bay::session::TermSize;
-use crate::config::Config;
+use crate::bay::template::WarmMode;
+use crate::config::{Config, ServiceConfig};
 use crate::engine::{EngineError, Hint, Identity};
+use crate::service::protocol::{Order, Status};
+use crate::workspace::WorkspaceError;
 
 use super::goal::Step;
 use super::guard::Namespaces;
+use super::machine::Which;
 use super::store::Stored;
 
 /// The two clocks, read once for each event.
@@ -42,6 +53,15 @@ pub enum Command {
         /// What.
         verb: Verb,
     },
+    /// Do this to pools.
+    Pool(PoolRequest),
+    /// Do this to that service, by its name or a unique prefix.
+    Service {
+        /// Which.
+        target: String,
+        /// What.
+        verb: ServiceVerb,
+    },
     /// Bring the bay to its configuration.
     Up {
         /// Only what is missing: nothing that runs is restarted, nothing that the user stopped is started.
@@ -49,8 +69,8 @@ pub enum Command {
     },
     /// Stop the bay.
     Down(DownRequest),
-    /// Take this configuration from now on.
-    Reload(Arc<Config>),
+    /// Take this configuration from now on; or, if it could not be read, say so for as long as that is true.
+    Reload(Result<Arc<Config>, String>),
     /// Explain one name.
     Why(String),
 }
@@ -62,10 +82,21 @@ pub enum Reply {
     Spawned(SpawnReply),
     /// To everything that is done.
     Done(Done),
+    /// To a reload.
+    Reloaded(Reloaded),
     /// To a why.
     Why(Box<Why>),
     /// It could not be done.
     Refused(ErrorDetail),
+}
+
+/// What is read of this machine at each tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// The state directory's file system.
+    pub disk: Disk,
+    /// Memory that could be had, in bytes; `None` where the system does not tell.
+    pub memory_free: Option<u64>,
 }
 
 /// Something happened.
@@ -95,14 +126,195 @@ pub enum Event {
     Hinted(Option<Hint>),
     /// A step has ended, and what its container looks like now.
     Stepped(Box<Stepped>),
+    /// A step that takes long tells how far it is.
+    Progressed {
+        /// The name inside the bay.
+        target: String,
+        /// How far.
+        progress: Progress,
+    },
+    /// A warm worker shows that it waits, or does not in time.
+    Probed {
+        /// Which.
+        id: ContainerId,
+        /// The run that was looked at.
+        run: Timestamp,
+        /// Whether it does.
+        answer: Waiting,
+    },
+    /// An opened gate has not taken its claim in time.
+    Shut {
+        /// Whose.
+        id: ContainerId,
+        /// Of which run.
+        run: Timestamp,
+    },
+    /// The images of pooled templates, as far as the engine has them.
+    Images(BTreeMap<String, String>),
+    /// Claimed workers have printed something, so long after the claim.
+    FirstOutputs(Vec<(ContainerId, Duration)>),
+    /// Something about a service.
+    Service(ServiceEvent),
+    /// How workers fare, by name.
+    Surveyed(BTreeMap<String, Vitals>),
+    /// What was kept of a removed worker, in words; nothing, when all of it went.
+    Kept {
+        /// Which.
+        name: Name,
+        /// In words.
+        notes: Vec<String>,
+    },
     /// Sessions changed.
     Sessions(Vec<SessionRow>),
     /// Time has passed.
-    Tick(Disk),
+    Tick(Gauges),
+    /// What the machine said was due is.
+    Wake,
     /// The state could not be written, or could again.
     Saved(Result<(), String>),
     /// End now; containers stay.
     Terminate,
+}
+
+/// Something about a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceEvent {
+    /// All shims and statuses that were found at the start.
+    Surveyed(Vec<Found>),
+    /// Its shim says this.
+    Shim {
+        /// Which service.
+        name: Name,
+        /// How it is.
+        status: Box<Status>,
+    },
+    /// It has no shim any more.
+    ShimGone {
+        /// Which service.
+        name: Name,
+        /// What the shim last wrote down.
+        status: Option<Box<Status>>,
+    },
+    /// What it needs to start is not there.
+    Unprepared {
+        /// Which service.
+        name: Name,
+        /// In words.
+        error: String,
+    },
+    /// A probe's answer.
+    Probed {
+        /// Which service.
+        name: Name,
+        /// Which of its runs was asked.
+        run: u64,
+        /// Which probe.
+        which: Which,
+        /// Passed, or why not.
+        result: Result<(), String>,
+    },
+}
+
+/// What a look at a warm worker has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// It waits for a claim.
+    Ready,
+    /// It will not; in words, why.
+    Never(String),
+    /// The engine did not answer: nothing is known of it.
+    Unknown,
+}
+
+/// What an earlier supervisor left of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Which.
+    pub name: Name,
+    /// What its shim says, or last wrote down.
+    pub status: Box<Status>,
+    /// The shim answers.
+    pub alive: bool,
+}
+
+/// What is to be done about a service.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ServiceEffect {
+    /// Look which shims there are.
+    Survey,
+    /// See what it needs, have a shim, and have that start it.
+    Start {
+        /// The order's number.
+        id: u64,
+        /// What is started.
+        service: Box<ServiceConfig>,
+        /// Its rules say whether.
+        resume: bool,
+    },
+    /// Have a shim: it ends what an earlier one left.
+    Open(Name),
+    /// Give its shim an order.
+    Tell {
+        /// Which service.
+        name: Name,
+        /// The order's number.
+        id: u64,
+        /// The order.
+        order: Order,
+    },
+    /// Ask one of its probes.
+    Probe {
+        /// Which service.
+        service: Box<ServiceConfig>,
+        /// How it is.
+        status: Box<Status>,
+        /// Which probe.
+        which: Which,
+        /// Its container; `None`: it is native.
+        container: Option<ContainerId>,
+        /// Ports of this machine that lead into its network.
+        ports: Vec<PortMapping>,
+    },
+}
+
+/// A worker that is looked at closely.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surveyed {
+    /// Its name inside the bay.
+    pub name: String,
+    /// Its container.
+    pub id: ContainerId,
+    /// Its main process; 0 when the engine does not tell.
+    pub pid: u32,
+    /// The project directory that it works in, as written; `None`: its own.
+    pub project: Option<String>,
+    /// It was given the socket of an ssh agent, and that can be looked at.
+    pub ssh_agent: bool,
+}
+
+/// How a worker fares. `None`: not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// Percent of its memory limit in use.
+    pub memory: Option<u8>,
+    /// Percent of its workspace's file system in use.
+    pub disk: Option<u8>,
+    /// What goes on at its terminals.
+    pub activity: Option<Activity>,
+    /// The socket of its ssh agent.
+    pub agent: AgentSocket,
+}
+
+/// The socket of an ssh agent that a worker holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AgentSocket {
+    /// As it was, or not known.
+    #[default]
+    Fine,
+    /// Nothing is there any more.
+    Gone,
+    /// Another agent listens there now.
+    Another,
 }
 
 /// What came of a step.
@@ -136,8 +348,11 @@ pub enum StepError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// What the template asks for is not to be had on this machine.
-    #[error("{0}")]
-    Workspace(String),
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// What was asked for can't be put into the workspace: another container would not change that.
+    #[error(transparent)]
+    Fill(WorkspaceError),
 }
 
 /// What is to be done.
@@ -145,6 +360,10 @@ pub enum StepError {
 pub enum Effect {
     /// Write this to the state file, before anything after it in the list.
     Save(Box<Stored>),
+    /// The same, but without waiting for the disk: a save follows soon.
+    Jot(Box<Stored>),
+    /// Find out how these running workers fare.
+    Survey(Vec<Surveyed>),
     /// Find the engine and ask who it is.
     Connect,
     /// The engine is away: end what hangs on it.
@@ -155,8 +374,25 @@ pub enum Effect {
     Ping,
     /// Take a step for this name.
     Step(String, Step),
+    /// Nobody wants what is being made for this name any more: filling its workspace is broken off.
+    GiveUp(String),
     /// Answer.
     Reply(CommandId, Reply),
+    /// See whether a warm worker waits.
+    Probe {
+        /// Which.
+        id: ContainerId,
+        /// Its present run.
+        run: Timestamp,
+        /// What it waits with.
+        mode: WarmMode,
+    },
+    /// Clear what warm workers left that are gone: those that are not named here. A supervisor may end before it has.
+    SweepWarm(BTreeSet<Name>),
+    /// Look at the images of pooled templates, by their references.
+    LookAtImages(BTreeSet<String>),
+    /// Something about a service.
+    Service(ServiceEffect),
     /// Have a session on this running container's tty.
     OpenSession {
         /// The container.
@@ -183,6 +419,8 @@ pub enum Effect {
         name: Name,
         /// It could not be made: only what was made for it now goes, not what an earlier one of that name left.
         failed: bool,
+        /// Also what is in its clone and nowhere else: its user said so.
+        discard: bool,
     },
     /// End the supervisor once all answers are out.
     Exit,

@@ -11,7 +11,7 @@ use crate::bay::container::ContainerId;
 use crate::bay::name::Name;
 use crate::bay::owner::Nonce;
 use crate::bay::session::TermSize;
-use crate::bay::template::Overrides;
+use crate::bay::template::{Overrides, Template};
 
 /// A container's key in the machine: its name inside the bay. The parent is `parent`.
 pub const PARENT: &str = "parent";
@@ -31,6 +31,11 @@ pub struct Make {
 pub enum What {
     /// The parent, by the configuration.
     Parent,
+    /// A service, by the configuration.
+    Service {
+        /// Its name there.
+        service: Name,
+    },
     /// A worker.
     Worker {
         /// The template's name.
@@ -40,6 +45,11 @@ pub enum What {
         /// The size of the terminal that looks at it first.
         size: Option<TermSize>,
     },
+    /// A worker for the pool.
+    Warm {
+        /// The template's name.
+        template: Name,
+    },
 }
 
 /// What is wanted of one container.
@@ -48,6 +58,17 @@ pub enum What {
 pub enum GoalKind {
     /// It exists and runs; made if it does not exist.
     Made(Make),
+    /// A warm worker of the pool has become the one that is made from `make`.
+    Claimed {
+        /// What was asked for; made from it in the old way if the warm one fails.
+        make: Make,
+        /// The warm one.
+        warm: ContainerId,
+        /// The name that the warm one was made under.
+        made_as: Name,
+    },
+    /// The gate of the one that exists has let its command in.
+    Opened,
     /// The one that exists runs.
     Running,
     /// The one that exists has run anew since `before`, its last known start.
@@ -114,8 +135,17 @@ impl GoalKind {
     #[must_use]
     pub const fn nonce(&self) -> Option<&Nonce> {
         match self {
-            Self::Made(make) | Self::Recreated { make, .. } => Some(&make.nonce),
+            Self::Made(make) | Self::Recreated { make, .. } | Self::Claimed { make, .. } => Some(&make.nonce),
             Self::Restored { failed, .. } => Some(failed),
+            _ => None,
+        }
+    }
+
+    /// The template of the warm worker that is made for it.
+    #[must_use]
+    pub const fn warm_template(&self) -> Option<&Name> {
+        match self {
+            Self::Made(Make { what: What::Warm { template }, .. }) => Some(template),
             _ => None,
         }
     }
@@ -133,6 +163,8 @@ impl Goal {
     pub const fn working(&self) -> &'static str {
         match self.kind {
             GoalKind::Made(_) => "being made",
+            GoalKind::Claimed { .. } => "being claimed",
+            GoalKind::Opened => "being let in",
             GoalKind::Running => "starting",
             GoalKind::Restarted { .. } => "restarting",
             GoalKind::Recreated { .. } => "being made anew",
@@ -159,6 +191,38 @@ pub enum Step {
     Remove(ContainerId),
     /// Give it another name in the engine.
     Rename(ContainerId, String),
+    /// Give a warm one its claimer's name, if it has not got it yet, and let the command in.
+    Open(ContainerId, Box<Opening>),
+}
+
+/// What opens a gate.
+#[derive(Clone, PartialEq)]
+pub struct Opening {
+    /// The name that the worker was made under.
+    pub made_as: Name,
+    /// The run whose gate it is.
+    pub run: Timestamp,
+    /// Whose claim it is; `None`: a later run of one that was claimed.
+    pub nonce: Option<Nonce>,
+    /// The engine's new name for it; `None`: it has it.
+    pub rename: Option<String>,
+    /// What the claim file holds; `None`: the program runs already, there is no gate.
+    pub claim: Option<String>,
+    /// The template with what was asked for laid over it: whose the files are, and what is put into the workspace.
+    pub made: Box<Template>,
+    /// The branch of it.
+    pub branch: Option<String>,
+    /// The size of the terminal that will look at it.
+    pub size: Option<TermSize>,
+    /// The parent that it lives with, and that parent's run: another one means that its network is gone.
+    pub parent: Option<(ContainerId, Timestamp)>,
+}
+
+impl std::fmt::Debug for Opening {
+    /// Without the claim: secrets are in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opening").field("run", &self.run).field("rename", &self.rename).finish_non_exhaustive()
+    }
 }
 
 /// The part of the network that only the machine knows.
@@ -176,7 +240,12 @@ impl Step {
     pub const fn id(&self) -> Option<&ContainerId> {
         match self {
             Self::Create(..) => None,
-            Self::Start(id) | Self::Stop(id) | Self::Restart(id) | Self::Remove(id) | Self::Rename(id, _) => Some(id),
+            Self::Start(id)
+            | Self::Stop(id)
+            | Self::Restart(id)
+            | Self::Remove(id)
+            | Self::Rename(id, _)
+            | Self::Open(id, _) => Some(id),
         }
     }
 
@@ -190,6 +259,7 @@ impl Step {
             Self::Restart(_) => "restarting it",
             Self::Remove(_) => "removing it",
             Self::Rename(..) => "renaming it",
+            Self::Open(..) => "claiming it",
         }
     }
 }

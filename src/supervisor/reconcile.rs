@@ -6,7 +6,7 @@
 use crate::bay::container::{ContainerId, Observed, ObservedNetwork, Status};
 use crate::bay::owner::Nonce;
 
-use super::goal::{CreateNetwork, GoalKind, Make, Step, What};
+use super::goal::{CreateNetwork, GoalKind, Make, Opening, Step, What};
 
 /// What is seen of one name.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,6 +25,10 @@ pub struct Sight<'a> {
     pub shared: bool,
     /// The engine's name for it.
     pub name: &'a str,
+    /// The warm worker that the goal names, under whatever name it has.
+    pub warm: Option<&'a Observed>,
+    /// What opens the gate that the goal is about, or why nobody knows; `None`: it is open.
+    pub opening: Option<Result<&'a Opening, Hindrance>>,
 }
 
 /// The parent as a worker needs it.
@@ -70,6 +74,12 @@ pub enum Hindrance {
     /// Another container of this bay has the name.
     #[error("another container has its name")]
     Taken,
+    /// The warm worker does not wait any more.
+    #[error("it has ended")]
+    WarmEnded,
+    /// Neither the state nor the configuration says what its command is.
+    #[error("its template is not in the configuration any more, which alone said what it runs; it waits at its gate")]
+    NoCommand,
 }
 
 /// The next step towards `goal`.
@@ -77,6 +87,13 @@ pub enum Hindrance {
 pub fn next(goal: &GoalKind, sight: &Sight<'_>) -> Next {
     match goal {
         GoalKind::Made(make) => made(make, sight),
+        GoalKind::Claimed { warm, .. } => claimed(warm, sight),
+        GoalKind::Opened => match (sight.current, sight.opening) {
+            (Some(container), Some(Ok(opening))) if container.status.is_running() => open(container, opening),
+            (Some(_), Some(Err(why))) => Next::Fail(why),
+            (None, _) => Next::Fail(Hindrance::Missing),
+            _ => Next::Done,
+        },
         GoalKind::Running => match sight.current {
             None => Next::Fail(Hindrance::Missing),
             Some(container) => running(container, sight),
@@ -107,6 +124,27 @@ fn made(make: &Make, sight: &Sight<'_>) -> Next {
         None if sight.foreign => Next::Fail(Hindrance::Foreign),
         None => create(make, sight),
     }
+}
+
+/// The name comes first, then the command: whoever sees the claimer's name on a warm worker goes on from there.
+fn claimed(warm: &ContainerId, sight: &Sight<'_>) -> Next {
+    let container = match sight.current {
+        Some(container) if container.id == *warm => Some(container),
+        Some(_) => return Next::Fail(Hindrance::Taken),
+        None if sight.foreign => return Next::Fail(Hindrance::Foreign),
+        None => sight.warm,
+    };
+    match (container, sight.opening) {
+        (Some(container), _) if !container.status.is_running() => Next::Fail(Hindrance::WarmEnded),
+        (Some(container), Some(Ok(opening))) => open(container, opening),
+        (Some(_), Some(Err(why))) => Next::Fail(why),
+        (Some(_), None) => Next::Done,
+        (None, _) => Next::Fail(Hindrance::WarmEnded),
+    }
+}
+
+fn open(container: &Observed, opening: &Opening) -> Next {
+    Next::Take(Step::Open(container.id.clone(), Box::new(opening.clone())))
 }
 
 fn create(make: &Make, sight: &Sight<'_>) -> Next {

@@ -49,6 +49,25 @@ pub fn no_template(name: &str) -> ErrorDetail {
     )
 }
 
+/// No template of this name has a pool.
+#[must_use]
+pub fn no_pool(name: &str) -> ErrorDetail {
+    let what = if name.is_empty() { "no template has a pool".to_owned() } else { format!("there is no pool {name:?}") };
+    detail("not-found", what, Some("[[template]] pool = { target = 3 } makes one; `podbay pool status` lists them"))
+}
+
+/// Several templates have pools.
+#[must_use]
+pub fn which_pool(names: &str) -> ErrorDetail {
+    detail("invalid", format!("there are several pools: {names}"), Some("name one with --template"))
+}
+
+/// A warm worker is nobody's yet.
+#[must_use]
+pub fn warm() -> ErrorDetail {
+    detail("refused", "it waits in the pool for a claim", Some("`podbay spawn -t TEMPLATE` claims one"))
+}
+
 /// A worker has the name already.
 #[must_use]
 pub fn name_taken(name: &Name) -> ErrorDetail {
@@ -81,12 +100,21 @@ pub fn failed(why: &str) -> ErrorDetail {
     detail("refused", why, None)
 }
 
+/// A service that can't be brought to what was asked.
+#[must_use]
+pub fn service(name: &Name, why: &str) -> ErrorDetail {
+    let hint = format!("`podbay why {name}` says more, `podbay service logs {name}` shows what it said");
+    detail(if why.starts_with("port ") { "port-taken" } else { "refused" }, why, Some(&hint))
+}
+
 /// A step that failed for good.
 #[must_use]
 pub fn of_step(what: &str, error: &StepError) -> ErrorDetail {
     let text = format!("{what} failed: {error}");
     match error {
-        StepError::Workspace(_) => detail("invalid", error.to_string(), None),
+        StepError::Workspace(error) | StepError::Fill(error) => {
+            detail(if error.by_request { "invalid" } else { "refused" }, error.to_string(), error.hint.as_deref())
+        }
         StepError::Engine(error) => match error {
             EngineError::Away { .. } => away(&error.to_string()),
             EngineError::Deadline { .. } => {

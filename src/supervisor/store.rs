@@ -13,9 +13,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::bay::container::ContainerId;
+use crate::bay::name::Name;
 use crate::bay::owner::{Nonce, OwnerKey};
+use crate::bay::template::{Overrides, WorkspaceMode};
 
-use super::goal::Goal;
+use super::goal::{Goal, GoalKind};
+use super::machine::Want;
 
 /// The version of the state file that this podbay writes.
 pub const VERSION: u32 = 1;
@@ -34,18 +37,94 @@ pub struct Stored {
     /// Names that the user stopped.
     #[serde(default)]
     pub stopped: BTreeSet<String>,
+    /// What is wanted of services; those that are not here: nothing.
+    #[serde(default)]
+    pub services: BTreeMap<Name, Want>,
+    /// Services whose start is due: they wait for others, or for a port.
+    #[serde(default)]
+    pub services_due: BTreeSet<Name>,
+    /// The number of the run that each of these starts comes after: a later run is what was asked for.
+    #[serde(default)]
+    pub services_due_after: BTreeMap<Name, u64>,
+    /// Somebody brought the services up, and nobody down since.
+    #[serde(default)]
+    pub services_up: bool,
+    /// The boot that services were last looked at in.
+    #[serde(default)]
+    pub services_boot: String,
+    /// Container services that were given up until somebody starts them.
+    #[serde(default)]
+    pub services_failed: BTreeSet<Name>,
     /// Names that ran when last seen: what a reboot or a restarted engine took down is brought back.
     #[serde(default)]
     pub running: BTreeSet<String>,
+    /// Names that are being removed with all that is in their clones, because their user said so.
+    #[serde(default)]
+    pub discard: BTreeSet<String>,
     /// How often podbay started each again.
     #[serde(default)]
     pub restarts: BTreeMap<String, u32>,
+    /// What workers of the pool were claimed with.
+    #[serde(default)]
+    pub claims: BTreeMap<ContainerId, Claim>,
+    /// What was asked of pools beyond the configuration, by template.
+    #[serde(default)]
+    pub pools: BTreeMap<Name, PoolWish>,
     /// When all was last seen well, by the wall clock.
     #[serde(default)]
     pub seen_at: Option<Timestamp>,
     /// The boot that it was seen in.
     #[serde(default)]
     pub boot: String,
+}
+
+/// What a warm worker was claimed with. Once there is one, the worker is used: it never goes back to the pool.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// What was asked for beyond the template. Not in a label: labels are fixed when a container is made.
+    pub overrides: Overrides,
+    /// The run whose gate was opened.
+    #[serde(default)]
+    pub opened: Option<Timestamp>,
+    /// What the template said then: a later one is for workers that are made later. `None`: a claim of an older podbay.
+    #[serde(default)]
+    pub made_of: Option<MadeOf>,
+    /// How often its gate did not take the claim in time.
+    #[serde(default)]
+    pub shut: u32,
+}
+
+/// What a claimed worker becomes in each of its runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeOf {
+    /// Whose its files are, as the template says it.
+    pub user: String,
+    /// Its program, entrypoint first; empty: it runs without a gate.
+    pub argv: Vec<String>,
+    /// What is put into its workspace.
+    pub workspace: WorkspaceMode,
+    /// Which.
+    pub project: String,
+}
+
+/// What was asked of a pool beyond the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolWish {
+    /// Warm workers to keep, in place of the configuration's number.
+    #[serde(default)]
+    pub target: Option<u32>,
+}
+
+impl Stored {
+    /// Without what a claim changes: that is safe in the system's memory against a kill, and what a power cut would take
+    /// ends the warm worker, too.
+    #[must_use]
+    pub fn but_for_claims(&self) -> Self {
+        let mut rest = self.clone();
+        rest.claims.clear();
+        rest.goals.retain(|_, goal| !matches!(goal.kind, GoalKind::Claimed { .. }));
+        rest
+    }
 }
 
 /// Why there is no state to start from.
@@ -120,19 +199,35 @@ impl Store {
     /// # Errors
     /// What the system says: then the old file is still the one in force.
     pub fn save(&self, stored: &Stored) -> io::Result<()> {
+        self.write(stored, true)?;
+        File::open(&self.dir)?.sync_all()
+    }
+
+    /// The same, but does not wait for the disk: safe against the end of this process, not against that of the machine.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn jot(&self, stored: &Stored) -> io::Result<()> {
+        self.write(stored, false)
+    }
+
+    fn write(&self, stored: &Stored, synced: bool) -> io::Result<()> {
         let path = self.dir.join(FILE);
         let mut bytes = serde_json::to_vec_pretty(stored)?;
         bytes.push(b'\n');
+        if bytes.len() as u64 > MAX_BYTES {
+            // The next supervisor would not read it; what is there is older, but whole.
+            return Err(io::Error::other(format!("the state has grown to {} bytes, over {MAX_BYTES}", bytes.len())));
+        }
         let fresh = self.dir.join("state.json.new");
-        write_synced(&fresh, &bytes).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+        write_file(&fresh, &bytes, synced).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
         if path.is_file() {
             // A link to the old file under its other name; losing that race costs only the older copy.
             let previous = self.dir.join(PREVIOUS);
             drop(fs::remove_file(&previous));
             drop(fs::hard_link(&path, &previous));
         }
-        fs::rename(&fresh, &path)?;
-        File::open(&self.dir)?.sync_all()
+        fs::rename(&fresh, &path)
     }
 
     /// The bay's key, made on first use.
@@ -151,7 +246,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let bytes: [u8; 32] = random().map_err(at)?;
                 let fresh = path.with_extension("new");
-                write_synced(&fresh, &bytes).map_err(at)?;
+                write_file(&fresh, &bytes, true).map_err(at)?;
                 fs::rename(&fresh, &path).map_err(at)?;
                 Ok(OwnerKey::new(bytes))
             }
@@ -186,11 +281,11 @@ struct Version {
     version: u32,
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_file(path: &Path, bytes: &[u8], synced: bool) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(bytes)?;
-    file.sync_all()
+    if synced { file.sync_all() } else { Ok(()) }
 }
 
 /// Random bytes of the system's.
@@ -267,6 +362,17 @@ mod tests {
         assert!(!troubles.is_empty());
         store.save(&some()).unwrap();
         assert_eq!(store.load().unwrap().0, some());
+    }
+
+    #[test]
+    fn what_would_not_be_read_is_not_written() {
+        let (_dir, store) = store();
+        store.save(&some()).unwrap();
+        let env = [("A".to_owned(), "x".repeat(17 << 20))].into();
+        let claim = Claim { overrides: Overrides { env, ..Overrides::default() }, ..Claim::default() };
+        let large = Stored { claims: [(ContainerId::new("a".repeat(64)), claim)].into(), ..some() };
+        assert!(store.save(&large).unwrap_err().to_string().contains("grown to"));
+        assert_eq!(store.load().unwrap(), (some(), vec![]));
     }
 
     #[test]

@@ -1,33 +1,43 @@
 //! The emulator: bytes in, a screen kept.
 
-use std::num::NonZeroU16;
+use std::sync::OnceLock;
 
-use super::contain::contained;
+use super::drawn::Drawn;
 use super::filter::{Filter, Mark};
 use super::lex::Lexer;
+use super::modes::Tracked;
 use super::query::{Answerer, Query};
 use super::safe::Safe;
 use super::snapshot;
+use super::still::Still;
+use crate::bay::attention::{Need, Sign, Source};
 use crate::bay::session::TermSize;
 
 /// Longest title, in bytes.
 const MAX_TITLE: usize = 256;
 /// Answers to one piece of output, at most: a program that asks faster than that reads none of them.
 const MAX_REPLIES: usize = 8 * 1024;
+/// Signs that are taken from one piece of output.
+const MAX_SIGNS: usize = 16;
+/// So many bytes are kept undrawn while nobody asks for the screen: less than its cells take.
+const MAX_UNDRAWN: usize = 8 * 1024;
 
 /// One terminal's screen with its scrollback.
 ///
 /// `vt100` panics on ordinary output now and then (an emoji that widens in the last column is enough), and leaves a
 /// screen behind that panics again. So every call that could is contained; after a panic there is a fresh screen with
 /// what could be read of the old one, or at least with its modes.
+///
+/// Most terminals show a prompt and are looked at by nobody: the screen is drawn when it is first asked for, or when
+/// what would be drawn takes more memory than the cells.
 pub struct Emulator {
-    parser: vt100::Parser,
+    drawn: OnceLock<Drawn>,
+    undrawn: Vec<u8>,
     lexer: Lexer,
     filter: Filter,
     size: TermSize,
     scrollback: usize,
     title: String,
-    rebuilt: bool,
 }
 
 /// What a piece of output meant beside drawing.
@@ -40,6 +50,8 @@ pub struct Fed {
     pub replies: Vec<u8>,
     /// Bare BELs (one that ends an OSC is none).
     pub bells: u32,
+    /// What notices and bells say of the program.
+    pub signs: Vec<Sign>,
     /// The title changed.
     pub title_changed: bool,
     /// The emulator failed and was rebuilt: part of this piece was not drawn, perhaps the whole screen is lost; what
@@ -72,13 +84,13 @@ impl Emulator {
     pub fn new(size: TermSize, scrollback: usize) -> Self {
         let size = TermSize::new(size.rows, size.cols);
         Self {
-            parser: fresh(size, scrollback),
+            drawn: OnceLock::new(),
+            undrawn: Vec::new(),
             lexer: Lexer::default(),
             filter: Filter::new(size),
             size,
             scrollback,
             title: String::new(),
-            rebuilt: false,
         }
     }
 
@@ -94,7 +106,7 @@ impl Emulator {
         } else {
             self.draw_between(&clean, marks, &mut fed);
         }
-        fed.rebuilt = std::mem::take(&mut self.rebuilt);
+        fed.rebuilt = self.drawn.get_mut().is_some_and(|drawn| std::mem::take(&mut drawn.rebuilt));
         fed
     }
 
@@ -104,13 +116,13 @@ impl Emulator {
         if size == self.size {
             return;
         }
+        // What was written for the old size is drawn at the old size.
+        let nothing_yet = self.drawn.get().is_none() && self.undrawn.is_empty();
+        if !nothing_yet {
+            self.on_drawn(|drawn, tracked| drawn.resize(size, tracked));
+        }
         self.size = size;
         self.filter.resize(size);
-        let (rows, cols) = sides(size);
-        let parser = &mut self.parser;
-        if contained(|| parser.set_size(rows, cols)).is_none() {
-            self.rebuild();
-        }
     }
 
     /// The present size.
@@ -123,16 +135,13 @@ impl Emulator {
     /// `cell`, `cursor_position`, `row_wrapped` and the modes.
     #[must_use]
     pub fn screen(&self) -> &vt100::Screen {
-        self.parser.screen()
+        self.drawn().screen()
     }
 
     /// Shows `lines` above the live screen; 0: the live screen. Returns what it is now.
     pub fn scroll_to(&mut self, lines: usize) -> usize {
-        let parser = &mut self.parser;
-        if contained(|| parser.screen_mut().set_scrollback(lines)).is_none() {
-            self.rebuild();
-        }
-        self.parser.screen().scrollback()
+        self.on_drawn(|drawn, tracked| drawn.scroll_to(lines, tracked));
+        self.screen().scrollback()
     }
 
     /// The visible text, one line a row, without trailing spaces.
@@ -143,10 +152,16 @@ impl Emulator {
         lines.join("\n")
     }
 
+    /// All rows as they are now, with those above the screen.
+    #[must_use]
+    pub fn still(&self) -> Still {
+        self.drawn().still()
+    }
+
     /// The modes.
     #[must_use]
     pub fn modes(&self) -> Modes {
-        let screen = self.parser.screen();
+        let screen = self.screen();
         Modes {
             application_cursor: screen.application_cursor(),
             application_keypad: screen.application_keypad(),
@@ -170,8 +185,7 @@ impl Emulator {
     /// terminal, kept from before a resize, are wrapped.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        let whole = contained(|| snapshot::write(self.parser.screen(), &self.filter.tracked, self.size));
-        whole.unwrap_or_else(snapshot::blank)
+        self.drawn().snapshot(&self.filter.tracked)
     }
 
     /// How much memory incomplete input holds, in bytes.
@@ -182,7 +196,15 @@ impl Emulator {
 
     fn heed(&mut self, mark: Mark, fed: &mut Fed) {
         match mark {
-            Mark::Bell => fed.bells = fed.bells.saturating_add(1),
+            Mark::Bell => {
+                fed.bells = fed.bells.saturating_add(1);
+                if fed.bells == 1 {
+                    fed.signs.push(Sign::Said(Source::Bell, Need::Question));
+                }
+            }
+            // A flood of them says no more than the last ones.
+            Mark::Notice(sign) if fed.signs.len() < MAX_SIGNS => fed.signs.push(sign),
+            Mark::Notice(_) => {}
             Mark::Title(raw) => {
                 let title = Safe::from_bytes(&raw).cut(MAX_TITLE).into_string();
                 fed.title_changed |= title != self.title;
@@ -195,7 +217,7 @@ impl Emulator {
                 }
             }
             Mark::BackTab(count) => {
-                let (_, col) = self.parser.screen().cursor_position();
+                let (_, col) = self.screen().cursor_position();
                 let stop = col.min(self.size.cols - 1).div_ceil(8).saturating_sub(count) * 8;
                 let bytes = format!("\x1b[{}G", stop + 1);
                 self.draw(bytes.as_bytes());
@@ -205,7 +227,7 @@ impl Emulator {
     }
 
     fn answer(&self, query: Query) -> String {
-        let screen = self.parser.screen();
+        let screen = self.screen();
         Answerer { screen, tracked: &self.filter.tracked, size: self.size }.answer(query)
     }
 
@@ -228,35 +250,32 @@ impl Emulator {
         if bytes.is_empty() {
             return;
         }
-        let parser = &mut self.parser;
-        if contained(|| parser.process(bytes)).is_none() {
-            self.rebuild();
+        if self.drawn.get().is_none() && self.undrawn.len() + bytes.len() <= MAX_UNDRAWN {
+            self.undrawn.extend_from_slice(bytes);
+        } else {
+            self.on_drawn(|drawn, tracked| drawn.draw(bytes, tracked));
         }
     }
 
-    fn rebuild(&mut self) {
-        let old = self.parser.screen();
-        let (tracked, size) = (&self.filter.tracked, self.size);
-        let whole = contained(|| snapshot::write(old, tracked, size));
-        // Modes are plain flags: they are sound in a screen whose cells are not.
-        let modes = contained(|| snapshot::modes(old));
-        self.rebuilt = true;
-        for bytes in [whole, modes].into_iter().flatten() {
-            let mut parser = fresh(self.size, self.scrollback);
-            if contained(|| parser.process(&bytes)).is_some() {
-                self.parser = parser;
-                return;
-            }
-        }
-        self.parser = fresh(self.size, self.scrollback);
+    fn drawn(&self) -> &Drawn {
+        self.drawn.get_or_init(|| self.draw_all())
     }
-}
 
-fn sides(size: TermSize) -> (NonZeroU16, NonZeroU16) {
-    (NonZeroU16::new(size.rows).unwrap_or(NonZeroU16::MIN), NonZeroU16::new(size.cols).unwrap_or(NonZeroU16::MIN))
-}
+    fn on_drawn(&mut self, work: impl FnOnce(&mut Drawn, &Tracked)) {
+        let mut drawn = self.drawn.take().unwrap_or_else(|| self.draw_all());
+        self.undrawn = Vec::new();
+        work(&mut drawn, &self.filter.tracked);
+        self.drawn = OnceLock::from(drawn);
+    }
 
-fn fresh(size: TermSize, scrollback: usize) -> vt100::Parser {
-    let (rows, cols) = sides(size);
-    vt100::Parser::new(rows, cols, scrollback)
+    fn draw_all(&self) -> Drawn {
+        let mut drawn = Drawn::new(self.size, self.scrollback);
+        drawn.draw(&self.undrawn, &self.filter.tracked);
+        if drawn.rebuilt {
+            // Once more, so that the failure costs one byte and not what follows it.
+            drawn = Drawn::new(self.size, self.scrollback);
+            self.undrawn.chunks(1).for_each(|byte| drawn.draw(byte, &self.filter.tracked));
+        }
+        drawn
+    }
 }

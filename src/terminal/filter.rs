@@ -13,10 +13,12 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthChar;
 
+use super::attention;
 use super::csi::Csi;
 use super::lex::{ControlString, Kind, Sink};
 use super::modes::Tracked;
 use super::query::Query;
+use crate::bay::attention::Sign;
 use crate::bay::session::TermSize;
 
 /// The bytes that put a user's terminal back, whatever of a program's output was forwarded to it: synchronised output
@@ -38,6 +40,8 @@ pub(super) enum Mark {
     Bell,
     /// It gave itself a title.
     Title(Vec<u8>),
+    /// It gave a notice, or its hooks did.
+    Notice(Sign),
     /// It asks for something.
     Ask(Query),
     /// So many tab stops back from where the cursor is.
@@ -334,6 +338,8 @@ impl Sink for Filter {
     fn string(&mut self, string: &ControlString<'_>) {
         if let (Kind::Osc, [b'0' | b'2', b';', title @ ..]) = (string.kind, string.payload) {
             self.mark(Mark::Title(title.to_vec()));
+        } else if let Some(sign) = (string.kind == Kind::Osc).then(|| attention::notice(string.payload)).flatten() {
+            self.mark(Mark::Notice(sign));
         } else if let Some(query) = Query::of_string(string) {
             self.mark(Mark::Ask(query));
         }

@@ -6,8 +6,10 @@
 //! The way of a byte: `lex` puts sequences together, `filter` drops or rewrites them, [`emulator`] draws what is left
 //! and answers questions. What the emulator drew and what is forwarded are the same bytes.
 
+pub mod attention;
 mod contain;
 mod csi;
+mod drawn;
 pub mod emulator;
 mod filter;
 pub mod keys;
@@ -20,6 +22,7 @@ mod query;
 pub mod safe;
 mod sgr;
 mod snapshot;
+pub mod still;
 mod utf8;
 
 pub use contain::panic_is_contained;

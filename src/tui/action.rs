@@ -2,104 +2,9 @@
 //!
 //! Help, hints, the palette, the README and the checks of the configuration all read [`TABLE`].
 
-use std::fmt;
+mod context;
 
-/// Where a key is pressed. A key is looked up in its own context first, then in [`Context::Global`] if that lies under it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Context {
-    /// Everywhere but in overlays and in a focused terminal.
-    Global,
-    /// Pane 1.
-    Parent,
-    /// Pane 2.
-    Workers,
-    /// Pane 3.
-    Pool,
-    /// Pane 4.
-    Services,
-    /// Pane 5 on the terminal tab, keys still ours.
-    Terminal,
-    /// Pane 5 on the logs tab.
-    Logs,
-    /// Pane 5 on the inspect tab.
-    Inspect,
-    /// A text to be read: help, why.
-    Reader,
-    /// A question with two answers.
-    Dialog,
-    /// A line to be typed: filter, palette, form. Keys that are not bound here are text.
-    Prompt,
-    /// A terminal that takes the keys.
-    Focused,
-}
-
-impl Context {
-    /// All of them, in the order of the help.
-    pub const ALL: [Self; 12] = [
-        Self::Global,
-        Self::Parent,
-        Self::Workers,
-        Self::Pool,
-        Self::Services,
-        Self::Terminal,
-        Self::Logs,
-        Self::Inspect,
-        Self::Reader,
-        Self::Dialog,
-        Self::Prompt,
-        Self::Focused,
-    ];
-
-    /// The word in `[ui.keys.WORD]`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Global => "global",
-            Self::Parent => "parent",
-            Self::Workers => "workers",
-            Self::Pool => "pool",
-            Self::Services => "services",
-            Self::Terminal => "terminal",
-            Self::Logs => "logs",
-            Self::Inspect => "inspect",
-            Self::Reader => "reader",
-            Self::Dialog => "dialog",
-            Self::Prompt => "prompt",
-            Self::Focused => "focused",
-        }
-    }
-
-    /// What the help calls it.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Global => "everywhere",
-            Self::Parent => "parent",
-            Self::Workers => "workers",
-            Self::Pool => "pool",
-            Self::Services => "services",
-            Self::Terminal => "terminal",
-            Self::Logs => "logs",
-            Self::Inspect => "inspect",
-            Self::Reader => "help and why",
-            Self::Dialog => "questions",
-            Self::Prompt => "lines to type",
-            Self::Focused => "focused terminal",
-        }
-    }
-
-    /// Whether the global keys hold here, too.
-    #[must_use]
-    pub const fn takes_global(self) -> bool {
-        !matches!(self, Self::Reader | Self::Dialog | Self::Prompt | Self::Focused)
-    }
-}
-
-impl fmt::Display for Context {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
+pub use context::Context;
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -180,6 +85,12 @@ pub enum Action {
     Why,
     /// Copies its name.
     Copy,
+    /// To the next worker that needs somebody.
+    NextCall,
+    /// Another order of the workers.
+    Sort,
+    /// Another look, tried out at once.
+    Theme,
     /// Marks the row.
     Mark,
     /// Next session of the worker.
@@ -194,10 +105,54 @@ pub enum Action {
     Wrap,
     /// Shows when a line came.
     Timestamps,
+    /// Looks for an expression in the log.
+    Search,
+    /// To the next line with it.
+    NextMatch,
+    /// To the previous line with it.
+    PreviousMatch,
+    /// Hides the lines without an expression.
+    Hide,
+    /// The logs of all workers in one.
+    Merge,
+    /// Folds lines of JSON.
+    Fold,
+    /// Marks a line.
+    MarkLine,
+    /// To the next marked line.
+    NextMark,
+    /// Saves the lines to a file.
+    Save,
     /// Scrolls left.
     ScrollLeft,
     /// Scrolls right.
     ScrollRight,
+    /// Holds a text still, to select and copy.
+    Select,
+    /// Selects whole lines.
+    SelectLines,
+    /// Looks back in a terminal that was just left.
+    LookBack,
+    /// The cursor to the left.
+    CopyLeft,
+    /// The cursor to the right.
+    CopyRight,
+    /// To the beginning of the line.
+    LineStart,
+    /// To the end of the line.
+    LineEnd,
+    /// To the next word.
+    WordForward,
+    /// To the word before.
+    WordBack,
+    /// One more warm worker.
+    MoreWarm,
+    /// One less.
+    LessWarm,
+    /// Copies what is selected.
+    Yank,
+    /// Lets the text go on.
+    EndCopy,
     /// Yes.
     Yes,
     /// No.
@@ -235,16 +190,25 @@ pub struct ActionSpec {
     pub keys: &'static [&'static str],
 }
 
+use Context as C;
 const EVERYWHERE: &[Context] = &[Context::Global];
-const MOVING: &[Context] = &[Context::Global, Context::Reader];
+const MOVING: &[Context] = &[Context::Global, Context::Reader, Context::Copy];
 const ROWS: &[Context] = &[Context::Parent, Context::Workers];
+const DRIVEN: &[Context] = &[Context::Parent, Context::Workers, Context::Services];
 const LISTS: &[Context] = &[Context::Parent, Context::Workers, Context::Pool, Context::Services];
 const SPAWNING: &[Context] = &[Context::Workers, Context::Parent, Context::Pool, Context::Terminal, Context::Inspect];
 const STOPPING: &[Context] = &[Context::Workers, Context::Parent, Context::Pool];
-const ABOUT: &[Context] = &[Context::Parent, Context::Workers, Context::Terminal, Context::Inspect];
+const ABOUT: &[Context] = &[Context::Parent, Context::Workers, Context::Services, Context::Terminal, Context::Inspect];
+const POOLED: &[Context] = &[Context::Pool, Context::Workers];
+const SAID: &[Context] =
+    &[Context::Parent, Context::Workers, Context::Services, Context::Terminal, Context::Logs, Context::Inspect];
+const EXPLAINED: &[Context] = &[C::Parent, C::Workers, C::Pool, C::Services, C::Terminal, C::Logs, C::Inspect];
 const WORKERS: &[Context] = &[Context::Workers];
 const SESSIONS: &[Context] = &[Context::Terminal];
 const LOGS: &[Context] = &[Context::Logs];
+const SEARCHED: &[Context] = &[Context::Logs, Context::Copy];
+const TEXTS: &[Context] = &[Context::Terminal, Context::Logs, Context::Inspect, Context::Copy];
+const COPYING: &[Context] = &[Context::Copy];
 const READING: &[Context] = &[Context::Logs, Context::Inspect];
 const DIALOG: &[Context] = &[Context::Dialog];
 const ASKING: &[Context] = &[Context::Dialog, Context::Prompt];
@@ -274,19 +238,22 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::Open, "open", "open the terminal, or focus it", EVERYWHERE, &["enter"]).hint("terminal"),
     row(Action::Spawn, "spawn", "spawn a worker by the template's defaults", SPAWNING, &["n", "w"]).hint("spawn"),
     row(Action::SpawnForm, "spawn-form", "spawn a worker by a form", SPAWNING, &["N"]).hint("form"),
-    row(Action::Stop, "stop", "stop it", ROWS, &["s"]).hint("stop"),
-    row(Action::Restart, "restart", "restart it; the parent: repair all that are cut off", ROWS, &["r"])
-        .hint("restart"),
-    row(Action::Shell, "shell", "open another shell in it", ABOUT, &["e"]).hint("shell"),
+    row(Action::Stop, "stop", "stop it; a service that rests: start it", DRIVEN, &["s"]).hint("stop"),
+    row(Action::Restart, "restart", "restart it; the parent: repair what is cut off", DRIVEN, &["r"]).hint("restart"),
+    row(Action::Shell, "shell", "open another shell in it", SAID, &["e"]).hint("shell"),
     row(Action::ShowLogs, "logs", "show its logs", ABOUT, &["l"]).hint("logs"),
-    row(Action::Why, "why", "say why it is as it is", ABOUT, &["W"]).hint("why"),
+    row(Action::Why, "why", "say why it is as it is", EXPLAINED, &["W"]).hint("why"),
     row(Action::Remove, "remove", "remove it", WORKERS, &["d"]).hint("remove").dangerous(),
     row(Action::Mark, "mark", "mark it; stop, restart, refresh and remove then mean all marked", WORKERS, &["space"])
         .hint("mark"),
     row(Action::ShowInspect, "inspect", "show what the engine says about it", ROWS, &["i"]).hint("inspect"),
-    row(Action::Copy, "copy", "copy its name", ABOUT, &["y"]).hint("copy"),
+    row(Action::Copy, "copy", "copy its name; again: its id, address, project", ABOUT, &["y"]).hint("copy"),
+    row(Action::Sort, "sort", "order them by name, need, state, age", WORKERS, &["o"]),
+    row(Action::NextCall, "next-call", "to the next worker that needs somebody", EVERYWHERE, &["!"]),
     row(Action::Refresh, "refresh", "make it anew by its template, workspace and agent home kept", WORKERS, &["R"])
         .dangerous(),
+    row(Action::MoreWarm, "pool-more", "keep one more worker warm in the selected pool", POOLED, &["+"]).hint("more"),
+    row(Action::LessWarm, "pool-less", "keep one less worker warm in the selected pool", POOLED, &["-"]).hint("less"),
     row(Action::StopAll, "stop-all", "stop all workers", STOPPING, &["S"]).dangerous(),
     row(Action::NextSession, "next-session", "next terminal of this worker", SESSIONS, &["}", "right"])
         .hint("next terminal"),
@@ -295,6 +262,34 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::Follow, "follow", "stay at the newest line", LOGS, &["f"]).hint("follow"),
     row(Action::Wrap, "wrap", "wrap long lines", LOGS, &["w"]).hint("wrap"),
     row(Action::Timestamps, "timestamps", "show when a line came", LOGS, &["t"]).hint("times"),
+    row(Action::Search, "search", "look for an expression, as you type it", SEARCHED, &["/"]).hint("search"),
+    row(Action::NextMatch, "next-match", "next line with it", SEARCHED, &["n"]).hint("next"),
+    row(Action::PreviousMatch, "previous-match", "previous line with it", SEARCHED, &["N"]),
+    row(Action::Hide, "hide", "hide the lines without an expression; !x: those with x", LOGS, &["&"]).hint("filter"),
+    row(Action::Merge, "all-workers", "the logs of all workers in one, and back", LOGS, &["a"]).hint("all workers"),
+    row(Action::Fold, "fold-json", "lines of JSON as level, message and fields, and back", LOGS, &["J"]),
+    row(Action::MarkLine, "mark-line", "mark the found or the lowest line, and back", LOGS, &["m"]),
+    row(Action::NextMark, "next-mark", "to the next marked line", LOGS, &["'"]),
+    row(Action::Save, "save", "save the lines that are not hidden to a file", LOGS, &["x"]).hint("save"),
+    row(Action::Select, "select", "hold the text still and select; in copy mode: begin, or let go", TEXTS, &["v"])
+        .hint("select"),
+    row(Action::SelectLines, "select-lines", "select whole lines", COPYING, &["V"]).hint("lines"),
+    row(Action::Yank, "yank", "copy what is selected, or the line", COPYING, &["y", "enter"]).hint("copy"),
+    row(Action::CopyLeft, "copy-left", "the cursor to the left", COPYING, &["h", "left"]),
+    row(Action::CopyRight, "copy-right", "the cursor to the right", COPYING, &["l", "right"]),
+    row(Action::WordForward, "word-forward", "to the next word", COPYING, &["w"]),
+    row(Action::WordBack, "word-back", "to the word before", COPYING, &["b"]),
+    row(Action::LineStart, "line-start", "to the beginning of the line", COPYING, &["0"]),
+    row(Action::LineEnd, "line-end", "to the end of the line", COPYING, &["$"]),
+    row(Action::EndCopy, "end-copy", "let the text go on", COPYING, &["q"]).hint("leave"),
+    row(
+        Action::LookBack,
+        "look-back",
+        "look back in the terminal, search and copy",
+        &[Context::Left],
+        &["[", "pgup", "v"],
+    )
+    .hint("look back"),
     row(Action::ScrollLeft, "scroll-left", "scroll to the left", READING, &["left"]),
     row(Action::ScrollRight, "scroll-right", "scroll to the right", READING, &["right"]),
     row(Action::MoveDown, "down", "down", MOVING, &["j", "down"]),
@@ -316,7 +311,8 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::PreviousTab, "previous-tab", "previous tab", EVERYWHERE, &["["]),
     row(Action::Filter, "filter", "narrow the list", LISTS, &["/"]).hint("filter"),
     row(Action::Zoom, "zoom", "the focused pane alone, and back", EVERYWHERE, &["z"]),
-    row(Action::Fix, "fix", "restart the parent and repair all that are cut off", EVERYWHERE, &["F"]),
+    row(Action::Fix, "fix", "restart the parent and repair all that are cut off", &[C::Global, C::Reader], &["F"]),
+    row(Action::Theme, "theme", "choose another look; seen at once", EVERYWHERE, &["T"]),
     row(Action::Palette, "palette", "every action by name", EVERYWHERE, &[":", "ctrl-k"]),
     row(Action::Back, "back", "one step back; never quits", MOVING, &["esc"]),
     row(Action::Help, "help", "these keys", EVERYWHERE, &["?"]).hint("help"),

@@ -1,6 +1,12 @@
 //! What `update` wants done. Data: the executor does it, the answer comes back as a [`Msg`](super::msg::Msg).
 
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use bytes::Bytes;
+
+use super::model::logs::store::Block;
 
 use crate::api::types::{SpawnRequest, Verb};
 use crate::bay::session::{SessionId, TermSize};
@@ -18,6 +24,32 @@ pub enum Target {
     Shell(SessionId),
 }
 
+/// Where a followed log begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogsFrom {
+    /// With its newest lines.
+    Tail,
+    /// With the lines of this time, in milliseconds since 1970.
+    Since(i64),
+}
+
+/// Lines for a file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SavedLines {
+    /// All that there are.
+    pub blocks: Vec<Arc<Block>>,
+    /// The numbers of those that are meant, in their order; `None`: all.
+    pub only: Option<Vec<u64>>,
+    /// The containers' names, where there are several.
+    pub names: Vec<String>,
+}
+
+impl fmt::Debug for SavedLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SavedLines").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
 /// One thing to be done outside.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -32,6 +64,13 @@ pub enum Effect {
     },
     /// A new worker.
     Spawn(Box<SpawnRequest>),
+    /// Keep so many warm.
+    ScalePool {
+        /// Whose pool.
+        template: String,
+        /// So many.
+        target: u32,
+    },
     /// Why is it so?
     Why {
         /// Its name.
@@ -48,6 +87,22 @@ pub enum Effect {
         key: StreamKey,
         /// The container's name.
         name: String,
+        /// Where it begins.
+        from: LogsFrom,
+    },
+    /// Read all that the engine has of a container's log.
+    ReadLog {
+        /// The stream.
+        key: StreamKey,
+        /// The container's name.
+        name: String,
+    },
+    /// Write lines to a new file.
+    SaveLog {
+        /// Where; `~` is the user's home.
+        path: PathBuf,
+        /// What.
+        lines: SavedLines,
     },
     /// No more of these.
     CloseLogs {
@@ -96,6 +151,10 @@ pub enum Effect {
     },
     /// Into the clipboard of the user's terminal.
     Copy(String),
+    /// The title of the user's window.
+    Title(String),
+    /// Calls the user.
+    Notify(String),
     /// To the shell, until `fg`.
     Suspend,
     /// The end.

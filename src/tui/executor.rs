@@ -1,9 +1,13 @@
 //! The effects, done with the API's client. What comes of them goes back as messages through one bounded channel.
 
+mod logs;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
@@ -13,15 +17,16 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::effect::{Effect, StreamKey, Target};
 use super::looping::Execute;
 use super::msg::{FeedMsg, LogsMsg, Msg, TerminalMsg};
+use super::notify::Way;
 use super::tty::Copier;
-use crate::api::client::{Client, LogsRequest, Terminal, TerminalMessage};
-use crate::api::types::{BayEvent, Frame, SessionRequest};
+use crate::api::client::{Client, Terminal, TerminalMessage};
+use crate::api::types::{BayEvent, Frame, PoolOrder, PoolRequest, SessionRequest};
 use crate::bay::session::TermSize;
+use crate::terminal::safe::Safe;
+use logs::LogSender;
 
-/// Lines of history that a log begins with.
-const TAIL: u64 = 2000;
-/// Lines that are given on in one message.
-const LINES: usize = 512;
+/// How long the program that calls the user may take.
+const NOTIFYING: Duration = Duration::from_secs(10);
 /// Pieces of input that wait for a program to read.
 const TYPED: usize = 256;
 
@@ -35,6 +40,16 @@ pub struct Executor {
     feed: Option<AbortHandle>,
     logs: HashMap<StreamKey, AbortHandle>,
     terminals: HashMap<StreamKey, TerminalHandle>,
+    notifier: Notifier,
+}
+
+/// How the user is called.
+#[derive(Debug)]
+pub struct Notifier {
+    /// By the terminal.
+    pub way: Way,
+    /// By a program; the text is its last argument. Empty: by none.
+    pub command: Vec<String>,
 }
 
 /// One attached terminal.
@@ -58,7 +73,30 @@ impl Executor {
             feed: None,
             logs: HashMap::new(),
             terminals: HashMap::new(),
+            notifier: Notifier { way: Way::Silent, command: Vec::new() },
         }
+    }
+
+    /// The same, with a way to call the user.
+    #[must_use]
+    pub fn calling(self, notifier: Notifier) -> Self {
+        Self { notifier, ..self }
+    }
+
+    fn notify(&mut self, text: &str) {
+        self.copier.notify(self.notifier.way, text);
+        let Some((program, args)) = self.notifier.command.split_first() else { return };
+        let text = Safe::new(text).into_string();
+        let mut command = tokio::process::Command::new(program);
+        command.args(args).arg(text).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let program = program.clone();
+        self.tasks.spawn(async move {
+            // One that hangs would be joined by the next one, and so on.
+            let ended = tokio::time::timeout(NOTIFYING, command.kill_on_drop(true).status()).await;
+            if !matches!(&ended, Ok(Ok(status)) if status.success()) {
+                tracing::warn!("notify_command {program:?}: {ended:?}");
+            }
+        });
     }
 
     /// One request whose answer is one message.
@@ -110,11 +148,17 @@ impl Executor {
         }
     }
 
-    fn open_logs(&mut self, key: StreamKey, name: String) {
-        let (client, messages) = (self.client.clone(), self.messages.clone());
+    /// A task whose messages are those of a log; its answer is the last of them.
+    fn log_task<F>(&mut self, key: StreamKey, run: impl FnOnce(Client, LogSender) -> F)
+    where
+        F: Future<Output = LogsMsg> + Send + 'static,
+    {
+        let to = LogSender { key, messages: self.messages.clone() };
+        let last = to.clone();
+        let future = run(self.client.clone(), to);
         let task = self.tasks.spawn(async move {
-            let msg = follow(key, &client, &name, &messages).await;
-            let _ = messages.send(Msg::Logs { key, msg }).await;
+            let msg = future.await;
+            last.send(msg).await;
         });
         self.logs.insert(key, task);
     }
@@ -152,6 +196,14 @@ impl Execute for Executor {
                 request.overrides.project = project.map(|path| expanded(&path, &self.home));
                 self.request(|client| async move { client.spawn(&request).await }, Msg::Spawned);
             }
+            Effect::ScalePool { template, target } => {
+                let of = template.clone();
+                let request = PoolRequest { template: template.parse().ok(), order: PoolOrder::Scale { target } };
+                self.request(
+                    |client| async move { client.order_pool(&request).await },
+                    move |result| Msg::PoolScaled { template: of, result },
+                );
+            }
             Effect::Why { name } => {
                 let of = name.clone();
                 self.request(
@@ -175,7 +227,16 @@ impl Executor {
     /// The effects on streams and on the user's terminal.
     fn stream(&mut self, effect: Effect) {
         match effect {
-            Effect::OpenLogs { key, name } => self.open_logs(key, name),
+            Effect::OpenLogs { key, name, from } => {
+                self.log_task(key, |client, to| async move { logs::follow(&client, &name, from, &to).await });
+            }
+            Effect::ReadLog { key, name } => {
+                self.log_task(key, |client, to| async move { logs::read(&client, &name, &to).await });
+            }
+            Effect::SaveLog { path, lines } => {
+                let path = expanded(&path, &self.home);
+                self.request(|_| async move { logs::save(path, lines).await }, Msg::Saved);
+            }
             Effect::CloseLogs { key } => {
                 if let Some(task) = self.logs.remove(&key) {
                     task.abort();
@@ -208,6 +269,8 @@ impl Executor {
                 let result = self.copier.copy(&text);
                 self.answer(Msg::Copied(result));
             }
+            Effect::Title(text) => self.copier.title(&text),
+            Effect::Notify(text) => self.notify(&text),
             Effect::Suspend => {
                 if let Err(error) = self.copier.suspend() {
                     tracing::warn!("the dashboard could not be suspended: {error}");
@@ -240,35 +303,6 @@ async fn listen(client: &Client, messages: &mpsc::Sender<Msg>) -> String {
         }
     }
     "the supervisor closed the connection".to_owned()
-}
-
-/// Gives a log on, many lines at a time; returns how it ended.
-async fn follow(key: StreamKey, client: &Client, name: &str, messages: &mpsc::Sender<Msg>) -> LogsMsg {
-    let request = LogsRequest { follow: true, tail: Some(TAIL), since: None };
-    let lines = match client.logs(name, &request).await {
-        Ok(lines) => lines,
-        Err(error) => return LogsMsg::Lost(error.to_string()),
-    };
-    // The stream is open, so that an empty log is known to be empty.
-    let _ = messages.send(Msg::Logs { key, msg: LogsMsg::Lines(Vec::new()) }).await;
-    let mut lines = lines.ready_chunks(LINES);
-    while let Some(chunk) = lines.next().await {
-        let mut good = Vec::with_capacity(chunk.len());
-        let mut lost = None;
-        for line in chunk {
-            match line {
-                Ok(line) => good.push(line),
-                Err(error) => lost = Some(error.to_string()),
-            }
-        }
-        if messages.send(Msg::Logs { key, msg: LogsMsg::Lines(good) }).await.is_err() {
-            return LogsMsg::Ended;
-        }
-        if let Some(reason) = lost {
-            return LogsMsg::Lost(reason);
-        }
-    }
-    LogsMsg::Ended
 }
 
 /// Both directions of a terminal; returns why it ended.

@@ -13,6 +13,7 @@ pub mod layout;
 mod looping;
 pub mod model;
 pub mod msg;
+pub mod notify;
 pub mod symbols;
 pub mod theme;
 pub mod tty;
@@ -28,16 +29,17 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::api::client::Client;
-use crate::config::Config;
 use crate::config::env::Env;
 use crate::config::paths::Paths;
-use executor::Executor;
+use crate::config::{Config, Notify};
+use executor::{Executor, Notifier};
 use keymap::{Keymap, KeymapError};
 pub use looping::{Execute, LoopError, run_with};
 use model::{Model, Settings};
 use msg::Msg;
+use notify::Way;
 use symbols::Symbols;
-use theme::{Theme, ThemeError};
+use theme::{Depth, Theme, ThemeError};
 use tty::{Copier, Tty, TtyError};
 
 /// Messages that wait to be taken in. When it is full, streams wait; the supervisor then sends screens anew
@@ -80,10 +82,12 @@ pub fn settings(config: &Config, env: &Env) -> Result<Settings, StartError> {
     let colourless = env.get("NO_COLOR").is_some();
     let themes = Paths::of(&config.bay, env).config.join("themes");
     let file = || config.source.clone();
-    let theme = Theme::load(&config.ui.theme, &themes, colourless);
+    let theme = Theme::load(&config.ui.theme, &themes, colourless).map(|theme| theme.at(Depth::of(env)));
+    let choices = Theme::all(&themes, colourless).into_iter().map(|(name, theme)| (name, theme.at(Depth::of(env))));
     Ok(Settings {
         bay: config.bay.as_str().to_owned(),
         theme: theme.map_err(|source| StartError::Theme { source: Box::new(source), file: file() })?,
+        themes: choices.collect(),
         symbols: Symbols::new(config.ui.ascii),
         keymap: Keymap::new(&config.ui.keys)
             .map_err(|source| StartError::Keys { source: Box::new(source), file: file() })?,
@@ -98,10 +102,19 @@ pub async fn run(client: Client, config: &Config) -> color_eyre::Result<()> {
     let env = Env::of_process();
     let settings = settings(config, &env)?;
     let home = env.home.clone();
-    show(settings, config.ui.mouse, &env, |messages, copier| Executor::new(client, messages, copier, home)).await?;
+    let notifier = Notifier { way: Way::of(config.ui.notify, &env), command: command(config) };
+    show(settings, config.ui.mouse, &env, |messages, copier| {
+        Executor::new(client, messages, copier, home).calling(notifier)
+    })
+    .await?;
     let bay = &config.bay;
     tty::say(&format!("the supervisor of bay {bay} goes on; `podbay` opens this again, `podbay down` ends it\n"));
     Ok(())
+}
+
+/// The program that calls the user, where there is one.
+fn command(config: &Config) -> Vec<String> {
+    if config.ui.notify == Notify::Command { config.ui.notify_command.clone() } else { Vec::new() }
 }
 
 /// Takes the terminal, runs the loop with the executor that `make` gives, and gives the terminal back, also after a

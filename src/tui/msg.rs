@@ -7,6 +7,7 @@ use crate::api::client::ClientError;
 use crate::api::types::{Change, ContainerDetail, Done, Frame, LogEntry, SessionRow, Snapshot, SpawnReply, Verb, Why};
 
 use super::effect::StreamKey;
+use super::model::logs::store::Store;
 
 /// A request's answer.
 pub type Answer<T> = Result<T, ClientError>;
@@ -37,6 +38,13 @@ pub enum Msg {
     },
     /// A worker is there, or not.
     Spawned(Answer<SpawnReply>),
+    /// A pool was scaled, or not.
+    PoolScaled {
+        /// Whose pool.
+        template: String,
+        /// How it went.
+        result: Answer<Done>,
+    },
     /// Why it is so.
     Why {
         /// Of what.
@@ -58,6 +66,8 @@ pub enum Msg {
         /// What came.
         msg: LogsMsg,
     },
+    /// Lines were written to a file, in words; or why not.
+    Saved(Result<String, String>),
     /// From a terminal.
     Terminal {
         /// The stream.
@@ -94,6 +104,10 @@ pub enum FeedMsg {
 pub enum LogsMsg {
     /// More lines.
     Lines(Vec<LogEntry>),
+    /// Of the whole log, so many lines were read so far.
+    Counted(usize),
+    /// The whole log.
+    Whole(Box<Store>),
     /// No more will come.
     Ended,
     /// The stream is cut, for this reason.

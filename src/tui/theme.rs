@@ -1,5 +1,7 @@
 //! Colours as data: scopes with parent fallback, from TOML.
 
+mod depth;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,6 +12,9 @@ use serde::Deserialize;
 /// The themes that are compiled in.
 const BUILT_IN: &[(&str, &str)] = &[
     ("default", include_str!("../../themes/default.toml")),
+    ("dark", include_str!("../../themes/dark.toml")),
+    ("light", include_str!("../../themes/light.toml")),
+    ("hal", include_str!("../../themes/hal.toml")),
     ("high-contrast", include_str!("../../themes/high-contrast.toml")),
 ];
 
@@ -39,6 +44,9 @@ const SCOPES: &[&str] = &[
     "ui.button.active",
     "ui.input",
     "ui.match",
+    "ui.selection",
+    "ui.attention",
+    "ui.mode",
     "state",
     "state.running",
     "state.warm",
@@ -59,16 +67,35 @@ const SCOPES: &[&str] = &[
     "log.time",
     "log.stderr",
     "log.note",
+    "log.match",
+    "log.match.current",
+    "log.field",
+    "log.level",
+    "log.level.error",
+    "log.level.warn",
+    "log.level.info",
+    "log.level.debug",
+    "log.level.trace",
+    "log.source",
+    "log.source.1",
+    "log.source.2",
+    "log.source.3",
+    "log.source.4",
+    "log.source.5",
+    "log.source.6",
 ];
+
+pub use depth::Depth;
 
 /// How many themes may stand behind one another.
 const MAX_INHERITED: usize = 8;
 
 /// Styles by scope.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Theme {
     styles: BTreeMap<String, Style>,
     colourless: bool,
+    depth: Depth,
 }
 
 /// Why a theme can't be used.
@@ -198,7 +225,7 @@ impl Theme {
             files.push((name, file));
             next = inherits;
         }
-        let mut theme = Self { styles: BTreeMap::new(), colourless };
+        let mut theme = Self { styles: BTreeMap::new(), colourless, depth: Depth::default() };
         // The palette of the theme that was asked for holds for those it inherits from, too.
         let mut palette = BTreeMap::new();
         for (_, file) in files.iter().rev() {
@@ -227,7 +254,37 @@ impl Theme {
         if let Some(own) = self.styles.get(scope) {
             style = style.patch(*own);
         }
-        if self.colourless { Style { fg: None, bg: None, underline_color: None, ..style } } else { style }
+        if self.colourless {
+            return Style { fg: None, bg: None, underline_color: None, ..style };
+        }
+        Style {
+            fg: style.fg.map(|colour| self.depth.fit(colour)),
+            bg: style.bg.map(|colour| self.depth.fit(colour)),
+            ..style
+        }
+    }
+
+    /// The same, with no more colours than the terminal has.
+    #[must_use]
+    pub fn at(self, depth: Depth) -> Self {
+        Self { depth, ..self }
+    }
+
+    /// Every theme that can be used, by name: the compiled ones, and those of the user's directory.
+    #[must_use]
+    pub fn all(directory: &Path, colourless: bool) -> Vec<(String, Self)> {
+        let own = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let own =
+            own.filter_map(|entry| entry.file_name().into_string().ok()?.strip_suffix(".toml").map(str::to_owned));
+        let mut names: Vec<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let mut fresh: Vec<String> = own.filter(|name| !names.contains(name)).collect();
+        fresh.sort();
+        names.extend(fresh);
+        // One that can't be read is no choice; asked for by the configuration, it is an error that says why.
+        names
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), Self::load(&name, directory, colourless).ok()?)))
+            .collect()
     }
 
     /// Whether colours are to be left out (`NO_COLOR`).
@@ -406,7 +463,7 @@ mod tests {
         let error = Theme::load("noir", Path::new("/nowhere"), false).unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no theme \"noir\": it is not one of default, high-contrast, and /nowhere/noir.toml does not exist"
+            "there is no theme \"noir\": it is not one of default, dark, light, hal, high-contrast, and /nowhere/noir.toml does not exist"
         );
     }
 }

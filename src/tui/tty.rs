@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::msg::Msg;
+use super::notify::{self, Way};
 use crate::config::env::Env;
 use crate::terminal::safe::Safe;
 
@@ -92,10 +93,10 @@ impl Tty {
     ///
     /// # Errors
     /// The system's.
-    pub fn terminal(&self) -> io::Result<Terminal<CrosstermBackend<Stdout>>> {
+    pub fn terminal(&self) -> io::Result<Terminal<CrosstermBackend<Screen<Stdout>>>> {
         // Never `Terminal::clear`: it asks the terminal for its cursor and waits two seconds for one that does not tell.
         // The alternate screen is empty anyway.
-        Terminal::new(CrosstermBackend::new(io::stdout()))
+        Terminal::new(CrosstermBackend::new(Screen(io::stdout())))
     }
 
     /// What the executor does with the terminal.
@@ -107,6 +108,29 @@ impl Tty {
     /// Gives the terminal back.
     pub fn leave(&mut self) {
         restore();
+    }
+}
+
+/// What is drawn on. One that is gone takes everything and shows nothing: ratatui prints what it can't write to stderr
+/// when it is dropped, which is the same terminal, and a print that fails is a panic.
+#[derive(Debug)]
+pub struct Screen<W>(W);
+
+impl<W: Write> Write for Screen<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unless_gone(self.0.write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unless_gone(self.0.flush(), ())
+    }
+}
+
+fn unless_gone<T>(result: io::Result<T>, done: T) -> io::Result<T> {
+    let gone = [rustix::io::Errno::IO, rustix::io::Errno::NXIO].map(rustix::io::Errno::raw_os_error);
+    match result {
+        Err(error) if error.raw_os_error().is_some_and(|errno| gone.contains(&errno)) => Ok(done),
+        other => other,
     }
 }
 
@@ -122,6 +146,7 @@ fn take(mouse: bool) -> io::Result<()> {
     MOUSE.store(mouse, Ordering::SeqCst);
     let taken = enable_raw_mode().and_then(|()| {
         let mut out = io::stdout();
+        out.write_all(b"\x1b[22;2t")?;
         execute!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange, cursor::Hide)?;
         if mouse { execute!(out, EnableMouseCapture) } else { Ok(()) }
     });
@@ -141,6 +166,8 @@ fn restore() {
     if MOUSE.load(Ordering::SeqCst) {
         let _ = execute!(out, DisableMouseCapture);
     }
+    // The title that was there before, where the terminal keeps it.
+    let _ = out.write_all(b"\x1b[23;2t");
     let _ = execute!(out, DisableFocusChange, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
     let _ = disable_raw_mode();
 }
@@ -216,6 +243,13 @@ pub async fn hung_up() {
     }
 }
 
+/// A sequence for the terminal. One that is gone can't be told anything.
+fn write(sequence: &str) {
+    if TAKEN.load(Ordering::SeqCst) {
+        say(sequence);
+    }
+}
+
 /// What is done with the terminal beside drawing.
 #[derive(Clone, Copy, Debug)]
 pub struct Copier {
@@ -240,13 +274,24 @@ impl Copier {
         if text.len() > MAX_COPY {
             return Err(format!("{} bytes are more than the {MAX_COPY} that terminals take", text.len()));
         }
-        let safe = Safe::new(text);
-        let coded = base64::engine::general_purpose::STANDARD.encode(safe.as_str());
+        let lines: Vec<String> = text.split('\n').map(|line| Safe::new(line).into_string()).collect();
+        let coded = base64::engine::general_purpose::STANDARD.encode(lines.join("\n"));
         let sequence = format!("\u{1b}]52;c;{coded}\u{7}");
         if !self.tmux {
             return Ok(sequence);
         }
-        Ok(format!("\u{1b}Ptmux;{}\u{1b}\\", sequence.replace('\u{1b}', "\u{1b}\u{1b}")))
+        // tmux takes the plain one where `set-clipboard` is on, and passes the wrapped one on where `allow-passthrough` is.
+        Ok(format!("{sequence}{}", notify::passed_through(&sequence)))
+    }
+
+    /// Calls the user.
+    pub fn notify(self, way: Way, text: &str) {
+        write(&way.sequence(text, self.tmux));
+    }
+
+    /// Sets the window's title.
+    pub fn title(self, text: &str) {
+        write(&notify::title(text));
     }
 
     /// As [`suspend`].
@@ -275,11 +320,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_screen_that_is_gone_refuses_nothing() {
+        struct Fails(i32);
+        impl Write for Fails {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::Error::from_raw_os_error(self.0))
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Err(io::Error::from_raw_os_error(self.0))
+            }
+        }
+        let mut gone = Screen(Fails(rustix::io::Errno::IO.raw_os_error()));
+        assert_eq!(gone.write(b"fox").unwrap(), 3);
+        gone.flush().unwrap();
+        let mut full = Screen(Fails(rustix::io::Errno::NOSPC.raw_os_error()));
+        assert!(full.write(b"fox").is_err() && full.flush().is_err());
+    }
+
+    #[test]
     fn copies_are_coded_wrapped_and_capped() {
         let plain = Copier { tmux: false, mouse: false };
         assert_eq!(plain.sequence("fox").unwrap(), "\u{1b}]52;c;Zm94\u{7}");
         let tmux = Copier { tmux: true, ..plain };
-        assert_eq!(tmux.sequence("fox").unwrap(), "\u{1b}Ptmux;\u{1b}\u{1b}]52;c;Zm94\u{7}\u{1b}\\");
+        assert_eq!(plain.sequence("a\n\u{1b}b").unwrap(), "\u{1b}]52;c;YQpcdXsxYn1i\u{7}");
+        assert_eq!(
+            tmux.sequence("fox").unwrap(),
+            "\u{1b}]52;c;Zm94\u{7}\u{1b}Ptmux;\u{1b}\u{1b}]52;c;Zm94\u{7}\u{1b}\\"
+        );
         assert!(plain.sequence(&"x".repeat(MAX_COPY + 1)).is_err());
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::bay::template::AgentHome;
 
 use super::build::Build;
+use super::hooks;
 use super::mounts::MountList;
 use super::{Ground, WorkspaceError};
 
@@ -39,10 +40,12 @@ pub fn agent(
     let Ok(from) = fs::canonicalize(from) else { return Ok(()) };
     for file in &home.copy {
         match setting(&from, file) {
-            Ok(Some(content)) => {
-                build.file(&place.join(file), 0o600, &content)?;
+            Ok(content) => {
+                let hooked = if file == hooks::FILE { hooks::added(content.as_deref()) } else { None };
+                if let Some(content) = hooked.or(content) {
+                    build.file(&place.join(file), 0o600, &content)?;
+                }
             }
-            Ok(None) => {}
             Err(why) => list.notes.push(format!("agent_home: {} was not copied: {why}", from.join(file).display())),
         }
     }

@@ -5,13 +5,19 @@
 //! engine. Called by the supervisor's executor, off its task.
 
 mod build;
-mod env_file;
+pub mod cache;
+pub mod clone;
+pub mod env_file;
+pub mod git;
 mod home;
+mod hooks;
+mod losses;
 mod mounts;
 mod project;
 mod secrets;
 pub mod spec;
 mod user;
+pub mod warm;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,12 +27,15 @@ use std::path::{Path, PathBuf};
 use crate::bay::container::ImageRef;
 use crate::bay::mount::{Mount, MountRule};
 use crate::bay::name::Name;
+use crate::bay::remote::{Remote, Scheme};
 use crate::bay::template::{ParentSpec, Template};
 use crate::config::env::Env;
 use crate::config::paths::{Paths, private_dir, told};
 
 use build::Build;
 use mounts::MountList;
+pub use mounts::SSH_AGENT;
+pub use project::source;
 use user::WorkerUser;
 
 /// Where a worker's workspace stands in it, and where it starts.
@@ -41,6 +50,8 @@ pub struct Prepared {
     pub workdir: Option<PathBuf>,
     /// Environment: the template's, the files', and what the mounts need (`HOME`, `SSH_AUTH_SOCK`).
     pub env: BTreeMap<String, String>,
+    /// The user's home in the container; empty where none is mounted.
+    pub home: PathBuf,
     /// Bind mounts, sources canonical and checked.
     pub mounts: Vec<Mount>,
     /// What was skipped or done otherwise, in words for the user.
@@ -53,11 +64,21 @@ pub struct Prepared {
 pub struct WorkspaceError {
     /// A sentence that names the path and what would be right.
     pub text: String,
+    /// What to do about it, where the sentence does not say it.
+    pub hint: Option<String>,
+    /// The template or the request is at fault, not what it met.
+    pub by_request: bool,
 }
 
 impl WorkspaceError {
     fn new(text: impl std::fmt::Display) -> Self {
-        Self { text: text.to_string() }
+        Self { text: text.to_string(), hint: None, by_request: true }
+    }
+}
+
+impl From<git::GitError> for WorkspaceError {
+    fn from(error: git::GitError) -> Self {
+        Self { text: error.to_string(), hint: error.hint(), by_request: false }
     }
 }
 
@@ -90,6 +111,8 @@ pub fn prepare(ground: &Ground<'_>, name: &Name, template: &Template) -> Result<
     let secrets = secrets::read(ground.paths, &template.secrets)?;
 
     private_dir(&ground.paths.state.join("workers"))?;
+    // It is made anew instead of a claim that failed, perhaps.
+    warm::withdraw(&ground.paths.worker(name));
     let mut build = Build::start(&ground.paths.state.join("workers"), name, user.owner(ground.env))?;
     list.add_own(&build.dir(Path::new("home"))?, &user.home, false)?;
     let workspace = match project {
@@ -97,6 +120,7 @@ pub fn prepare(ground: &Ground<'_>, name: &Name, template: &Template) -> Result<
         None => build.dir(Path::new("workspace"))?,
     };
     list.add_own(&workspace, Path::new(WORKSPACE), false)?;
+    volumes(ground, template, user.owner(ground.env), &mut list)?;
     home::agent(ground, &template.agent_home, &mut build, &mut list)?;
     list.add_rules(&template.mounts)?;
     list.add_ssh(template.ssh)?;
@@ -106,6 +130,56 @@ pub fn prepare(ground: &Ground<'_>, name: &Name, template: &Template) -> Result<
 
     list.notes.extend(user.note(ground.env));
     Ok(list.prepared(user.text, env))
+}
+
+/// The directories that this clone shares with the others of its repository.
+fn volumes(
+    ground: &Ground<'_>,
+    template: &Template,
+    owner: Option<(u32, u32)>,
+    list: &mut MountList<'_>,
+) -> Result<(), WorkspaceError> {
+    let source = project::source(template, None)?;
+    for rule in &template.volumes {
+        let Some(source) = &source else {
+            list.notes.push(format!("volume {}: not mounted, it is one of clones", rule.name));
+            continue;
+        };
+        let path = ground.paths.volume(&rule.of(&source.remote), &source.remote.identity())?;
+        if let Some((uid, gid)) = owner {
+            // The directory alone: what is in it belongs to whoever put it there.
+            std::os::unix::fs::lchown(&path, Some(uid), Some(gid))?;
+        }
+        list.add_own(&path, &rule.target, false)?;
+    }
+    Ok(())
+}
+
+/// Whom a worker's files are given to; `None`: they stay with the invoking user.
+#[must_use]
+pub fn owner(env: &Env, template: &Template) -> Option<(u32, u32)> {
+    WorkerUser::of(&template.user, env).owner(env)
+}
+
+/// Why a gate of this template could not read its claim file; `None`: it can.
+#[must_use]
+pub fn locked_out(env: &Env, template: &Template) -> Option<String> {
+    WorkerUser::of(&template.user, env).note(env)
+}
+
+/// The file with the token of a remote's host, checked like any secret; `None`: no token is named for that host.
+///
+/// # Errors
+/// [`WorkspaceError`] when the file is missing or others can read it.
+pub fn token(
+    paths: &Paths,
+    tokens: &BTreeMap<String, Name>,
+    remote: &Remote,
+) -> Result<Option<PathBuf>, WorkspaceError> {
+    let encrypted = matches!(remote.scheme(), Scheme::Https | Scheme::Http);
+    let Some(name) = tokens.get(&remote.host()).filter(|_| encrypted) else { return Ok(None) };
+    secrets::read(paths, std::slice::from_ref(name))?;
+    Ok(Some(paths.secrets().join(name)))
 }
 
 /// What the parent is given.
@@ -119,7 +193,8 @@ pub fn prepare_parent(ground: &Ground<'_>, parent: &ParentSpec) -> Result<Prepar
     let mut list = MountList::new(ground, home);
     list.add_rules(&parent.volumes)?;
     let Prepared { mounts, notes, .. } = list.prepared(String::new(), BTreeMap::new());
-    Ok(Prepared { user: user.map(|user| user.text), workdir: None, env: parent.env.clone(), mounts, notes })
+    let user = user.map(|user| user.text);
+    Ok(Prepared { user, env: parent.env.clone(), mounts, notes, ..Prepared::default() })
 }
 
 /// Forgets a removed worker: its private home goes; its private workspace too if it is empty, else it is kept and the
@@ -128,6 +203,7 @@ pub fn prepare_parent(ground: &Ground<'_>, parent: &ParentSpec) -> Result<Prepar
 /// # Errors
 /// The system's.
 pub fn forget(paths: &Paths, name: &Name) -> io::Result<Vec<String>> {
+    warm::forget(paths, name);
     let worker = paths.worker(name);
     for part in ["home", "agent", "secrets"] {
         let path = worker.join(part);
@@ -137,6 +213,7 @@ pub fn forget(paths: &Paths, name: &Name) -> io::Result<Vec<String>> {
             Err(error) => return Err(told("can't remove", &path, &error)),
         }
     }
+    clone::clear_half(&worker)?;
     let workspace = worker.join("workspace");
     match fs::remove_dir(&workspace) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
@@ -145,6 +222,7 @@ pub fn forget(paths: &Paths, name: &Name) -> io::Result<Vec<String>> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told("can't remove", &workspace, &error)),
         _ => {}
     }
+    clone::forget_note(&worker)?;
     match fs::remove_dir(&worker) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
             Ok(vec![format!("{name}'s directory holds files of others and was kept: {}", worker.display())])

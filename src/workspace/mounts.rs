@@ -13,7 +13,7 @@ use crate::config::env::Env;
 use super::{Ground, Prepared, WORKSPACE, WorkspaceError, rule_text};
 
 /// Where the ssh agent's socket stands in a worker.
-const SSH_AGENT: &str = "/run/podbay/ssh-agent.sock";
+pub const SSH_AGENT: &str = "/run/podbay/ssh-agent.sock";
 
 /// Sockets of engines that are root on the machine; `~` and `$XDG_RUNTIME_DIR` stand for the user's.
 const ENGINE_SOCKETS: [&str; 16] = [
@@ -191,6 +191,7 @@ impl<'a> MountList<'a> {
             user: Some(user),
             workdir: Some(PathBuf::from(WORKSPACE)),
             env: needed,
+            home: self.home,
             mounts: self.mounts,
             notes: self.notes,
         }

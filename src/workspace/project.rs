@@ -1,9 +1,11 @@
-//! What stands at `/workspace`.
+//! What stands at `/workspace`: a directory of this machine, or the worker's own, empty or filled with a clone.
 
 use std::path::{Path, PathBuf};
 
+use crate::bay::remote::{Branch, Remote};
 use crate::bay::template::{Template, WorkspaceMode};
 
+use super::clone::Source;
 use super::mounts::{MountList, Refused};
 use super::{Ground, WorkspaceError};
 
@@ -13,12 +15,7 @@ pub fn project(
     list: &MountList<'_>,
     template: &Template,
 ) -> Result<Option<PathBuf>, WorkspaceError> {
-    if template.workspace == WorkspaceMode::Clone {
-        let text =
-            "workspace = \"clone\": this version does not clone repositories yet; bind a project directory instead";
-        return Err(WorkspaceError::new(text));
-    }
-    if template.project.is_empty() {
+    if template.project.is_empty() || template.workspace == WorkspaceMode::Clone {
         return Ok(None);
     }
     let refuse = |what: &dyn std::fmt::Display| WorkspaceError::new(format_args!("project directory: {what}"));
@@ -31,4 +28,22 @@ pub fn project(
         return Err(refuse(&format_args!("{path} is not a directory")));
     }
     Ok(Some(found))
+}
+
+/// The repository that is cloned into the worker's own directory; `None`: it asks for none.
+///
+/// # Errors
+/// The template names no repository, or one that can't be used.
+pub fn source(template: &Template, branch: Option<&str>) -> Result<Option<Source>, WorkspaceError> {
+    if template.workspace != WorkspaceMode::Clone {
+        return Ok(None);
+    }
+    if template.project.is_empty() {
+        let text =
+            "workspace = \"clone\" needs a repository: name its URL as the template's project, or say --repo URL";
+        return Err(WorkspaceError::new(text));
+    }
+    let remote = template.project.parse::<Remote>().map_err(WorkspaceError::new)?;
+    let branch = branch.map(str::parse::<Branch>).transpose().map_err(WorkspaceError::new)?;
+    Ok(Some(Source { remote, branch }))
 }

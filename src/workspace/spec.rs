@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::bay::container::{ContainerSpec, NetworkSpec};
+use crate::bay::gate;
 use crate::bay::name::{ContainerName, Name};
 use crate::bay::template::{Hardening, ParentSpec, Template};
 
@@ -22,6 +23,8 @@ pub struct WorkerArgs<'a> {
     pub network: NetworkSpec,
     /// Its labels, complete.
     pub labels: BTreeMap<String, String>,
+    /// It waits at the gate in place of its command.
+    pub gated: bool,
 }
 
 /// What the parent's container is made from.
@@ -41,13 +44,16 @@ pub struct ParentArgs<'a> {
 /// A worker: its main process has a tty.
 #[must_use]
 pub fn worker_spec(args: WorkerArgs<'_>) -> ContainerSpec {
-    let WorkerArgs { bay, name, template, prepared, network, labels } = args;
+    let WorkerArgs { bay, name, template, prepared, network, labels, gated } = args;
+    let claim = prepared.home.join(gate::CLAIM);
+    let entrypoint = if gated { gate::argv(&claim.to_string_lossy()) } else { Vec::new() };
     ContainerSpec {
         // In a shared namespace the name is the parent's, and the engine refuses another.
         hostname: (!matches!(network, NetworkSpec::Join(_))).then(|| name.to_string()),
         name: ContainerName::worker(bay, name),
         image: template.image.clone(),
-        command: template.command.clone(),
+        entrypoint,
+        command: if gated { Vec::new() } else { template.command.clone() },
         user: prepared.user,
         workdir: prepared.workdir,
         env: prepared.env,
@@ -74,6 +80,7 @@ pub fn parent_spec(args: ParentArgs<'_>) -> ContainerSpec {
         hostname: Some(bay.to_string()),
         name: ContainerName::parent(bay),
         image: parent.image.clone(),
+        entrypoint: Vec::new(),
         command,
         user: prepared.user,
         workdir: prepared.workdir,
@@ -96,7 +103,15 @@ mod tests {
     fn args<'a>(config: &'a Config, name: &'a Name) -> WorkerArgs<'a> {
         let labels = [("podbay.bay".to_owned(), "podbay".to_owned())].into();
         let prepared = Prepared { user: Some("7:7".to_owned()), ..Prepared::default() };
-        WorkerArgs { bay: &config.bay, name, template: &config.worker, prepared, network: NetworkSpec::None, labels }
+        WorkerArgs {
+            bay: &config.bay,
+            name,
+            template: &config.worker,
+            prepared,
+            network: NetworkSpec::None,
+            labels,
+            gated: false,
+        }
     }
 
     #[test]
@@ -110,6 +125,17 @@ mod tests {
         let mut probed = config.clone();
         probed.worker.health.test = vec!["true".to_owned()];
         assert_eq!(worker_spec(args(&probed, &name)).health, Some(probed.worker.health.clone()));
+    }
+
+    #[test]
+    fn a_gated_worker_waits_in_place_of_its_command_and_of_the_images() {
+        let config = Config::defaults().unwrap();
+        let name = "warm-1".parse().unwrap();
+        let mut args = args(&config, &name);
+        args.prepared.home = "/home/ann".into();
+        let spec = worker_spec(WorkerArgs { gated: true, ..args });
+        assert_eq!((spec.entrypoint[0].as_str(), spec.command.len()), ("sh", 0));
+        assert_eq!(spec.entrypoint.last().unwrap(), "/home/ann/.podbay-claim");
     }
 
     #[test]

@@ -76,6 +76,11 @@ mod tests {
                 "{user}"
             );
         }
+        for (user, env, out) in
+            [("", &ann, false), ("1001", &ann, true), ("node", &ann, true), ("node", &root, true), ("7", &root, false)]
+        {
+            assert_eq!(WorkerUser::of(user, env).note(env).is_some(), out, "{user}: locked out of its own home");
+        }
         let homeless = Env { home: "/".into(), uid: 7, gid: 7, ..Env::default() };
         assert_eq!(WorkerUser::of("", &homeless).home, PathBuf::from("/home/podbay"));
     }

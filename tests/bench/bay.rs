@@ -32,12 +32,17 @@ pub struct Bay {
 impl Bay {
     /// A bay with a supervisor and a parent that runs.
     pub fn start() -> Result<Self, String> {
+        Self::with("")
+    }
+
+    /// The same with more in its configuration.
+    pub fn with(more: &str) -> Result<Self, String> {
         let home = tempfile::tempdir().map_err(|error| error.to_string())?;
         for part in ["state", "config/podbay", "run"] {
             fs::create_dir_all(home.path().join(part)).map_err(|error| error.to_string())?;
         }
         let file = home.path().join("config/podbay/config.toml");
-        fs::write(file, CONFIG).map_err(|error| error.to_string())?;
+        fs::write(file, format!("{CONFIG}{more}")).map_err(|error| error.to_string())?;
         let bay = Self { home, name: format!("bench-{}", std::process::id()) };
         bay.done(&["up"])?;
         Ok(bay)
@@ -46,6 +51,11 @@ impl Bay {
     /// The name before that of each container.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The supervisor's socket.
+    pub fn socket(&self) -> std::path::PathBuf {
+        self.home.path().join(format!("run/podbay/{}.sock", self.name))
     }
 
     /// All that podbay finds in its environment.

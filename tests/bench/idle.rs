@@ -31,7 +31,7 @@ pub fn run(plan: Plan) -> Outcome {
     for count in plan.sizes() {
         bay.fill(*count)?;
         let mut cost = Cost::default();
-        let mut held = (0.0, 0.0);
+        let mut held = [(0.0, 0.0); 2];
         for _ in 0..TURNS {
             held = turn(&bay, window, &mut cost)?;
         }
@@ -46,14 +46,21 @@ pub fn run(plan: Plan) -> Outcome {
             per_minute(cost.engine - cost.engine_alone),
             per_minute(cost.engine_alone),
         );
-        let (resident, share) = held;
-        println!("idle with {count} workers, memory: {resident:.1} MB resident, {share:.1} MB by share (goal: 25)");
+        let [supervisor, dashboard] = held;
+        println!(
+            "idle with {count} workers, memory by share: {:.1} MB (supervisor {:.1}, dashboard {:.1}; goal: 25), {:.1} MB resident",
+            supervisor.1 + dashboard.1,
+            supervisor.1,
+            dashboard.1,
+            supervisor.0 + dashboard.0,
+        );
     }
     Ok(())
 }
 
-/// A time without podbay, and one with it; the memory that both processes hold at its end.
-fn turn(bay: &Bay, window: Duration, cost: &mut Cost) -> Result<(f64, f64), String> {
+/// A time without podbay, and one with it; the memory that supervisor and dashboard hold at its end: resident, and by
+/// share.
+fn turn(bay: &Bay, window: Duration, cost: &mut Cost) -> Result<[(f64, f64); 2], String> {
     let engine = engine()?;
     bay.kill_supervisor()?;
     std::thread::sleep(SETTLED);
@@ -68,8 +75,7 @@ fn turn(bay: &Bay, window: Duration, cost: &mut Cost) -> Result<(f64, f64), Stri
     cost.engine += spent(&engine, window)?;
     cost.supervisor += cpu(supervisor)? - before.0;
     cost.dashboard += cpu(dashboard)? - before.1;
-    let (one, other) = (memory(supervisor)?, memory(dashboard)?);
-    Ok((one.0 + other.0, one.1 + other.1))
+    Ok([memory(supervisor)?, memory(dashboard)?])
 }
 
 /// CPU seconds that processes spend in a time.

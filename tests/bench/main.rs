@@ -3,12 +3,15 @@
 #![expect(clippy::print_stdout, reason = "figures are its output")]
 
 mod bay;
+mod claim;
+mod clone;
 mod figures;
 mod first;
 mod idle;
 mod list;
 mod process;
 mod pty;
+mod services;
 mod spawn;
 
 use std::process::{Command, ExitCode, Stdio};
@@ -37,7 +40,17 @@ pub type Outcome = Result<(), String>;
 
 type Part = (&'static str, fn(Plan) -> Outcome);
 
-const PARTS: &[Part] = &[("first", first::run), ("spawn", spawn::run), ("list", list::run), ("idle", idle::run)];
+const PARTS: &[Part] = &[
+    ("first", first::run),
+    ("clone", clone::run),
+    ("spawn", spawn::run),
+    ("claim", claim::run),
+    ("list", list::run),
+    ("idle", idle::run),
+    ("services", services::run),
+];
+/// What needs no engine.
+const ALONE: &[&str] = &["services"];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -48,7 +61,7 @@ fn main() -> ExitCode {
         if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(word.as_str())) {
             continue;
         }
-        if !engine {
+        if !engine && !ALONE.contains(name) {
             println!("skipped: {name}: the docker CLI and an engine that answers it are needed");
         } else if let Err(error) = run(plan) {
             println!("{name}: not measured: {error}");

@@ -1,5 +1,7 @@
 //! What a worker finds: on real directories, symlinks, sockets and disks.
 
+mod clones;
+mod losses;
 mod mounts;
 
 use std::fs;
@@ -175,7 +177,13 @@ fn projects_are_bound_or_refused() {
         assert!(said.starts_with("project directory: ") && said.contains(why), "{bad}: {said}");
     }
     room.template.workspace = WorkspaceMode::Clone;
-    assert!(room.prepare().unwrap_err().contains("does not clone repositories yet"));
+    for (project, why) in
+        [("", "needs a repository"), ("/etc", "is not a repository"), ("https://x:y@h/a/b", "[git] tokens")]
+    {
+        room.template.project = project.to_owned();
+        let said = room.prepare().unwrap_err();
+        assert!(said.contains(why), "{project}: {said}");
+    }
     assert_eq!(room.left(), Vec::<PathBuf>::new());
 }
 

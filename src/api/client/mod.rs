@@ -19,8 +19,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::types::{
-    BayEvent, ContainerDetail, ContainerRow, Done, DownRequest, ErrorDetail, ExecRequest, Finding, Frame, LogEntry,
-    SendRequest, SessionRequest, SessionRow, SpawnReply, SpawnRequest, StatsRow, Status, UpRequest, Verb, Why,
+    BayEvent, ContainerDetail, ContainerRow, Done, DownRequest, ErrorDetail, ExecRequest, Finding, Frame, ImageRow,
+    LogEntry, PoolRequest, PoolRow, PortRow, Reloaded, SendRequest, ServiceRow, ServiceVerb, SessionRequest,
+    SessionRow, SpawnReply, SpawnRequest, StatsRow, Status, UpRequest, Verb, Why,
 };
 use crate::bay::session::{SessionId, TermSize};
 use http::Call;
@@ -62,6 +63,9 @@ pub struct Patience {
     /// For everything else, and for the beginning of a stream.
     pub answer: Duration,
 }
+
+/// For a spawn: longer than the longest transfer of a repository.
+const CLONING: Duration = Duration::from_mins(90);
 
 impl Default for Patience {
     fn default() -> Self {
@@ -153,7 +157,7 @@ impl Client {
     }
 
     /// `POST /api/reload`: the supervisor reads its configuration again.
-    pub async fn reload(&self) -> Answer<Done> {
+    pub async fn reload(&self) -> Answer<Reloaded> {
         self.post("/api/reload", &(), self.patience.answer).await
     }
 
@@ -167,6 +171,11 @@ impl Client {
         self.get("/api/containers").await
     }
 
+    /// `GET /api/ports`: every port of the bay, and who has it.
+    pub async fn ports(&self) -> Answer<Vec<PortRow>> {
+        self.get("/api/ports").await
+    }
+
     /// `GET /api/containers/{id}`; `id` is a name or an id.
     pub async fn container(&self, id: &str) -> Answer<ContainerDetail> {
         self.get(&container_path(id, "")).await
@@ -174,16 +183,48 @@ impl Client {
 
     /// `POST /api/containers`.
     pub async fn spawn(&self, request: &SpawnRequest) -> Answer<SpawnReply> {
-        self.post("/api/containers", request, self.patience.work).await
+        // Cloning takes what it takes, and has deadlines of its own.
+        let patience = if self.patience == Patience::default() { CLONING } else { self.patience.work };
+        self.post("/api/containers", request, patience).await
     }
 
     /// `POST /api/containers/{id}/{verb}`, `DELETE` for remove. Waits until it is done.
     pub async fn act(&self, id: &str, verb: Verb) -> Answer<Done> {
-        if verb == Verb::Remove {
-            let path = container_path(id, "");
+        if matches!(verb, Verb::Remove | Verb::Discard) {
+            let path = container_path(id, if verb == Verb::Discard { "?force=true" } else { "" });
             return http::json(self, Call::new(Method::DELETE, &path, self.patience.work)).await;
         }
         self.post(&container_path(id, &format!("/{}", verb.as_str())), &(), self.patience.work).await
+    }
+
+    /// `GET /api/pool`.
+    pub async fn pool(&self) -> Answer<Vec<PoolRow>> {
+        self.get("/api/pool").await
+    }
+
+    /// `POST /api/pool`.
+    pub async fn order_pool(&self, request: &PoolRequest) -> Answer<Done> {
+        self.post("/api/pool", request, self.patience.work).await
+    }
+
+    /// `GET /api/containers/{id}/unsaved`: what would be lost with its clone, a line each.
+    pub async fn unsaved(&self, id: &str) -> Answer<Vec<String>> {
+        http::json(self, Call::new(Method::GET, &container_path(id, "/unsaved"), self.patience.work)).await
+    }
+
+    /// `GET /api/images`.
+    pub async fn images(&self) -> Answer<Vec<ImageRow>> {
+        self.get("/api/images").await
+    }
+
+    /// `POST /api/images`: makes the host image when it is missing.
+    pub async fn build_host_image(&self) -> Answer<Done> {
+        self.post("/api/images", &(), self.patience.work).await
+    }
+
+    /// `DELETE /api/images`: removes those that no container uses.
+    pub async fn prune_images(&self) -> Answer<Done> {
+        http::json(self, Call::new(Method::DELETE, "/api/images", self.patience.work)).await
     }
 
     /// `POST /api/up`.
@@ -233,6 +274,28 @@ impl Client {
     /// `POST /api/containers/{id}/send`.
     pub async fn send(&self, id: &str, request: &SendRequest) -> Answer<Done> {
         self.post(&container_path(id, "/send"), request, self.patience.answer).await
+    }
+
+    /// `GET /api/services`.
+    pub async fn services(&self) -> Answer<Vec<ServiceRow>> {
+        self.get("/api/services").await
+    }
+
+    /// `POST /api/services/{name}/{verb}`. Waits until it is done.
+    pub async fn service(&self, name: &str, verb: ServiceVerb) -> Answer<Done> {
+        let path = format!("/api/services/{}/{}", segment(name), verb.as_str());
+        self.post(&path, &(), self.patience.work).await
+    }
+
+    /// `GET /api/services/{name}/logs`, as [`Client::logs`].
+    pub async fn service_logs(
+        &self,
+        name: &str,
+        request: &LogsRequest,
+    ) -> Answer<BoxStream<'static, Answer<LogEntry>>> {
+        let path = format!("/api/services/{}{}", segment(name), logs_query(request));
+        let answer = http::open(self, Call::new(Method::GET, &path, self.patience.answer)).await?;
+        Ok(sse::log_entries(answer))
     }
 
     /// `GET /api/sessions`.

@@ -4,32 +4,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::{ApiError, App};
 use crate::api::types::{
-    ContainerDetail, ContainerRow, Done, DownRequest, SendRequest, SessionRequest, SessionRow, SpawnReply,
-    SpawnRequest, StatsRow, UpRequest, Verb, Why,
+    ContainerDetail, ContainerRow, Done, DownRequest, ErrorDetail, PoolRequest, Reloaded, SEND_MAX, SendRequest,
+    SessionRequest, SessionRow, SpawnReply, SpawnRequest, StatsRow, UpRequest, Verb, Why,
 };
 use crate::bay::container::{ContainerId, Role};
 use crate::bay::matching::{self, MatchError};
-use crate::bay::name::Name;
+use crate::bay::name::{Name, WARM};
 use crate::bay::session::{SessionId, TermSize};
 use crate::engine::{SharedEngine, Stats};
 use crate::supervisor::event::{Command, Reply};
+use crate::supervisor::refusal;
 use crate::supervisor::session::Typed;
 
-type Answer<T> = Result<Json<T>, ApiError>;
+pub(super) type Answer<T> = Result<Json<T>, ApiError>;
 type Body<T> = Result<Json<T>, JsonRejection>;
 
 /// Readings that are taken at once.
 const READINGS: usize = 8;
-/// A text that is typed may be this long.
-const SEND: usize = 256 * 1024;
 
 fn body<T>(body: Body<T>) -> Result<T, ApiError> {
     body.map(|Json(body)| body).map_err(|rejection| ApiError::new("invalid", rejection.body_text()))
@@ -47,7 +47,7 @@ impl App {
         }
     }
 
-    async fn done(&self, command: Command) -> Answer<Done> {
+    pub(super) async fn done(&self, command: Command) -> Answer<Done> {
         match self.ask(command).await? {
             Reply::Done(done) => Ok(Json(done)),
             _ => Err(ApiError::new("internal", "the supervisor answered something else")),
@@ -83,12 +83,24 @@ impl App {
         Ok((row, id, engine))
     }
 
+    /// The same, for what somebody does in it: nobody is let into a worker that waits in the pool, or it would be used.
+    pub(super) async fn worked_in(&self, word: &str) -> Result<(ContainerRow, ContainerId, SharedEngine), ApiError> {
+        let found = self.container(word).await?;
+        not_warm(&found.0)?;
+        Ok(found)
+    }
+
     pub(super) fn engine(&self) -> Result<SharedEngine, ApiError> {
         self.handle.engine.borrow().clone().ok_or_else(|| {
             let reason = self.handle.view.borrow().status.engine.reason.clone();
             ApiError::new("engine-away", reason.unwrap_or_else(|| "the engine has not answered yet".to_owned()))
         })
     }
+}
+
+/// Refuses a worker of the pool.
+pub(super) fn not_warm(row: &ContainerRow) -> Result<(), ApiError> {
+    if row.name.starts_with(WARM) { Err(ApiError(refusal::warm())) } else { Ok(()) }
 }
 
 pub async fn spawn(State(app): State<App>, request: Body<SpawnRequest>) -> Answer<SpawnReply> {
@@ -118,8 +130,51 @@ pub async fn refresh(State(app): State<App>, Path(id): Path<String>) -> Answer<D
     act(&app, id, Verb::Refresh).await
 }
 
-pub async fn remove(State(app): State<App>, Path(id): Path<String>) -> Answer<Done> {
+/// What a removal may cost.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Removal {
+    /// Also what is in its clone and nowhere else.
+    force: bool,
+}
+
+/// Removes a worker; what is in its clone and nowhere else only by force.
+pub async fn remove(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    removal: Result<Query<Removal>, QueryRejection>,
+) -> Answer<Done> {
+    let Query(removal) = removal.map_err(|rejection| ApiError::new("invalid", rejection.body_text()))?;
+    if removal.force {
+        return act(&app, id, Verb::Discard).await;
+    }
+    app.first_look().await;
+    // One that is not there, or being made, is the machine's to answer.
+    if let Ok(row) = app.row(&id) {
+        let unsaved = unsaved_of(&app, &row).await;
+        if !unsaved.is_empty() {
+            let message = format!("{}'s clone holds what is nowhere else:\n{}", row.name, unsaved.join("\n"));
+            let hint = "commit and push it, or say that it may go: `podbay rm -y`, `?force=true`".to_owned();
+            return Err(ApiError(ErrorDetail { code: "unsaved".to_owned(), message, hint: Some(hint) }));
+        }
+    }
     act(&app, id, Verb::Remove).await
+}
+
+pub async fn pool(State(app): State<App>, request: Body<PoolRequest>) -> Answer<Done> {
+    app.done(Command::Pool(body(request)?)).await
+}
+
+/// What would be lost with a worker's clone.
+pub async fn unsaved(State(app): State<App>, Path(id): Path<String>) -> Answer<Vec<String>> {
+    app.first_look().await;
+    let row = app.row(&id)?;
+    Ok(Json(unsaved_of(&app, &row).await))
+}
+
+async fn unsaved_of(app: &App, row: &ContainerRow) -> Vec<String> {
+    let Ok(name) = Name::worker(&row.name) else { return Vec::new() };
+    app.handle.repositories.unsaved(&app.handle.paths.worker(&name)).await
 }
 
 pub async fn up(State(app): State<App>, request: Option<Json<Option<UpRequest>>>) -> Answer<Done> {
@@ -136,19 +191,18 @@ pub async fn down(State(app): State<App>, request: Body<DownRequest>) -> Answer<
     done
 }
 
-pub async fn reload_route(State(app): State<App>) -> Answer<Done> {
+pub async fn reload_route(State(app): State<App>) -> Answer<Reloaded> {
     reload(&app).await.map(Json)
 }
 
-/// Reads the configuration anew. An invalid one changes nothing.
-pub(super) async fn reload(app: &App) -> Result<Done, ApiError> {
+/// Reads the configuration anew. An invalid one changes nothing, and the supervisor says so until it is mended.
+pub(super) async fn reload(app: &App) -> Result<Reloaded, ApiError> {
     let read = app.reload.clone();
-    let config = tokio::task::spawn_blocking(move || read())
+    let read = tokio::task::spawn_blocking(move || read())
         .await
-        .map_err(|error| ApiError::new("internal", error.to_string()))?
-        .map_err(|error| ApiError::new("invalid", error))?;
-    match app.ask(Command::Reload(Arc::new(config))).await? {
-        Reply::Done(done) => Ok(done),
+        .map_err(|error| ApiError::new("internal", error.to_string()))?;
+    match app.ask(Command::Reload(read.map(Arc::new))).await? {
+        Reply::Reloaded(reloaded) => Ok(reloaded),
         _ => Err(ApiError::new("internal", "the supervisor answered something else")),
     }
 }
@@ -161,6 +215,10 @@ pub async fn why(State(app): State<App>, Path(name): Path<String>) -> Answer<Why
 }
 
 pub async fn detail(State(app): State<App>, Path(id): Path<String>) -> Answer<ContainerDetail> {
+    if let Some(service) = app.native_service(&id) {
+        let inspect = serde_json::to_value(&service).unwrap_or_default();
+        return Ok(Json(ContainerDetail { row: service.as_container(), inspect }));
+    }
     let (row, id, engine) = app.container(&id).await?;
     let inspect = engine.describe(&id).await?;
     Ok(Json(ContainerDetail { row, inspect }))
@@ -169,11 +227,12 @@ pub async fn detail(State(app): State<App>, Path(id): Path<String>) -> Answer<Co
 /// Types a text into the main tty.
 pub async fn send(State(app): State<App>, Path(id): Path<String>, request: Body<SendRequest>) -> Answer<Done> {
     let request = body(request)?;
-    if request.text.len() > SEND {
-        return Err(ApiError::new("invalid", format!("a text of more than {} KiB is not typed", SEND / 1024)));
+    if request.text.len() > SEND_MAX {
+        return Err(ApiError::new("invalid", format!("a text of more than {} KiB is not typed", SEND_MAX >> 10)));
     }
     app.first_look().await;
     let row = app.row(&id)?;
+    not_warm(&row)?;
     let no_tty = || ApiError::new("refused", format!("{} has no terminal that is open", row.name));
     let session = app.handle.sessions.main_of(&row.name).ok_or_else(no_tty)?;
     let enter = request.enter.then(|| Typed::Bytes(Bytes::from_static(b"\r")));
@@ -191,7 +250,11 @@ pub async fn open_session(
     request: Body<SessionRequest>,
 ) -> Answer<SessionRow> {
     let request = body(request)?;
-    let (row, id, engine) = app.container(&id).await?;
+    if let Some(service) = app.native_service(&id) {
+        let why = format!("{} runs on this machine itself: there is no container to open a shell in", service.name);
+        return Err(ApiError::new("refused", why));
+    }
+    let (row, id, engine) = app.worked_in(&id).await?;
     let name: Name = row.name.parse().map_err(|_| ApiError::new("internal", "its name can't be read"))?;
     let size = TermSize::new(request.size.rows, request.size.cols);
     Ok(Json(app.handle.sessions.open_shell(&engine, &id, &name, &request.command, size).await?))

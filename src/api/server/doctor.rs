@@ -1,7 +1,11 @@
 //! What the supervisor can look at for `doctor`: everything that could keep a worker from starting.
+//!
+//! All checks run at once, each with a deadline: the answer comes before any client gives up, however many of them hang.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,49 +13,92 @@ use rustix::fs::{Access, access};
 
 use super::App;
 use crate::api::types::{ContainerRow, Finding, LinkState, State as Is, Status, Verdict};
-use crate::bay::container::Role;
+use crate::bay::container::{ImageRef, Role};
 use crate::bay::port::PortRule;
+use crate::config::{Config, HostReason, ServicePort, ServiceRun};
+use crate::engine::listeners;
 
+/// For a supervisor that has just started.
+const FIRST_LOOK: Duration = Duration::from_secs(4);
+/// For each check. Together with the first look this is less than any client waits.
+const EACH: Duration = Duration::from_secs(4);
 /// Below this, a worker may not find space.
 const LOW_DISK: u64 = 1 << 30;
+/// Below this, nothing can be made.
+const NO_DISK: u64 = 64 << 20;
 
 pub async fn doctor(State(app): State<App>) -> Json<Vec<Finding>> {
-    app.first_look().await;
+    drop(tokio::time::timeout(FIRST_LOOK, app.first_look()).await);
     let snapshot = app.snapshot();
-    let status = &snapshot.status;
-    let mut findings = vec![engine(status), context(&app), permissions(&app, status), cgroups(status), disk(status)];
-    findings.extend(status.engine.limits.iter().map(|limit| finding("engine limits", Verdict::Warn, limit.clone())));
-    findings.extend(ports(&app, status).await);
-    findings.push(image(&app).await);
+    let (status, config) = (&snapshot.status, app.handle.config.borrow().clone());
+    let (permissions, cgroups, ports, services, images) = tokio::join!(
+        within("permissions", blocking(permissions(&app, status))),
+        within("cgroups", blocking(cgroups(status))),
+        within("ports", ports(&app, status, &config)),
+        within("services", blocking(service_ports(status, &config))),
+        within("image", images(&app, &config)),
+    );
+    let mut findings = vec![engine(status), context(&app, &config)];
+    findings.extend([permissions, cgroups].concat());
+    findings.push(disk(status));
+    findings.extend(status.engine.limits.iter().map(|limit| warn("engine limits", limit, NOT_ENFORCED)));
+    findings.extend(capacity(status));
+    findings.extend([ports, services, images].concat());
     findings.push(sharing(&snapshot.containers));
-    findings.extend(status.troubles.iter().map(|trouble| finding("supervisor", Verdict::Warn, trouble.clone())));
+    findings.extend(config.services.iter().filter_map(could_be_a_container));
+    findings.extend(
+        status.troubles.iter().map(|trouble| warn("supervisor", trouble, "its log says more: `podbay events`")),
+    );
     Json(findings)
 }
 
-fn finding(check: &str, verdict: Verdict, text: impl Into<String>) -> Finding {
-    Finding { check: check.to_owned(), verdict, text: text.into(), hint: None }
+const NOT_ENFORCED: &str = "what needs it is not enforced; workers run all the same";
+
+fn good(check: &str, text: impl Into<String>) -> Finding {
+    Finding { check: check.to_owned(), verdict: Verdict::Ok, text: text.into(), hint: None }
+}
+
+fn skipped(check: &str, text: impl Into<String>) -> Finding {
+    Finding { verdict: Verdict::Skipped, ..good(check, text) }
+}
+
+/// Works, with a limit; never without saying what to do.
+fn warn(check: &str, text: impl Into<String>, hint: &str) -> Finding {
+    Finding { verdict: Verdict::Warn, hint: Some(hint.to_owned()), ..good(check, text) }
+}
+
+/// Would stop a worker; never without saying what to do.
+fn fail(check: &str, text: impl Into<String>, hint: &str) -> Finding {
+    Finding { verdict: Verdict::Fail, ..warn(check, text, hint) }
+}
+
+async fn within(check: &str, work: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
+    let late = |_| {
+        let text = format!("no answer within {}s", EACH.as_secs());
+        vec![warn(check, text, "something below it hangs: the engine, or a file system that is not there any more")]
+    };
+    tokio::time::timeout(EACH, work).await.unwrap_or_else(late)
+}
+
+/// What asks the system may hang on a file system of another machine: off the runtime's threads.
+async fn blocking(work: impl FnOnce() -> Vec<Finding> + Send + 'static) -> Vec<Finding> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_default()
 }
 
 fn engine(status: &Status) -> Finding {
     let engine = &status.engine;
     match engine.state {
-        LinkState::Up => {
-            finding("engine", Verdict::Ok, format!("{} {} answers at {}", engine.kind, engine.version, engine.endpoint))
-        }
-        LinkState::Connecting => {
-            finding("engine", Verdict::Skipped, format!("{} has not answered yet", engine.endpoint))
-        }
-        LinkState::Away => Finding {
-            hint: Some("start it, or name another in [engine] host, DOCKER_HOST or a docker context".to_owned()),
-            ..finding("engine", Verdict::Fail, engine.reason.clone().unwrap_or_default())
-        },
+        LinkState::Up => good("engine", format!("{} {} answers at {}", engine.kind, engine.version, engine.endpoint)),
+        LinkState::Connecting => fail("engine", format!("{} does not answer", engine.endpoint), START_IT),
+        LinkState::Away => fail("engine", engine.reason.clone().unwrap_or_default(), START_IT),
     }
 }
 
+const START_IT: &str = "start it, or name another in [engine] host, DOCKER_HOST or a docker context";
+
 /// How the endpoint was chosen, in the order in which it is looked for.
-fn context(app: &App) -> Finding {
+fn context(app: &App, config: &Config) -> Finding {
     let env = &app.handle.env;
-    let config = app.handle.config.borrow().clone();
     let text = if !config.engine.host.is_empty() {
         "the endpoint is that of [engine] host".to_owned()
     } else if env.get("DOCKER_HOST").is_some() {
@@ -61,110 +108,204 @@ fn context(app: &App) -> Finding {
     } else {
         "the endpoint is the docker CLI's current context, or the first default socket that answers".to_owned()
     };
-    finding("context", Verdict::Ok, text)
+    good("context", text)
 }
 
 /// Whether the state can be written and the engine's socket opened.
-fn permissions(app: &App, status: &Status) -> Finding {
-    let state = &app.handle.paths.state;
-    if let Err(error) = access(state, Access::WRITE_OK | Access::EXEC_OK) {
-        return finding("permissions", Verdict::Fail, format!("{} can't be written: {error}", state.display()));
-    }
-    let Some(socket) = status.engine.endpoint.strip_prefix("unix://") else {
-        return finding("permissions", Verdict::Ok, format!("{} can be written", state.display()));
-    };
-    match access(socket, Access::READ_OK | Access::WRITE_OK) {
-        Ok(()) => finding("permissions", Verdict::Ok, format!("{} and {socket} can be written", state.display())),
-        Err(error) => Finding {
-            hint: Some("join the group that owns the socket, or use a rootless engine".to_owned()),
-            ..finding("permissions", Verdict::Fail, format!("{socket} can't be opened: {error}"))
-        },
+fn permissions(app: &App, status: &Status) -> impl FnOnce() -> Vec<Finding> + Send + 'static {
+    const CHECK: &str = "permissions";
+    let state = app.handle.paths.state.clone();
+    let socket = status.engine.endpoint.strip_prefix("unix://").map(str::to_owned);
+    move || {
+        let shown = state.display();
+        if let Err(error) = access(&state, Access::WRITE_OK | Access::EXEC_OK) {
+            let hint = "make it yours with chown and chmod 700, or name another place in XDG_STATE_HOME";
+            return vec![fail(CHECK, format!("{shown} can't be written: {error}"), hint)];
+        }
+        let Some(socket) = socket else {
+            return vec![good(CHECK, format!("{shown} can be written"))];
+        };
+        match access(socket.as_str(), Access::READ_OK | Access::WRITE_OK) {
+            Ok(()) => vec![good(CHECK, format!("{shown} and {socket} can be written"))],
+            Err(rustix::io::Errno::NOENT) => vec![fail(CHECK, format!("there is no {socket}"), START_IT)],
+            Err(error) => {
+                let hint = "join the group that owns the socket, or use a rootless engine";
+                vec![fail(CHECK, format!("{socket} can't be opened: {error}"), hint)]
+            }
+        }
     }
 }
 
 /// Which cgroups enforce the limits, where that is this machine's business.
-fn cgroups(status: &Status) -> Finding {
-    if !status.engine.endpoint.starts_with("unix://") {
-        return finding("cgroups", Verdict::Skipped, "the engine is on another machine");
+fn cgroups(status: &Status) -> impl FnOnce() -> Vec<Finding> + Send + 'static {
+    let here = status.engine.endpoint.starts_with("unix://") && cfg!(target_os = "linux");
+    move || {
+        let root = Path::new("/sys/fs/cgroup");
+        vec![if !here {
+            skipped("cgroups", "the engine is on another machine")
+        } else if root.join("cgroup.controllers").exists() {
+            good("cgroups", "version 2")
+        } else if root.join("memory").is_dir() && root.join("pids").is_dir() {
+            good("cgroups", "version 1, with memory and pids")
+        } else {
+            warn(
+                "cgroups",
+                "no memory and pids controllers are to be seen",
+                "limits may not be enforced: enable them in the kernel",
+            )
+        }]
     }
-    let root = std::path::Path::new("/sys/fs/cgroup");
-    if root.join("cgroup.controllers").exists() {
-        return finding("cgroups", Verdict::Ok, "version 2");
-    }
-    if root.join("memory").is_dir() && root.join("pids").is_dir() {
-        return finding("cgroups", Verdict::Ok, "version 1, with memory and pids");
-    }
-    finding("cgroups", Verdict::Warn, "no memory and pids controllers are to be seen: limits may not be enforced")
 }
 
 fn disk(status: &Status) -> Finding {
-    let free = status.disk.free >> 30;
-    let verdict = if status.disk.free < LOW_DISK { Verdict::Warn } else { Verdict::Ok };
-    finding("disk", verdict, format!("{free} GiB free for the state directory"))
+    let free = status.disk.free;
+    let tenths = free / (LOW_DISK / 10);
+    let text = format!("{}.{} GiB free for the state directory", tenths / 10, tenths % 10);
+    let hint = "`podbay init --clean` removes logs and caches, `docker system df` shows what the engine has";
+    match free {
+        _ if status.disk.total == 0 => skipped("disk", "the file system does not say"),
+        0..NO_DISK => fail("disk", text, hint),
+        NO_DISK..LOW_DISK => warn("disk", text, hint),
+        _ => good("disk", text),
+    }
+}
+
+/// How many more workers fit. Too few is no failure: limits are what a worker may take, not what it takes.
+fn capacity(status: &Status) -> Vec<Finding> {
+    let hint = "stop a worker, or give the template smaller limits; one more starts all the same";
+    let finding = |room: &crate::api::types::TemplateRoom| match room.workers {
+        Some(0) => warn("capacity", room.to_string(), hint),
+        _ => good("capacity", room.to_string()),
+    };
+    status.capacity.templates.iter().map(finding).collect()
 }
 
 /// Ports that the parent wants, and who has them.
-async fn ports(app: &App, status: &Status) -> Vec<Finding> {
+async fn ports(app: &App, status: &Status, config: &Config) -> Vec<Finding> {
     let runs = status.parent.as_ref().is_some_and(|parent| parent.started_at.is_some());
     if runs {
-        return vec![finding("ports", Verdict::Ok, "the parent runs and publishes its ports")];
+        return vec![good("ports", "the parent runs and publishes its ports")];
     }
     let Ok(engine) = app.engine() else {
-        return vec![finding("ports", Verdict::Skipped, "the engine is away")];
+        return vec![skipped("ports", "the engine is away")];
     };
     let published = match engine.published().await {
         Ok(published) => published,
-        Err(error) => return vec![finding("ports", Verdict::Skipped, error.to_string())],
+        Err(error) => return vec![skipped("ports", error.to_string())],
     };
-    let config = app.handle.config.borrow().clone();
-    let mut taken: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for mapping in config.parent.ports.iter().flat_map(PortRule::mappings) {
-        let by_container = published.iter().find(|(other, _)| other.host == mapping.host).map(|(_, name)| name);
-        let holder = match by_container {
-            Some(name) => format!("container {name}"),
-            None if TcpListener::bind((Ipv4Addr::UNSPECIFIED, mapping.host)).is_err() => {
-                "a process of this machine".to_owned()
+    let wanted: Vec<_> = config.parent.ports.iter().flat_map(PortRule::mappings).copied().collect();
+    blocking(move || {
+        let mut taken: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for mapping in wanted {
+            let by_container = published.iter().find(|(other, _)| other.host == mapping.host).map(|(_, name)| name);
+            let holder = match by_container {
+                Some(name) => Some(format!("container {name}")),
+                None => holder(mapping.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), mapping.host),
+            };
+            if let Some(holder) = holder {
+                taken.entry(holder).or_default().push(mapping.host.to_string());
             }
-            None => continue,
+        }
+        if taken.is_empty() {
+            return vec![good("ports", "the parent's ports are free")];
+        }
+        let held = |(holder, ports): (String, Vec<String>)| {
+            fail(
+                "ports",
+                format!("{} held by {holder}", ports.join(", ")),
+                "free them, or name others in [parent] ports",
+            )
         };
-        taken.entry(holder).or_default().push(mapping.host.to_string());
-    }
-    if taken.is_empty() {
-        return vec![finding("ports", Verdict::Ok, "the parent's ports are free")];
-    }
-    let held = |(holder, ports): (String, Vec<String>)| Finding {
-        hint: Some("free them, or name others in [parent] ports".to_owned()),
-        ..finding("ports", Verdict::Fail, format!("{} held by {holder}", ports.join(", ")))
-    };
-    taken.into_iter().map(held).collect()
+        taken.into_iter().map(held).collect()
+    })
+    .await
 }
 
-async fn image(app: &App) -> Finding {
-    let Ok(engine) = app.engine() else {
-        return finding("image", Verdict::Skipped, "the engine is away");
-    };
-    let config = app.handle.config.borrow().clone();
-    match engine.ensure_image(&config.worker.image).await {
-        Ok(()) => {
-            finding("image", Verdict::Ok, format!("the workers' image {:?} is there", config.worker.image.to_string()))
+/// Who has a port of this machine; `None`: it is free.
+fn holder(ip: IpAddr, port: u16) -> Option<String> {
+    let error = TcpListener::bind((ip, port)).err()?;
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            let seen = listeners::holder_of(port, Path::new("/proc"));
+            Some(seen.unwrap_or_else(|| "a process that can't be seen from here".to_owned()))
         }
-        Err(error) => finding("image", Verdict::Fail, error.to_string()),
+        // Of a low port only the engine, which is root, can say more.
+        _ => None,
     }
+}
+
+/// Ports of native services that do not run, and who has them.
+fn service_ports(status: &Status, config: &Config) -> impl FnOnce() -> Vec<Finding> + Send + 'static {
+    let idle = |name: &str| !status.services.iter().any(|row| row.name == name && row.pid.is_some());
+    let native = config.services.iter().filter(|service| matches!(service.run, ServiceRun::Host { .. }));
+    let wanted: Vec<(String, u16)> = native
+        .filter(|service| idle(service.name.as_str()))
+        .flat_map(|service| {
+            let port = |port: &ServicePort| match port {
+                ServicePort::Listens(port) => Some((service.name.to_string(), *port)),
+                ServicePort::Published(_) => None,
+            };
+            service.ports.iter().filter_map(port).collect::<Vec<_>>()
+        })
+        .collect();
+    move || {
+        let held = |(name, port): (String, u16)| {
+            let holder = holder(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)?;
+            let text = format!("port {port} of service {name} is held by {holder}");
+            Some(warn("ports", text, "end that one, or give the service another port"))
+        };
+        wanted.into_iter().filter_map(held).collect()
+    }
+}
+
+/// The images of all templates, each once.
+async fn images(app: &App, config: &Config) -> Vec<Finding> {
+    let Ok(engine) = app.engine() else {
+        return vec![skipped("image", "the engine is away")];
+    };
+    let mut users: BTreeMap<String, (ImageRef, Vec<String>)> = BTreeMap::new();
+    for template in std::iter::once(&config.worker).chain(&config.templates) {
+        let (_, names) =
+            users.entry(template.image.to_string()).or_insert_with(|| (template.image.clone(), Vec::new()));
+        names.push(template.name.to_string());
+    }
+    let asked = users.into_values().map(|(image, templates)| {
+        let engine = engine.clone();
+        async move {
+            let templates = templates.join(", ");
+            match engine.ensure_image(&image).await {
+                Ok(()) => good("image", format!("{:?}, of template {templates}, is there", image.to_string())),
+                Err(error) => {
+                    fail("image", format!("{error} (template {templates})"), "pull or build it, or name another image")
+                }
+            }
+        }
+    });
+    futures_util::future::join_all(asked).await
 }
 
 fn sharing(rows: &[ContainerRow]) -> Finding {
+    const CHECK: &str = "namespace sharing";
     let workers = rows.iter().filter(|row| row.role == Role::Worker && row.network == "shared");
     let running: Vec<&ContainerRow> = workers.filter(|row| row.started_at.is_some()).collect();
     let cut_off: Vec<&str> =
         running.iter().filter(|row| row.state == Is::CutOff).map(|row| row.name.as_str()).collect();
     if !cut_off.is_empty() {
-        return Finding {
-            hint: Some("`podbay restart parent` repairs them".to_owned()),
-            ..finding("namespace sharing", Verdict::Fail, format!("cut off: {}", cut_off.join(", ")))
-        };
+        return fail(CHECK, format!("cut off: {}", cut_off.join(", ")), "`podbay restart parent` repairs them");
     }
     match running.len() {
-        0 => finding("namespace sharing", Verdict::Skipped, "no worker runs in the shared network"),
-        count => finding("namespace sharing", Verdict::Ok, format!("{count} in the parent's network")),
+        0 => skipped(CHECK, "no worker runs in the shared network"),
+        count => good(CHECK, format!("{count} in the parent's network")),
     }
+}
+
+/// A reason of the user's own is none that containers are known not to do.
+fn could_be_a_container(service: &crate::config::ServiceConfig) -> Option<Finding> {
+    let ServiceRun::Host { reason: HostReason::Other(sentence), .. } = &service.run else { return None };
+    let text = format!("service {} runs on the host ({sentence}) and could perhaps be a container", service.name);
+    Some(warn(
+        "services",
+        text,
+        "give it run = \"container\" and an image; gpu, display, audio, hardware, native-api and stdio are good reasons",
+    ))
 }

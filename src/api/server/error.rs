@@ -23,7 +23,7 @@ impl ApiError {
         match self.0.code.as_str() {
             "invalid" => StatusCode::BAD_REQUEST,
             "not-found" => StatusCode::NOT_FOUND,
-            "name-taken" | "busy" | "refused" | "port-taken" => StatusCode::CONFLICT,
+            "name-taken" | "busy" | "unsaved" | "refused" | "port-taken" => StatusCode::CONFLICT,
             "engine-away" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -23,8 +23,10 @@ use crate::engine::{Chunk, EngineError, Exec, ExecId, ExecIo, ExecSpec, ExecStat
 const REQUEST: Duration = Duration::from_secs(10);
 /// Between two questions whether the process still runs.
 const ASK: Duration = Duration::from_secs(1);
-/// How long the output of a process that has ended must have been quiet.
+/// How long the output of a process that has ended must have been quiet, when the engine is on this machine.
 const DRAIN: Duration = Duration::from_millis(400);
+/// And when a network lies between.
+const FAR_DRAIN: Duration = Duration::from_secs(3);
 /// How long the engine may take to know the exit code after the streams have ended.
 const EXIT: Duration = Duration::from_secs(2);
 
@@ -35,16 +37,19 @@ pub async fn exec(
     Path(id): Path<String>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
-    let (_, id, engine) = app.container(&id).await?;
-    Ok(upgrade.on_upgrade(move |socket| run(socket, engine, id)))
+    let (_, id, engine) = app.worked_in(&id).await?;
+    let near = app.handle.view.borrow().status.engine.endpoint.starts_with("unix://");
+    let drain = if near { DRAIN } else { FAR_DRAIN };
+    Ok(upgrade.on_upgrade(move |socket| run(socket, engine, id, drain)))
 }
 
-async fn run(socket: WebSocket, engine: SharedEngine, id: ContainerId) {
+async fn run(socket: WebSocket, engine: SharedEngine, id: ContainerId, drain: Duration) {
     let (mut to_client, mut from_client) = socket.split();
     let ended = match begin(&engine, &id, &mut from_client).await {
         Ok(exec) => {
             let exec_id = exec.id.clone();
-            carry(exec, &engine, &mut to_client, from_client).await;
+            let quiet = Quiet::new(drain);
+            carry(exec, (&engine, &quiet), &mut to_client, from_client).await;
             exit_of(&engine, &exec_id).await
         }
         Err(reason) => Frame::Ended { reason, code: None },
@@ -73,21 +78,25 @@ async fn begin(
     engine.exec(id, &spec).await.map_err(|error| error.to_string())
 }
 
-async fn carry(exec: Exec, engine: &SharedEngine, to_client: &mut ToClient, from_client: SplitStream<WebSocket>) {
-    let quiet = Quiet { began: Instant::now(), last: AtomicU64::new(0), sending: AtomicBool::new(false) };
-    let gone = gone_quiet(engine, &exec.id, &quiet);
+async fn carry(
+    exec: Exec,
+    (engine, quiet): (&SharedEngine, &Quiet),
+    to_client: &mut ToClient,
+    from_client: SplitStream<WebSocket>,
+) {
+    let gone = gone_quiet(engine, &exec.id, quiet);
     match exec.io {
         ExecIo::Tty(tty) => {
             let resize = Some((engine, &exec.id));
             tokio::select! {
-                () = show_tty(tty.output, to_client, &quiet) => {}
+                () = show_tty(tty.output, to_client, quiet) => {}
                 () = feed(from_client, tty.input, resize) => {}
                 () = gone => {}
             }
         }
         ExecIo::Pipes { output, input } => {
             tokio::select! {
-                () = show_pipes(output, to_client, &quiet) => {}
+                () = show_pipes(output, to_client, quiet) => {}
                 () = feed(from_client, input, None) => {}
                 () = gone => {}
             }
@@ -101,9 +110,15 @@ struct Quiet {
     /// Milliseconds since then.
     last: AtomicU64,
     sending: AtomicBool,
+    /// How long is long enough.
+    drain: Duration,
 }
 
 impl Quiet {
+    fn new(drain: Duration) -> Self {
+        Self { began: Instant::now(), last: AtomicU64::new(0), sending: AtomicBool::new(false), drain }
+    }
+
     async fn send(&self, to_client: &mut ToClient, message: Message) -> bool {
         self.sending.store(true, Relaxed);
         let sent = to_client.send(message).await.is_ok();
@@ -114,7 +129,7 @@ impl Quiet {
 
     fn is_over(&self) -> bool {
         let quiet = Duration::from_millis(self.now().saturating_sub(self.last.load(Relaxed)));
-        !self.sending.load(Relaxed) && quiet >= DRAIN
+        !self.sending.load(Relaxed) && quiet >= self.drain
     }
 
     fn now(&self) -> u64 {
@@ -132,7 +147,7 @@ async fn gone_quiet(engine: &SharedEngine, id: &ExecId, quiet: &Quiet) {
         }
     }
     while !quiet.is_over() {
-        tokio::time::sleep(DRAIN / 4).await;
+        tokio::time::sleep(quiet.drain / 4).await;
     }
 }
 

@@ -7,7 +7,12 @@ mod actions;
 mod doctor;
 mod error;
 mod exec;
+mod handover;
+mod images;
 mod listener;
+mod ports;
+mod service_terminal;
+mod services;
 mod streams;
 mod terminal;
 
@@ -19,13 +24,13 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::types::{ContainerRow, LinkState, SessionRow, Snapshot, Status};
+use super::types::{ContainerRow, LinkState, PoolRow, SessionRow, Snapshot, Status};
 use crate::config::Config;
 use crate::config::env::Env;
 use crate::config::paths::Paths;
 use crate::supervisor::event::Command;
 use crate::supervisor::executor::{Executor, Handle};
-use crate::supervisor::lock::{Lock, LockError};
+use crate::supervisor::lock::LockError;
 use crate::supervisor::store::StoreError;
 
 pub use error::ApiError;
@@ -36,10 +41,6 @@ const BODY: usize = 1 << 20;
 const FIRST_LOOK: Duration = Duration::from_secs(6);
 /// How long answers may take to leave once the supervisor ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// How long a supervisor that holds the lock and does not listen may take to begin, or to end.
-const HANDOVER: Duration = Duration::from_secs(5);
-/// Between two looks at it.
-const RETRY: Duration = Duration::from_millis(20);
 
 /// Why there is no supervisor in this process.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +93,7 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
         move |error| ServeError::Io { path, error }
     };
     paths.create().map_err(at(&paths.state))?;
-    let lock = take_lock(&paths).await?;
+    let lock = handover::take_lock(&paths).await?;
     let (executor, handle) = Executor::new(config, env, paths.clone())?;
     let listener = listener::bind(&paths.socket).map_err(at(&paths.socket))?;
     let app = App { handle: handle.clone(), reload };
@@ -113,24 +114,6 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
     signals.abort();
     drop(lock);
     Ok(())
-}
-
-/// Takes the bay's lock. One that is held while nobody listens belongs to a supervisor that begins or ends: it is waited
-/// for, so that a verb that follows a `down` finds its supervisor, and a loser of a race can name the winner.
-async fn take_lock(paths: &Paths) -> Result<Lock, LockError> {
-    let deadline = tokio::time::Instant::now() + HANDOVER;
-    loop {
-        let taken = Lock::take(&paths.state, &paths.socket);
-        let held = matches!(taken, Err(LockError::Held { .. }));
-        if !held || tokio::time::Instant::now() >= deadline {
-            return taken;
-        }
-        if tokio::net::UnixStream::connect(&paths.socket).await.is_ok() {
-            // Who listens has written down its pid by now.
-            return Lock::take(&paths.state, &paths.socket);
-        }
-        tokio::time::sleep(RETRY).await;
-    }
 }
 
 async fn bring_up(app: App) {
@@ -171,19 +154,28 @@ fn router(app: App) -> Router {
         .route("/api/containers/{id}/stop", post(actions::stop))
         .route("/api/containers/{id}/restart", post(actions::restart))
         .route("/api/containers/{id}/refresh", post(actions::refresh))
+        .route("/api/containers/{id}/unsaved", get(actions::unsaved))
         .route("/api/containers/{id}/send", post(actions::send))
         .route("/api/containers/{id}/sessions", post(actions::open_session))
         .route("/api/containers/{id}/logs", get(streams::logs))
         .route("/api/containers/{id}/terminal", get(terminal::main))
         .route("/api/containers/{id}/exec", get(exec::exec))
+        .route("/api/pool", get(pool).post(actions::pool))
+        .route("/api/services", get(services::list))
+        .route("/api/services/{name}/start", post(services::start))
+        .route("/api/services/{name}/stop", post(services::stop))
+        .route("/api/services/{name}/restart", post(services::restart))
+        .route("/api/services/{name}/logs", get(services::logs))
         .route("/api/sessions", get(sessions))
         .route("/api/sessions/{id}", delete(actions::close_session))
         .route("/api/sessions/{id}/terminal", get(terminal::session))
+        .route("/api/images", get(images::list).post(images::host).delete(images::prune))
         .route("/api/up", post(actions::up))
         .route("/api/down", post(actions::down))
         .route("/api/reload", post(actions::reload_route))
         .route("/api/why/{name}", get(actions::why))
         .route("/api/stats", get(actions::stats))
+        .route("/api/ports", get(ports::ports))
         .route("/api/doctor", get(doctor::doctor))
         .route("/api/events", get(streams::events))
         .fallback(error::no_route)
@@ -196,7 +188,10 @@ impl App {
     /// the engine has answered, or has not in time.
     async fn first_look(&self) {
         let mut view = self.handle.view.clone();
-        let known = view.wait_for(|view| view.status.engine.state != LinkState::Connecting);
+        let known = view.wait_for(|view| {
+            let surveyed = view.status.services.iter().all(|service| service.state != "unknown");
+            surveyed && view.status.engine.state != LinkState::Connecting
+        });
         // Too late is as good as away: the answer says so itself.
         drop(tokio::time::timeout(FIRST_LOOK, known).await);
     }
@@ -223,6 +218,11 @@ async fn status(State(app): State<App>) -> Json<Status> {
 async fn containers(State(app): State<App>) -> Json<Vec<ContainerRow>> {
     app.first_look().await;
     Json(app.handle.view.borrow().containers.clone())
+}
+
+async fn pool(State(app): State<App>) -> Json<Vec<PoolRow>> {
+    app.first_look().await;
+    Json(app.snapshot().status.pool)
 }
 
 async fn sessions(State(app): State<App>) -> Json<Vec<SessionRow>> {

@@ -48,9 +48,17 @@ fn event(name: &str, seq: u64, data: &impl Serialize) -> Event {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct LogsQuery {
-    follow: bool,
-    tail: Option<u64>,
+    pub(super) follow: bool,
+    pub(super) tail: Option<u64>,
     since: Option<i64>,
+}
+
+impl LogsQuery {
+    /// The time that lines are not to be older than.
+    pub(super) fn not_before(&self) -> Result<Option<jiff::Timestamp>, ApiError> {
+        let time = self.since.map(jiff::Timestamp::from_millisecond).transpose();
+        time.map_err(|_| ApiError::new("invalid", "since: not a time in milliseconds since 1970"))
+    }
 }
 
 /// Log lines, oldest first, and `event: end` after the last one.
@@ -58,15 +66,12 @@ pub async fn logs(
     State(app): State<App>,
     Path(id): Path<String>,
     Query(query): Query<LogsQuery>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+) -> Result<super::services::Lines, ApiError> {
+    if let Some(service) = app.native_service(&id) {
+        return super::services::native_logs(&app, &service, &query).await;
+    }
     let (_, id, engine) = app.container(&id).await?;
-    let since = match query.since {
-        None => None,
-        Some(millis) => Some(
-            jiff::Timestamp::from_millisecond(millis)
-                .map_err(|_| ApiError::new("invalid", "since: not a time in milliseconds since 1970"))?,
-        ),
-    };
+    let since = query.not_before()?;
     let lines = engine.logs(&id, &LogQuery { follow: query.follow, tail: query.tail, since }).await?;
     let entries = lines.map(|line| {
         Ok(match line {
@@ -76,7 +81,7 @@ pub async fn logs(
     });
     let end = stream::once(std::future::ready(Ok(Event::default().event("end").data("{}"))));
     let all = entries.chain(end).take_until(app.handle.ending.clone().cancelled_owned());
-    Ok(Sse::new(all).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+    Ok(Sse::new(all.boxed()).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }
 
 fn entry(line: &LogLine) -> LogEntry {
@@ -87,6 +92,6 @@ fn entry(line: &LogLine) -> LogEntry {
     }
 }
 
-fn data(entry: &LogEntry) -> Event {
+pub(super) fn data(entry: &LogEntry) -> Event {
     Event::default().data(serde_json::to_string(entry).unwrap_or_default())
 }

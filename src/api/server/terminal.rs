@@ -9,9 +9,11 @@ use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{ApiError, App};
-use crate::api::types::Frame;
+use super::{ApiError, App, service_terminal};
+use crate::api::types::{Frame, ServiceRow};
+use crate::bay::name::Name;
 use crate::bay::session::{SessionId, TermSize};
+use crate::service::protocol::Place;
 use crate::supervisor::session::{Attachment, Sent, Typed};
 
 /// A message of a client is at most this long.
@@ -33,7 +35,11 @@ pub async fn main(
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
     app.first_look().await;
+    if let Some(service) = app.native_service(&id) {
+        return of_service(&app, &service, &size, upgrade).await;
+    }
     let row = app.row(&id)?;
+    super::actions::not_warm(&row)?;
     let session = app.handle.sessions.main_of(&row.name).ok_or_else(|| {
         ApiError::new(
             "refused",
@@ -45,6 +51,25 @@ pub async fn main(
         )
     })?;
     attach(&app, session, &size, upgrade).await
+}
+
+async fn of_service(
+    app: &App,
+    service: &ServiceRow,
+    size: &SizeQuery,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, ApiError> {
+    let refused = |why: &str| ApiError::new("refused", format!("{} has no terminal: {why}", service.name));
+    if !service.tty {
+        return Err(refused("it does not run, or the configuration gives it none (tty = true)"));
+    }
+    let name: Name = service.name.parse().map_err(|_| refused("its name can't be read"))?;
+    let paths = &app.handle.paths;
+    let place = Place { dir: paths.service(&name), socket: paths.service_socket(&name) };
+    let attachment = service_terminal::attach(place, TermSize::new(size.rows, size.cols)).await;
+    let attachment = attachment.ok_or_else(|| refused("its shim does not answer"))?;
+    let ending = app.handle.ending.clone();
+    Ok(upgrade.max_message_size(MESSAGE).on_upgrade(move |socket| carry(socket, attachment, ending)))
 }
 
 /// Any session.

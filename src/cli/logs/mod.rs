@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use regex::Regex;
 
-use crate::api::client::LogsRequest;
+use crate::api::client::{ClientError, LogsRequest};
 use crate::api::types::LogEntry;
 use crate::bay::size::Span;
 use crate::terminal::plain::line;
@@ -49,17 +50,31 @@ pub struct LogsArgs {
 
 /// `podbay logs`.
 pub async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, CliError> {
-    let since = args.since.as_deref().map(|text| since(text, Timestamp::now())).transpose()?;
+    let request = request(args)?;
     let client = context.client().await?;
     let row = targets::one(&client, &args.name).await?;
-    let request = LogsRequest { follow: args.follow, tail: args.tail, since };
-    let mut entries = client.logs(&row.name, &request).await?.ready_chunks(PORTION);
+    print(client.logs(&row.name, &request).await?, args, context.out.json).await
+}
+
+/// What the arguments ask for.
+pub fn request(args: &LogsArgs) -> Result<LogsRequest, CliError> {
+    let since = args.since.as_deref().map(|text| since(text, Timestamp::now())).transpose()?;
+    Ok(LogsRequest { follow: args.follow, tail: args.tail, since })
+}
+
+/// Prints entries until their end.
+pub async fn print(
+    entries: BoxStream<'static, Result<LogEntry, ClientError>>,
+    args: &LogsArgs,
+    json: bool,
+) -> Result<Exit, CliError> {
+    let mut entries = entries.ready_chunks(PORTION);
     while let Some(portion) = entries.next().await {
         let mut text = Vec::new();
         let mut failure = None;
         for entry in portion {
             match entry {
-                Ok(entry) => append(&mut text, &entry, args, context.out.json)?,
+                Ok(entry) => append(&mut text, &entry, args, json)?,
                 Err(error) => failure = Some(error),
             }
         }

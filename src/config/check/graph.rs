@@ -1,82 +1,79 @@
-//! What depends on what: every name is there, and nothing waits for itself.
+//! What depends on what: every name is there, nothing waits for itself, and nothing waits for what never comes.
 
-use std::collections::BTreeMap;
-
+use crate::bay::graph::{Condition, Graph, GraphError, Member, Needs};
 use crate::bay::name::Name;
-use crate::config::service::{Condition, RestartPolicy};
+use crate::bay::service::RestartPolicy;
+use crate::config::Config;
 
 use super::super::error::{Fault, suggestion};
-use super::super::file::ServiceTable;
+use super::super::file::{File, ServiceTable};
 use super::super::node::Path;
 use super::Checked;
 
-/// Every dependency of every service.
-pub fn dependencies(services: &[ServiceTable]) -> Checked {
-    let by_name: BTreeMap<&Name, &ServiceTable> = services.iter().map(|service| (&service.name, service)).collect();
-    for (index, service) in services.iter().enumerate() {
-        for (needed, condition) in &service.depends_on {
-            let path = Path::of("service").item(index).key("depends_on").key(needed.as_str());
-            let Some(other) = by_name.get(needed) else {
-                let names: Vec<&str> =
-                    by_name.keys().map(|name| name.as_str()).filter(|n| *n != service.name.as_str()).collect();
-                let hint = suggestion(needed.as_str(), &names);
-                return Err(Fault::new(path, format_args!("there is no service {:?}; {hint}", needed.as_str())));
+/// Every dependency of every service and template.
+pub fn dependencies(file: &File) -> Checked {
+    Graph::new(members(file)).map_err(|error| fault(file, error))?;
+    members(file).try_for_each(|(member, needs)| needs.iter().try_for_each(|need| comes(file, &member, need)))
+}
+
+fn members(file: &File) -> impl Iterator<Item = (Member, &Needs)> {
+    let services = file.service.iter().map(|service| (Member::Service(service.name.clone()), &service.depends_on));
+    let templates = std::iter::once(&file.worker).chain(&file.template);
+    services.chain(templates.map(|template| (Member::Template(template.name.clone()), &template.depends_on)))
+}
+
+/// What ends only to be started again never counts as ended.
+fn comes(file: &File, member: &Member, (needed, condition): (&Name, &Condition)) -> Checked {
+    let again = |service: &ServiceTable| {
+        service.name == *needed && matches!(service.restart, RestartPolicy::Always | RestartPolicy::UnlessStopped)
+    };
+    if *condition == Condition::Exited && file.service.iter().any(again) {
+        let what =
+            format!("waits for {:?} to end, which restarts after every end; give it restart = \"no\"", needed.as_str());
+        return Err(Fault::new(place(file, member, needed), what));
+    }
+    Ok(())
+}
+
+fn fault(file: &File, error: GraphError) -> Fault {
+    let said = error.to_string();
+    match error {
+        GraphError::Unknown { member, needs } => {
+            let at = place(file, &member, &needs);
+            Fault::new(at, format_args!("{said}; {}", instead(file, &member, &needs)))
+        }
+        GraphError::Itself { name } => Fault::new(place(file, &Member::Service(name.clone()), &name), said),
+        GraphError::Cycle { round } => {
+            let at = match round.as_slice() {
+                [first, second, ..] => place(file, &Member::Service(first.clone()), second),
+                _ => Path::of("service"),
             };
-            if needed == &service.name {
-                return Err(Fault::new(path, format_args!("service {:?} depends on itself", needed.as_str())));
-            }
-            let again = matches!(other.restart, RestartPolicy::Always | RestartPolicy::UnlessStopped);
-            if *condition == Condition::Exited && again {
-                let what = format!(
-                    "waits for {:?} to end, which restarts after every end; give it restart = \"no\"",
-                    needed.as_str()
-                );
-                return Err(Fault::new(path, what));
-            }
+            Fault::new(at, said)
         }
     }
-    cycle(services, &by_name).map_or(Ok(()), Err)
 }
 
-/// A cycle, if there is one. Without recursion: a chain may be as long as a file allows.
-fn cycle(services: &[ServiceTable], by_name: &BTreeMap<&Name, &ServiceTable>) -> Option<Fault> {
-    let mut open: BTreeMap<&Name, usize> = services.iter().map(|s| (&s.name, s.depends_on.len())).collect();
-    let mut dependants: BTreeMap<&Name, Vec<&Name>> = BTreeMap::new();
-    for service in services {
-        for needed in service.depends_on.keys() {
-            dependants.entry(needed).or_default().push(&service.name);
-        }
+fn instead(file: &File, member: &Member, needs: &Name) -> String {
+    if file.template.iter().any(|template| template.name == *needs) {
+        return format!("{:?} is a template, and only services are waited for", needs.as_str());
     }
-    let mut free: Vec<&Name> = open.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
-    while let Some(name) = free.pop() {
-        open.remove(name);
-        for dependant in dependants.get(name).into_iter().flatten() {
-            if let Some(count) = open.get_mut(dependant) {
-                *count -= 1;
-                if *count == 0 {
-                    free.push(dependant);
-                }
-            }
-        }
-    }
-    // What is left waits for something that is left: following it must come round.
-    let first = services.iter().map(|service| &service.name).find(|name| open.contains_key(name))?;
-    let next = |name: &Name| by_name.get(name)?.depends_on.keys().find(|needed| open.contains_key(needed));
-    let mut way = vec![first];
-    let mut place = BTreeMap::from([(first, 0)]);
-    while let Some(needed) = way.last().and_then(|name| next(name)) {
-        way.push(needed);
-        if let Some(start) = place.insert(needed, way.len() - 1) {
-            return Some(described(services, way.get(start..)?));
-        }
-    }
-    None
+    let others = file.service.iter().filter(|service| Member::Service(service.name.clone()) != *member);
+    let names: Vec<&str> = others.map(|service| service.name.as_str()).collect();
+    if names.is_empty() { "no other is configured".to_owned() } else { suggestion(needs.as_str(), &names) }
 }
 
-fn described(services: &[ServiceTable], round: &[&Name]) -> Fault {
-    let words: Vec<&str> = round.iter().map(|name| name.as_str()).collect();
-    let index = services.iter().position(|service| Some(&service.name) == round.first().copied()).unwrap_or_default();
-    let at = Path::of("service").item(index).key("depends_on");
-    let at = round.get(1).map_or(at.clone(), |next| at.key(next.as_str()));
-    Fault::new(at, format_args!("these wait for each other: {}", words.join(" -> ")))
+/// Where a member says that it waits for something.
+fn place(file: &File, member: &Member, needed: &Name) -> Path {
+    let table = match member {
+        Member::Template(name) if name.as_str() == Config::DEFAULT_TEMPLATE => Path::of("worker"),
+        Member::Template(name) => {
+            let index = file.template.iter().position(|template| template.name == *name);
+            Path::of("template").item(index.unwrap_or_default())
+        }
+        Member::Service(name) => {
+            let index = file.service.iter().position(|service| service.name == *name);
+            Path::of("service").item(index.unwrap_or_default())
+        }
+    };
+    table.key("depends_on").key(needed.as_str())
 }

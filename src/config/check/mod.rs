@@ -2,7 +2,7 @@
 //!
 //! Pure: a check sees the values and says the path of what is wrong; the caller finds the line.
 
-mod graph;
+pub mod graph;
 mod probe;
 pub mod service;
 pub mod template;
@@ -10,12 +10,13 @@ mod words;
 
 use std::collections::BTreeSet;
 
+use crate::bay::remote::Remote;
 use crate::bay::template::ParentSpec;
 
 use super::error::Fault;
 use super::file::File;
 use super::node::Path;
-use super::{ApiConfig, Config, EngineConfig, Notify, UiConfig};
+use super::{ApiConfig, Config, EngineConfig, GitConfig, Notify, UiConfig};
 
 /// The outcome of a check.
 pub type Checked = Result<(), Fault>;
@@ -39,8 +40,21 @@ pub fn check(file: &File) -> Checked {
         }
         template::template(one, &path)?;
     }
+    git(&file.git)?;
     api(&file.api)?;
     ui(&file.ui)
+}
+
+/// A token is sent to the host that is named, and to no other.
+fn git(git: &GitConfig) -> Checked {
+    for host in git.tokens.keys() {
+        let named = format!("https://{host}/owner/repo").parse::<Remote>().is_ok_and(|remote| remote.host() == *host);
+        ensure(named, || {
+            let what = "is not a host: write its name in small letters, without scheme and path, like \"github.com\"";
+            Fault::new(Path::of("git").key("tokens").key(host), what)
+        })?;
+    }
+    Ok(())
 }
 
 fn engine(engine: &EngineConfig) -> Checked {

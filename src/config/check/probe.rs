@@ -1,6 +1,6 @@
 //! `ready = {..}` and `live = {..}`: exactly one question, and its pace.
 
-use crate::config::service::{Probe, ProbeTarget};
+use crate::bay::service::{Probe, ProbeTarget};
 
 use super::super::error::Fault;
 use super::super::file::ProbeTable;
@@ -9,7 +9,7 @@ use super::{ensure, words};
 
 /// From the table as written.
 pub fn probe(table: &ProbeTable, path: &Path) -> Result<Probe, Fault> {
-    let ProbeTable { http, tcp, exec, log, interval, timeout, retries } = table.clone();
+    let ProbeTable { http, tcp, exec, log, interval, timeout, retries, start_period } = table.clone();
     let asked = [http.is_some(), tcp.is_some(), exec.is_some(), log.is_some()].into_iter().filter(|asks| *asks).count();
     ensure(asked == 1, || {
         let what = format!("must ask exactly one of http, tcp, exec and log; it asks {asked}");
@@ -24,13 +24,17 @@ pub fn probe(table: &ProbeTable, path: &Path) -> Result<Probe, Fault> {
         .or_else(|| exec.map(|argv| exec_target(argv, &path.key("exec"))))
         .or_else(|| log.map(|pattern| log_target(pattern, &path.key("log"))))
         .ok_or_else(|| Fault::new(path.clone(), "asks nothing"))??;
-    Ok(Probe { target, interval, timeout, retries })
+    Ok(Probe { target, interval, timeout, retries, start_period })
 }
 
 fn http_target(url: String, path: &Path) -> Result<ProbeTarget, Fault> {
-    let fits = url.parse::<http::Uri>().is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
-    });
+    ensure(!url.starts_with("https:"), || {
+        let what = "podbay asks without TLS; ask a plain address, or by exec = [\"curl\", \"-fsS\", URL]";
+        Fault::new(path.clone(), what)
+    })?;
+    let fits = url
+        .parse::<http::Uri>()
+        .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http")) && uri.host().is_some_and(|host| !host.is_empty()));
     ensure(fits, || {
         let what = format!("{url:?} is not a URL: write one like \"http://127.0.0.1:3001/health\"");
         Fault::new(path.clone(), what)

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use crate::bay::service::{ServiceConfig, ServicePort, ServiceRun};
 use crate::bay::template::NetworkMode;
-use crate::config::service::{ServiceConfig, ServicePort, ServiceRun};
 
 use super::super::error::Fault;
 use super::super::file::{RunKind, ServiceTable};
 use super::super::node::{Node, Path};
-use super::{Checked, ensure, graph, probe, words};
+use super::{Checked, ensure, probe, words};
 
 /// Keys that only a container takes.
 pub const CONTAINER_ONLY: [&str; 3] = ["image", "network", "mounts"];
 /// Keys that only a native service takes.
 pub const HOST_ONLY: [&str; 3] = ["reason", "cwd", "tty"];
 
-/// All services, each complete, no name twice, no cycle.
+/// All services, each complete, no name twice.
 pub fn services(tables: &[ServiceTable], tree: &Node) -> Result<Vec<ServiceConfig>, Fault> {
     let mut seen = BTreeSet::new();
     let items = tree.entry("service").map_or(&[][..], |entry| entry.node.items());
@@ -28,7 +28,6 @@ pub fn services(tables: &[ServiceTable], tree: &Node) -> Result<Vec<ServiceConfi
         }
         made.push(service(table, item, &path)?);
     }
-    graph::dependencies(tables)?;
     Ok(made)
 }
 
@@ -42,6 +41,8 @@ fn service(table: &ServiceTable, item: &Node, path: &Path) -> Result<ServiceConf
     words::env(&table.env, &path.key("env"))?;
     words::paths(&table.env_file, &path.key("env_file"))?;
     pace(table, path)?;
+    codes(table, path)?;
+    never_by_log(table, path)?;
     let probe = |table: &Option<_>, key| table.as_ref().map(|t| probe::probe(t, &path.key(key))).transpose();
     Ok(ServiceConfig {
         name: table.name.clone(),
@@ -51,6 +52,7 @@ fn service(table: &ServiceTable, item: &Node, path: &Path) -> Result<ServiceConf
         env: table.env.clone(),
         env_file: table.env_file.clone(),
         restart: table.restart,
+        success_exit_codes: table.success_exit_codes.clone(),
         depends_on: table.depends_on.clone(),
         ready: probe(&table.ready, "ready")?,
         live: probe(&table.live, "live")?,
@@ -116,10 +118,28 @@ fn host(table: &ServiceTable, path: &Path) -> Result<ServiceRun, Fault> {
     Ok(ServiceRun::Host { reason, cwd: table.cwd.clone(), tty: table.tty })
 }
 
+fn codes(table: &ServiceTable, path: &Path) -> Checked {
+    for (index, code) in table.success_exit_codes.iter().enumerate() {
+        ensure((0..=255).contains(code), || {
+            Fault::new(
+                path.key("success_exit_codes").item(index),
+                format_args!("{code} is no exit code: write 0 to 255"),
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn never_by_log(table: &ServiceTable, path: &Path) -> Checked {
+    ensure(table.live.as_ref().is_none_or(|live| live.log.is_none()), || {
+        let what = "a line that was written once says nothing of now; ask by http, tcp or exec";
+        Fault::new(path.key("live").key("log"), what)
+    })
+}
+
 fn pace(table: &ServiceTable, path: &Path) -> Checked {
     words::lasting(table.stop.timeout, &path.key("stop").key("timeout"))?;
     let backoff = path.key("backoff");
-    words::lasting(table.backoff.initial, &backoff.key("initial"))?;
     ensure(table.backoff.max >= table.backoff.initial, || {
         let what = format!("{} is less than initial, {}", table.backoff.max, table.backoff.initial);
         Fault::new(backoff.key("max"), what)

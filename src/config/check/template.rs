@@ -2,8 +2,12 @@
 
 use crate::bay::container::ImageRef;
 use crate::bay::name::Name;
+use crate::bay::pool::MOST_WARM;
+use crate::bay::remote::Remote;
 use crate::bay::size::ByteSize;
-use crate::bay::template::{AgentHome, Hardening, Health, Limits, NetworkMode, PoolSpec, Refresh, Template};
+use crate::bay::template::{
+    AgentHome, Hardening, Health, Limits, NetworkMode, PoolSpec, Refresh, Template, WorkspaceMode,
+};
 
 use super::super::error::{Fault, suggestion};
 use super::super::node::Path;
@@ -11,9 +15,6 @@ use super::{Checked, ensure, words};
 
 /// What the engine takes at least (Docker's own rule).
 const LEAST_MEMORY: ByteSize = ByteSize::bytes(6 << 20);
-
-/// More warm workers than this are a slip of the finger.
-const MOST_WARM: u32 = 1000;
 
 /// Linux's capabilities, as the Docker CLI names them.
 const CAPABILITIES: [&str; 42] = [
@@ -73,7 +74,13 @@ pub fn template(template: &Template, path: &Path) -> Checked {
     })?;
     ports(template, path)?;
     words::text(&template.project, &path.key("project"))?;
+    repository(template, path)?;
+    words::text(&template.setup, &path.key("setup"))?;
     words::mounts(&template.mounts, &path.key("mounts"))?;
+    let names: Vec<&Name> = template.volumes.iter().map(|volume| &volume.name).collect();
+    words::each_once(&names, &path.key("volumes"))?;
+    let targets: Vec<_> = template.volumes.iter().map(|volume| &volume.target).collect();
+    words::each_once(&targets, &path.key("volumes"))?;
     agent_home(&template.agent_home, &path.key("agent_home"))?;
     words::env(&template.env, &path.key("env"))?;
     words::paths(&template.env_file, &path.key("env_file"))?;
@@ -103,6 +110,15 @@ fn ports(template: &Template, path: &Path) -> Checked {
     ensure(template.ports.is_empty() || template.network == NetworkMode::Bridge, || {
         Fault::new(list, "are published only with network = \"bridge\"; a shared worker's ports are the parent's")
     })
+}
+
+/// A clone names its repository; `[worker]` may leave that to its templates and to `--repo`.
+fn repository(template: &Template, path: &Path) -> Checked {
+    if template.workspace != WorkspaceMode::Clone || template.project.is_empty() {
+        return Ok(());
+    }
+    let read = template.project.parse::<Remote>();
+    read.map(drop).map_err(|error| Fault::new(path.key("project"), error))
 }
 
 fn agent_home(home: &AgentHome, path: &Path) -> Checked {

@@ -58,6 +58,7 @@ pub fn body(spec: &ContainerSpec, target: &Target<'_>) -> Result<(ContainerCreat
     let exposed = bridged(spec).iter().map(port_key).collect::<Vec<_>>();
     let body = ContainerCreateBody {
         image: Some(target.host.map_or_else(|| spec.image.to_string(), Layout::reference)),
+        entrypoint: (!spec.entrypoint.is_empty()).then(|| spec.entrypoint.clone()),
         cmd: (!spec.command.is_empty()).then(|| spec.command.clone()),
         user: spec.user.clone(),
         hostname: spec.hostname.clone(),

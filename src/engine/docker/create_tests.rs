@@ -11,6 +11,7 @@ fn spec() -> ContainerSpec {
     ContainerSpec {
         name: ContainerName::worker(&bay, &"fox".parse().unwrap()),
         image: ImageRef::Named("img".into()),
+        entrypoint: Vec::new(),
         command: vec!["bash".into()],
         user: Some("1000:1000".into()),
         hostname: None,

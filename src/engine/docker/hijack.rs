@@ -76,7 +76,8 @@ pub async fn hijack(endpoint: &Endpoint, what: &str, path: &str, body: &[u8]) ->
     bytes.advance(head.length);
     if matches!(head.status, 101 | 200) {
         let (rest, input) = tokio::io::split(stream);
-        return Ok(Hijacked { output: Output { early: bytes.freeze(), rest }, input });
+        // A copy: the rest of the head's buffer would live as long as the stream.
+        return Ok(Hijacked { output: Output { early: Bytes::copy_from_slice(&bytes), rest }, input });
     }
     let wanted = head.body.unwrap_or(BODY_LIMIT).min(BODY_LIMIT);
     while bytes.len() < wanted {

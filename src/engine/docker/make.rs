@@ -6,12 +6,29 @@ use bollard::query_parameters::CreateContainerOptions;
 use bytes::Bytes;
 use http::Method;
 use http_body_util::BodyExt;
+use serde::Deserialize;
 
 use super::host_image::Layout;
 use super::session::Session;
 use super::{DockerEngine, create, error, session, transport};
-use crate::bay::container::{ContainerId, ContainerSpec, ImageRef};
+use crate::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef};
 use crate::engine::{Created, EngineError};
+
+/// An answer about an image.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImageShape {
+    id: String,
+    #[serde(default)]
+    config: Option<ImageConfig>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct ImageConfig {
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+}
 
 impl DockerEngine {
     pub(super) async fn has_image(&self, session: &Session, reference: &str) -> Result<bool, EngineError> {
@@ -22,6 +39,27 @@ impl DockerEngine {
         match self.wire.get(&what, &session.path(&format!("/images/{reference}/json"))).await {
             Ok(_) => Ok(true),
             Err(EngineError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn image_facts(&self, session: &Session, image: &ImageRef) -> Result<ImageFacts, EngineError> {
+        let ImageRef::Named(name) = image else {
+            // Its reference is the hash of what is in it, and it has no command of its own.
+            let id = self.host_layout(session).await?.reference();
+            return Ok(ImageFacts { id, ..ImageFacts::default() });
+        };
+        let what = format!("look at image {name:?}");
+        if !is_reference(name) {
+            return Err(EngineError::Refused { what, message: "that is no image reference".to_owned() });
+        }
+        match self.wire.json::<ImageShape>(&what, &session.path(&format!("/images/{name}/json"))).await {
+            Ok(ImageShape { id, config }) => {
+                let config = config.unwrap_or_default();
+                let (entrypoint, command) = (config.entrypoint.unwrap_or_default(), config.cmd.unwrap_or_default());
+                Ok(ImageFacts { id, entrypoint, command })
+            }
+            Err(EngineError::NotFound { .. }) => Err(EngineError::NoImage(name.clone())),
             Err(error) => Err(error),
         }
     }
@@ -117,7 +155,7 @@ async fn seccomp(profile: &str, what: &str) -> Result<Option<String>, EngineErro
 }
 
 /// An image reference that may stand in a path: letters, digits and `._-:/@`, and no empty or climbing part.
-fn is_reference(text: &str) -> bool {
+pub(super) fn is_reference(text: &str) -> bool {
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:/@".contains(&byte));
     plain && text.len() <= 512 && text.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
 }

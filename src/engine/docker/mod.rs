@@ -14,6 +14,7 @@ mod exec;
 mod frames;
 mod hijack;
 mod host_image;
+mod images;
 mod lines;
 mod logs;
 mod make;
@@ -43,7 +44,7 @@ pub use endpoint::{Address, Endpoint, Files, SocketState, SshTarget, resolve};
 pub use frames::encode as encode_frame;
 pub use transport::Deadlines;
 
-use crate::bay::container::{ContainerId, ContainerSpec, ImageRef, Observed, ObservedNetwork, label};
+use crate::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef, Observed, ObservedNetwork, label};
 use crate::bay::name::Name;
 use crate::bay::port::PortMapping;
 use crate::bay::session::TermSize;
@@ -176,7 +177,9 @@ impl DockerEngine {
         if !self.is_local().await.unwrap_or(false) {
             return None;
         }
-        tokio::task::spawn_blocking(move || ports::holding_process(number, Path::new("/proc"))).await.ok()?
+        tokio::task::spawn_blocking(move || crate::engine::listeners::holder_of(number, Path::new("/proc")))
+            .await
+            .ok()?
     }
 }
 
@@ -260,6 +263,10 @@ impl Engine for DockerEngine {
         self.timed(&what, self.deadlines.read, call).await
     }
 
+    fn images(&self) -> Option<&dyn crate::engine::images::ImageStore> {
+        Some(self)
+    }
+
     async fn ensure_image(&self, image: &ImageRef) -> Result<(), EngineError> {
         let call = async {
             let session = self.session().await?;
@@ -270,6 +277,14 @@ impl Engine for DockerEngine {
             }
         };
         self.timed(&format!("look for image {image}"), self.deadlines.act, call).await
+    }
+
+    async fn image(&self, image: &ImageRef) -> Result<ImageFacts, EngineError> {
+        let call = async {
+            let session = self.session().await?;
+            self.image_facts(&session, image).await
+        };
+        self.timed(&format!("look at image {image}"), self.deadlines.read, call).await
     }
 
     async fn create(&self, spec: &ContainerSpec) -> Result<Created, EngineError> {

@@ -1,8 +1,5 @@
 //! Who holds a port that an engine could not take.
 
-use std::fs;
-use std::path::Path;
-
 use crate::bay::port::PortMapping;
 
 /// The port of an engine's message about a port that is taken: `0.0.0.0:3000`, as the engine names it.
@@ -22,42 +19,6 @@ pub fn port_of(text: &str) -> Option<u16> {
 /// The container that publishes the port, by name.
 pub fn holding_container(port: u16, published: &[(PortMapping, String)]) -> Option<String> {
     published.iter().find(|(mapping, _)| mapping.host == port).map(|(_, name)| format!("container {name}"))
-}
-
-/// The process of this machine that listens on a TCP port, or has a UDP socket on it: `nginx (pid 42)`. Blocking.
-pub fn holding_process(port: u16, proc: &Path) -> Option<String> {
-    let inodes: Vec<String> = ["net/tcp", "net/tcp6", "net/udp", "net/udp6"]
-        .iter()
-        .filter_map(|table| fs::read_to_string(proc.join(table)).ok().map(|text| (table.contains("tcp"), text)))
-        .flat_map(|(tcp, text)| listening(&text, port, tcp))
-        .collect();
-    if inodes.is_empty() {
-        return None;
-    }
-    let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
-    let mut processes = fs::read_dir(proc).ok()?.flatten().filter_map(|entry| {
-        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let mut files = fs::read_dir(entry.path().join("fd")).ok()?.flatten();
-        let holds = files.any(|file| {
-            fs::read_link(file.path()).is_ok_and(|link| links.iter().any(|name| link.as_os_str() == name.as_str()))
-        });
-        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        holds.then(|| format!("{} (pid {pid})", name.trim()))
-    });
-    // The socket is there; whose it is can be seen of one's own processes only.
-    processes.next().or_else(|| Some("a process of another user".to_owned()))
-}
-
-/// The inodes of sockets on a port in a table of `/proc/net`.
-fn listening(table: &str, port: u16, tcp: bool) -> Vec<String> {
-    let rows = table.lines().skip(1).filter_map(|row| {
-        let columns: Vec<&str> = row.split_whitespace().collect();
-        let (local, state, inode) = (columns.get(1)?, columns.get(3)?, columns.get(9)?);
-        let found = u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()?;
-        // 0A is LISTEN; UDP sockets do not listen.
-        (found == port && (!tcp || *state == "0A")).then(|| (*inode).to_owned())
-    });
-    rows.collect()
 }
 
 #[cfg(test)]
@@ -84,15 +45,5 @@ mod tests {
         for (message, port) in table {
             assert_eq!(taken_port(message).as_deref(), port, "{message}");
         }
-    }
-
-    #[test]
-    fn a_listening_process_is_found() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let holder = holding_process(port, Path::new("/proc")).unwrap();
-        assert!(holder.ends_with(&format!("(pid {})", std::process::id())), "{holder}");
-        drop(listener);
-        assert_eq!(holding_process(port, Path::new("/proc")), None);
     }
 }

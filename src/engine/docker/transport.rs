@@ -10,10 +10,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Either, Full, Limited, StreamBody};
+use http_body_util::{BodyExt, Collected, Either, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -30,6 +30,8 @@ const ANSWER_LIMIT: usize = 64 << 20;
 
 /// Idle connections are closed before an engine's own limit of minutes.
 const IDLE: Duration = Duration::from_secs(20);
+/// A connection reads so much at once.
+const READ: usize = 16 << 10;
 
 /// The body of a request, in bollard's shape.
 pub type Body = Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, io::Error>> + Send>>>>;
@@ -85,6 +87,8 @@ impl Wire {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(8)
+            // Left to itself, each connection that ever carried a long list keeps a buffer of 400 KB.
+            .http1_read_buf_exact_size(READ)
             .build(Connector(endpoint.clone()));
         Self { endpoint, client }
     }
@@ -149,13 +153,19 @@ impl Wire {
 
     /// A GET whose answer is JSON. Without a deadline.
     pub async fn json<T: DeserializeOwned>(&self, what: &str, path: &str) -> Result<T, EngineError> {
-        let bytes = self.get(what, path).await?;
-        serde_json::from_slice(&bytes).map_err(|error| error::unreadable(what, &error))
+        let answer = self.send(what, Method::GET, path, Bytes::new()).await?;
+        let pieces = self.collect(what, answer).await?.aggregate();
+        // Read in its pieces: a list of all containers is long, and asked for again and again.
+        serde_json::from_reader(pieces.reader()).map_err(|error| error::unreadable(what, &error))
     }
 
     async fn body(&self, what: &str, answer: Response<Incoming>) -> Result<Bytes, EngineError> {
+        self.collect(what, answer).await.map(Collected::to_bytes)
+    }
+
+    async fn collect(&self, what: &str, answer: Response<Incoming>) -> Result<Collected<Bytes>, EngineError> {
         let whole = Limited::new(answer.into_body(), ANSWER_LIMIT).collect().await;
-        whole.map(http_body_util::Collected::to_bytes).map_err(|error| error::broken(&self.endpoint, what, &*error))
+        whole.map_err(|error| error::broken(&self.endpoint, what, &*error))
     }
 }
 

@@ -3,9 +3,15 @@
 //! One task owns the machine. Whatever takes time runs in tasks of its own and comes back as an event over one bounded
 //! channel; the owner never waits for them, so the channel can't lock up.
 
+mod claim;
+mod contained;
 mod create;
+mod forget;
 mod look;
+mod native;
 mod step;
+mod survey;
+mod warm;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -25,9 +31,11 @@ use crate::config::Config;
 use crate::config::env::Env;
 use crate::config::paths::Paths;
 use crate::engine::{EngineError, SharedEngine};
+use crate::workspace::cache::Repositories;
 
-use super::event::{Command, CommandId, Effect, Event, Now, Reply};
+use super::event::{Command, CommandId, Effect, Event, Gauges, Now, Reply};
 use super::machine::{Birth, Machine};
+use super::prebuilt::Prebuilt;
 use super::session::Sessions;
 use super::store::{Store, boot};
 
@@ -62,6 +70,10 @@ pub struct Handle {
     pub config: watch::Receiver<Arc<Config>>,
     /// The supervisor's environment.
     pub env: Arc<Env>,
+    /// The caches, and what they know of workers' clones.
+    pub repositories: Arc<Repositories>,
+    /// Images of repositories.
+    pub prebuilt: Arc<Prebuilt>,
 }
 
 /// What steps and looks need, whatever the machine does meanwhile.
@@ -71,14 +83,23 @@ struct Ground {
     paths: Arc<Paths>,
     key: crate::bay::owner::OwnerKey,
     sessions: Sessions,
+    repositories: Arc<Repositories>,
+    prebuilt: Arc<Prebuilt>,
     /// Workers whose directories were first made by a spawn of this supervisor.
     fresh: Arc<Mutex<BTreeSet<Name>>>,
+    /// Host ports that were promised to containers, until they are seen to have them.
+    reserved: Arc<Mutex<BTreeMap<String, BTreeSet<u16>>>>,
 }
 
 impl Ground {
     /// Held for a moment, never across an await. A panic elsewhere leaves the set as good as it was.
     fn fresh(&self) -> std::sync::MutexGuard<'_, BTreeSet<Name>> {
         self.fresh.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Held for a moment, too.
+    fn reserved(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, BTreeSet<u16>>> {
+        self.reserved.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -99,11 +120,15 @@ pub struct Executor {
     tasks: JoinSet<()>,
     /// Lives as long as the present connection to the engine.
     link: CancellationToken,
-    /// Host ports of containers that are being made.
-    reserved: BTreeMap<String, Vec<u16>>,
+    /// Ends the filling of a workspace that nobody wants any more, by name.
+    given_up: BTreeMap<String, CancellationToken>,
     /// Directories of removed workers that are being cleared, by name: who takes the name next waits for the end.
     forgetting: BTreeMap<String, Vec<oneshot::Receiver<()>>>,
+    /// Native services, by name.
+    shims: native::Shims,
     started: Instant,
+    /// When the event that is being handled was taken.
+    turn_began: Instant,
     ending: CancellationToken,
     exit: bool,
     ticks: u64,
@@ -133,6 +158,8 @@ impl Executor {
         let (events, incoming) = mpsc::channel(EVENTS);
         let (commands_tx, commands) = mpsc::channel(COMMANDS);
         let ending = CancellationToken::new();
+        let repositories = Arc::new(Repositories::new(paths.state.join("repos"), env.clone()));
+        let prebuilt = Arc::new(Prebuilt::new(&paths.state));
         let handle = Handle {
             commands: commands_tx,
             view: view_rx,
@@ -143,8 +170,20 @@ impl Executor {
             ending: ending.clone(),
             config: config_rx,
             env: env.clone(),
+            repositories: repositories.clone(),
+            prebuilt: prebuilt.clone(),
         };
-        let ground = Arc::new(Ground { config, env, paths, key, sessions, fresh: Arc::default() });
+        let ground = Arc::new(Ground {
+            config,
+            env,
+            paths,
+            key,
+            sessions,
+            repositories,
+            prebuilt,
+            fresh: Arc::default(),
+            reserved: Arc::default(),
+        });
         let mut executor = Self {
             machine,
             ground,
@@ -160,9 +199,11 @@ impl Executor {
             next_command: 0,
             tasks: JoinSet::new(),
             link: CancellationToken::new(),
-            reserved: BTreeMap::new(),
+            given_up: BTreeMap::new(),
             forgetting: BTreeMap::new(),
+            shims: native::Shims::default(),
             started,
+            turn_began: started,
             ending,
             exit: false,
             ticks: 0,
@@ -176,13 +217,15 @@ impl Executor {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.exit {
+            let due = self.machine.due().and_then(|due| self.started.checked_add(due));
             let event = tokio::select! {
                 biased;
                 () = self.ending.cancelled() => Event::Terminate,
                 Some(event) = self.incoming.recv() => event,
                 Some((command, answer)) = self.commands.recv() => self.asked(command, answer),
-                Some(()) = self.sessions_changed.recv() => Event::Sessions(self.ground.sessions.rows()),
+                Some(()) = self.sessions_changed.recv() => self.sessions_news(),
                 Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => continue,
+                () = until(due) => Event::Wake,
                 _ = tick.tick() => self.tick(),
             };
             self.take(event);
@@ -193,9 +236,6 @@ impl Executor {
     }
 
     fn asked(&mut self, command: Command, answer: oneshot::Sender<Reply>) -> Event {
-        if let Command::Reload(config) = &command {
-            self.adopt_config(config.clone());
-        }
         self.next_command += 1;
         let id = CommandId(self.next_command);
         self.answers.retain(|_, answer| !answer.is_closed());
@@ -203,11 +243,12 @@ impl Executor {
         Event::Command(id, command)
     }
 
-    /// New containers are made by the new configuration; a bay's name never changes under a supervisor.
-    fn adopt_config(&mut self, config: Arc<Config>) {
-        if config.bay != self.ground.config.bay {
+    /// New containers are made by the configuration that the machine has taken.
+    fn adopt_config(&mut self) {
+        if Arc::ptr_eq(self.machine.config(), &self.ground.config) {
             return;
         }
+        let config = self.machine.config().clone();
         let ground = &self.ground;
         self.ground = Arc::new(Ground {
             config: config.clone(),
@@ -215,29 +256,42 @@ impl Executor {
             paths: ground.paths.clone(),
             key: ground.key.clone(),
             sessions: ground.sessions.clone(),
+            repositories: ground.repositories.clone(),
+            prebuilt: ground.prebuilt.clone(),
             fresh: ground.fresh.clone(),
+            reserved: ground.reserved.clone(),
         });
         self.config.send_replace(config);
     }
 
     fn take(&mut self, event: Event) {
-        if let Event::Stepped(stepped) = &event
-            && let super::goal::Step::Create(..) = stepped.step
-        {
-            self.reserved.remove(&stepped.target);
+        if let Event::Stepped(stepped) = &event {
+            self.given_up.remove(&stepped.target);
         }
         let before = self.machine.seq();
+        self.turn_began = Instant::now();
         let effects = self.machine.handle(event, now(self.started));
-        self.perform(effects);
+        self.adopt_config();
         if self.machine.seq() != before {
+            // Before any answer: who was told of a worker must find it.
             self.view.send_replace(Arc::new(self.machine.snapshot(now(self.started))));
         }
+        self.perform(effects);
+    }
+
+    /// What sessions have to tell: rows at the next turn, and first outputs now.
+    fn sessions_news(&mut self) -> Event {
+        let outputs = self.ground.sessions.first_outputs();
+        if !outputs.is_empty() {
+            self.take(Event::FirstOutputs(outputs));
+        }
+        Event::Sessions(self.ground.sessions.rows())
     }
 
     fn tick(&mut self) -> Event {
         self.ticks += 1;
         self.watch_parent();
-        Event::Tick(disk(&self.ground.paths))
+        Event::Tick(gauges(&self.ground.paths))
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
@@ -248,25 +302,36 @@ impl Executor {
 
     fn perform_one(&mut self, effect: Effect) {
         match effect {
-            Effect::Save(stored) => self.save(&stored),
+            Effect::Save(stored) => self.save(&stored, Store::save),
+            Effect::Jot(stored) => self.save(&stored, Store::jot),
+            Effect::Probe { id, run, mode } => self.probe(id, run, mode),
+            Effect::LookAtImages(images) => self.look_at_images(images),
+            Effect::SweepWarm(kept) => self.sweep_warm(&kept),
             Effect::Connect => self.connect(),
             Effect::Disconnect => {
                 self.link.cancel();
                 self.engine.send_replace(None);
             }
             Effect::Look(look) => self.look(look),
+            Effect::Survey(workers) => self.survey_workers(workers),
             Effect::Ping => {
                 let Some(engine) = self.present_engine() else { return };
                 let broken = Event::Pinged(Err(broken("a ping")));
                 self.spawn_event(broken, async move { Event::Pinged(engine.ping().await) });
             }
             Effect::Step(target, step) => self.step(target, step),
+            Effect::GiveUp(target) => {
+                if let Some(given_up) = self.given_up.get(&target) {
+                    given_up.cancel();
+                }
+            }
             Effect::Reply(id, reply) => {
                 if let Some(answer) = self.answers.remove(&id) {
                     // A client that is gone does not want it.
                     drop(answer.send(reply));
                 }
             }
+            Effect::Service(effect) => self.service(effect),
             Effect::OpenSession { id, name, size } => {
                 let Some(engine) = self.present_engine() else { return };
                 let sessions = self.ground.sessions.clone();
@@ -281,10 +346,11 @@ impl Executor {
             }
             Effect::EndSessions { id, reason, code } => self.ground.sessions.container_ended(&id, &reason, code),
             Effect::ForgetSessions(id) => self.ground.sessions.forget(&id),
-            Effect::ForgetWorker { name, failed } => {
+            Effect::ForgetWorker { name, failed, discard } => {
                 let fresh = self.ground.fresh().remove(&name);
-                if fresh || !failed {
-                    self.forget_worker(name);
+                // Those that a claim moved there are as new as if they had been made for it.
+                if fresh || !failed || crate::workspace::warm::is_of_the_pool(&self.ground.paths, &name) {
+                    self.forget_worker(name, discard);
                 }
             }
             Effect::Exit => self.exit = true,
@@ -292,35 +358,17 @@ impl Executor {
     }
 
     /// Short and rare, and nothing may go on before it is on the disk: done here, not in a task.
-    fn save(&mut self, stored: &super::store::Stored) {
+    fn save(&mut self, stored: &super::store::Stored, write: fn(&Store, &super::store::Stored) -> std::io::Result<()>) {
         super::crash::point("before-save");
         let stored = super::store::Stored { version: super::store::VERSION, ..stored.clone() };
         let store = &self.store;
-        let result = tokio::task::block_in_place(|| store.save(&stored)).map_err(|error| error.to_string());
+        let result = tokio::task::block_in_place(|| write(store, &stored)).map_err(|error| error.to_string());
         super::crash::point("after-save");
         if let Err(error) = &result {
             tracing::error!(%error, "the state can't be saved");
         }
         // Effects of this event are none: it changes only what is said.
         drop(self.machine.handle(Event::Saved(result), now(self.started)));
-    }
-
-    fn forget_worker(&mut self, name: Name) {
-        let paths = self.ground.paths.clone();
-        self.forgetting.retain(|_, ends| {
-            ends.retain_mut(|end| matches!(end.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
-            !ends.is_empty()
-        });
-        let (done, end) = oneshot::channel();
-        self.forgetting.entry(name.to_string()).or_default().push(end);
-        self.tasks.spawn_blocking(move || {
-            match crate::workspace::forget(&paths, &name) {
-                Ok(kept) => kept.iter().for_each(|kept| tracing::info!(%name, kept, "kept")),
-                Err(error) => tracing::warn!(%name, %error, "its directories could not be removed"),
-            }
-            // Nobody waits, most of the time.
-            let _ = done.send(());
-        });
     }
 
     fn present_engine(&self) -> Option<SharedEngine> {
@@ -335,6 +383,14 @@ impl Executor {
             // Fails only when the supervisor has ended.
             drop(events.send(event).await);
         });
+    }
+}
+
+/// Until something is due for which only time must pass.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -367,9 +423,19 @@ fn now(started: Instant) -> Now {
     Now { mono: started.elapsed(), wall: Timestamp::now() }
 }
 
-fn disk(paths: &Paths) -> Disk {
-    rustix::fs::statvfs(&paths.state).map_or_else(
+fn gauges(paths: &Paths) -> Gauges {
+    let disk = rustix::fs::statvfs(&paths.state).map_or_else(
         |_| Disk::default(),
         |stat| Disk { total: stat.f_blocks * stat.f_frsize, free: stat.f_bavail * stat.f_frsize },
-    )
+    );
+    // Of the kernel's own making: it never waits for anything.
+    let memory = std::fs::read_to_string("/proc/meminfo").ok();
+    Gauges { disk, memory_free: memory.and_then(|text| available(&text)) }
+}
+
+/// `MemAvailable` of `/proc/meminfo`, in bytes.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
 }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::bay::container::{ContainerId, Observed};
-use crate::bay::name::{Name, in_bay};
+use crate::bay::name::{Name, WARM, in_bay};
 use crate::bay::session::TermSize;
 use crate::engine::{EngineError, SharedEngine};
 use crate::supervisor::crash;
 use crate::supervisor::event::{Event, StepError, StepNotes, Stepped};
 use crate::supervisor::goal::{Make, Step, What};
 
-use super::{Executor, Ground, create};
+use super::{Executor, Ground, claim, create};
 
 /// Time between the polite signal and SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
@@ -20,16 +22,18 @@ impl Executor {
     pub(super) fn step(&mut self, target: String, step: Step) {
         let engine = self.present_engine();
         let ground = self.ground.clone();
-        let mut used = self.machine.host_ports();
-        used.extend(self.reserved.values().flatten());
-        let port_choice = create::PortChoice { used };
-        if let Step::Create(make, _) = &step {
-            self.reserved.insert(target.clone(), create::wanted_ports(&ground.config, make, &port_choice));
+        let used = self.machine.host_ports();
+        let way = self.way(&target, create::PortChoice { used, kept: self.machine.kept_ports(&target) });
+        if let Step::Create(..) = &step {
+            // A promise ends when the engine shows that it was kept, or when nobody wants it any more.
+            let shown = self.machine.host_ports();
+            ground.reserved().retain(|name, ports| self.machine.is_known(name) && !ports.is_subset(&shown));
         }
         let before = match &step {
-            Step::Create(..) => self.forgetting.remove(&target).unwrap_or_default(),
+            Step::Create(..) | Step::Open(..) => self.forgetting.remove(&target).unwrap_or_default(),
             _ => Vec::new(),
         };
+        let (events, began) = (self.events.clone(), self.turn_began);
         let broken = Event::Stepped(Box::new(Stepped {
             target: target.clone(),
             step: step.clone(),
@@ -43,10 +47,32 @@ impl Executor {
                 let _ = end.await;
             }
             let Some(engine) = engine else { return Event::Stepped(Box::new(unreachable_engine(target, step))) };
-            let result = take(&ground, &engine, &target, &step, &port_choice).await;
+            if let Step::Open(id, opening) = &step {
+                // What it looks like now is known without asking, and somebody waits.
+                let hall = claim::Hall { ground: &ground, engine: &engine, events: &events, way: &way, began };
+                let result = claim::open(&hall, &target, id, opening).await;
+                let (seen, certain) = if result.is_err() { see(&engine, &step, &result).await } else { (None, false) };
+                return Event::Stepped(Box::new(Stepped { target, step, result, seen, certain }));
+            }
+            let result = take(&ground, &engine, &target, &step, &way).await;
             let (seen, certain) = see(&engine, &step, &result).await;
             Event::Stepped(Box::new(Stepped { target, step, result, seen, certain }))
         });
+    }
+}
+
+impl Executor {
+    /// What a step has on its way: ports that are taken, who hears how far it is, and who may break it off.
+    fn way(&mut self, target: &str, ports: create::PortChoice) -> create::Way {
+        let events = self.events.clone();
+        let name = target.to_owned();
+        let report = move |progress| {
+            // A courtesy: when the machine has much to do, the next one will tell.
+            drop(events.try_send(Event::Progressed { target: name.clone(), progress }));
+        };
+        let given_up = CancellationToken::new();
+        self.given_up.insert(target.to_owned(), given_up.clone());
+        create::Way { ports, report: Box::new(report), given_up }
     }
 }
 
@@ -60,14 +86,14 @@ async fn take(
     engine: &SharedEngine,
     target: &str,
     step: &Step,
-    ports: &create::PortChoice,
+    way: &create::Way,
 ) -> Result<StepNotes, StepError> {
     match step {
-        Step::Create(make, network) => create::create(ground, engine, (target, make), network, ports).await,
+        Step::Create(make, network) => create::create(ground, engine, (target, make), network, way).await,
         Step::Start(id) => start(ground, engine, id).await,
         Step::Stop(id) => {
             crash::point("before-stop");
-            engine.stop(id, GRACE).await?;
+            engine.stop(id, grace(ground, engine, id).await).await?;
             crash::point("after-stop");
             Ok(StepNotes::default())
         }
@@ -78,6 +104,12 @@ async fn take(
         }
         Step::Remove(id) => {
             crash::point("before-remove");
+            if target.starts_with(WARM) {
+                // Nobody works in it, and a frozen one would only take the grace.
+                engine.remove(id).await?;
+                crash::point("after-remove");
+                return Ok(StepNotes::default());
+            }
             // Asked to end first: an agent saves its session on the way out.
             match engine.stop(id, GRACE).await {
                 Err(error) if error.is_away() => return Err(error.into()),
@@ -87,11 +119,21 @@ async fn take(
             crash::point("after-remove");
             Ok(StepNotes::default())
         }
+        Step::Open(..) => Ok(StepNotes::default()),
         Step::Rename(id, name) => {
             engine.rename(id, name).await?;
             crash::point("after-rename");
             Ok(StepNotes::default())
         }
+    }
+}
+
+/// How long it may take to end by itself.
+async fn grace(ground: &Ground, engine: &SharedEngine, id: &ContainerId) -> Duration {
+    match engine.inspect(id).await {
+        Ok(container) => super::contained::grace(ground, &container.name, GRACE),
+        // The stop itself says what is wrong.
+        Err(_) => GRACE,
     }
 }
 
@@ -141,6 +183,6 @@ async fn see(engine: &SharedEngine, step: &Step, result: &Result<StepNotes, Step
 pub(super) const fn size_of(make: &Make) -> Option<TermSize> {
     match &make.what {
         What::Worker { size, .. } => *size,
-        What::Parent => None,
+        What::Parent | What::Warm { .. } | What::Service { .. } => None,
     }
 }

@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
-use crate::api::types::{Done, DownRequest, ErrorDetail, SpawnRequest, Verb};
+use crate::api::types::{Done, DownRequest, ErrorDetail, ServiceVerb, SpawnRequest, Verb};
 use crate::bay::container::{Observed, Role, Status};
 use crate::bay::matching::{self, MatchError};
 use crate::bay::name::Name;
 use crate::bay::owner::Nonce;
-use crate::bay::template::{NetworkMode, WorkspaceMode};
+use crate::bay::template::NetworkMode;
 
-use super::super::event::{Command, CommandId, Now, Reply};
+use super::super::event::{Command, CommandId, Effect, Now, Reply};
 use super::super::goal::{Goal, GoalKind, Make, PARENT, What};
 use super::super::refusal;
+use super::making::{check_rebuild, check_repository};
+use super::pool::{Place, is_warm};
 use super::{DEFERRED, Link, Machine, Out, Pending, PendingKind};
 
 impl Machine {
@@ -21,13 +23,26 @@ impl Machine {
         // What needs no engine is answered at once, whatever its state.
         match command {
             Command::Why(name) => {
-                let reply = match self.why(&name) {
+                let reply = match self.why(&name, now) {
                     Ok(why) => Reply::Why(Box::new(why)),
                     Err(error) => Reply::Refused(error),
                 };
                 return out.reply(id, reply);
             }
-            Command::Reload(config) => return self.reload(id, config, now, out),
+            Command::Reload(read) => return self.reload(id, read, now, out),
+            Command::Act { target, verb } if target.starts_with("svc-") && !self.exiting => {
+                let verb = match verb {
+                    Verb::Start => ServiceVerb::Start,
+                    Verb::Stop => ServiceVerb::Stop,
+                    Verb::Restart | Verb::Refresh => ServiceVerb::Restart,
+                    Verb::Remove | Verb::Discard => {
+                        let why = "a service is removed by taking it out of the configuration; `podbay service stop` stops it";
+                        return out.reply(id, Reply::Refused(refusal::invalid(why)));
+                    }
+                };
+                return self.service_command(id, &target, verb, out);
+            }
+            Command::Service { target, verb } if !self.exiting => return self.service_command(id, &target, verb, out),
             Command::Down(request) if request.supervisor_only => {
                 out.reply(
                     id,
@@ -37,13 +52,31 @@ impl Machine {
                     }),
                 );
                 self.exiting = true;
-                return out.push(super::Effect::Exit);
+                return out.push(Effect::Exit);
             }
             _ => {}
         }
         if self.exiting {
             return out.reply(id, Reply::Refused(refusal::busy("the bay is going down")));
         }
+        match &command {
+            // Native services need no engine.
+            Command::Up { .. } | Command::Down(_) if self.going_down.is_some() => {
+                return out.reply(id, Reply::Refused(refusal::busy("the bay is going down")));
+            }
+            Command::Up { gently } => self.services_up(*gently),
+            Command::Down(request) => {
+                // What waits for it is kept here until nothing of the services is left.
+                self.services_down();
+                self.going_down = Some((id, *request));
+                return;
+            }
+            _ => {}
+        }
+        self.take_for_engine(id, command, now, out);
+    }
+
+    pub(super) fn take_for_engine(&mut self, id: CommandId, command: Command, now: Now, out: &mut Out) {
         match &self.link {
             Link::Away { why, .. } => out.reply(id, Reply::Refused(refusal::away(why))),
             _ if !self.looking.known => {
@@ -70,14 +103,18 @@ impl Machine {
         self.dirty = true;
         let begun = match command {
             Command::Spawn(request) => self.spawn(id, &request, now),
-            Command::Act { target, verb } => self.act(id, &target, verb),
+            Command::Act { target, verb } => self.act(id, &target, verb, out),
             Command::Up { gently: true } => Ok(self.up_gently(id)),
             Command::Up { gently: false } => {
                 self.up(id);
                 Ok(None)
             }
-            Command::Down(request) => Ok(self.down(id, request, out)),
-            Command::Reload(_) | Command::Why(_) => Ok(None),
+            Command::Pool(request) => self.order_pools(&request, now).map(|done| {
+                out.reply(id, Reply::Done(done));
+                None
+            }),
+            Command::Down(request) => Ok(self.down(id, request, now, out)),
+            Command::Reload(_) | Command::Why(_) | Command::Service { .. } => Ok(None),
         };
         match begun {
             Ok(None) => {}
@@ -95,11 +132,8 @@ impl Machine {
         let template_name = request.template.clone().unwrap_or_else(|| self.config.worker.name.clone());
         let template = request.overrides.over(self.template(&template_name)?);
         crate::config::check_template(&template).map_err(|why| refusal::invalid(&why))?;
-        if template.workspace == WorkspaceMode::Clone {
-            return Err(refusal::invalid(
-                "this version of podbay binds directories and does not clone repositories yet",
-            ));
-        }
+        check_repository(&template, request.overrides.branch.as_deref()).map_err(|why| refusal::invalid(&why))?;
+        check_rebuild(&template, request.overrides.rebuild).map_err(|why| refusal::invalid(&why))?;
         if !request.overrides.ports.is_empty() && template.network != NetworkMode::Bridge {
             return Err(refusal::invalid(
                 "ports are published of workers with network \"bridge\" only; in the shared network the parent publishes",
@@ -127,7 +161,14 @@ impl Machine {
         let key = name.as_str().to_owned();
         self.faults.remove(&key);
         self.stored.stopped.remove(&key);
-        self.stored.goals.insert(key.clone(), Goal::new(GoalKind::Made(make)));
+        let goal = match self.config.template(&template.name).cloned() {
+            Some(base) => self.claim_or_make(&base, request, make, now),
+            None => Goal::new(GoalKind::Made(make)),
+        };
+        for note in goal.notes.clone() {
+            self.say(now, Some(&key), note);
+        }
+        self.stored.goals.insert(key.clone(), goal);
         self.wait(id, PendingKind::Spawn(key.clone()), [key]);
         Ok(None)
     }
@@ -154,7 +195,7 @@ impl Machine {
     }
 
     /// A parent that is missing or down gets a goal; one that is on its way or runs does not.
-    fn want_parent(&mut self) {
+    pub(super) fn want_parent(&mut self) {
         if self.stored.goals.contains_key(PARENT) {
             return;
         }
@@ -173,8 +214,10 @@ impl Machine {
         if !self.stored.stopped.contains(PARENT) {
             self.want_parent();
         }
-        if self.stored.goals.contains_key(PARENT) {
-            self.wait(id, PendingKind::Verb("the parent runs"), [PARENT.to_owned()]);
+        let mut targets = self.service_targets();
+        targets.extend(self.stored.goals.contains_key(PARENT).then(|| PARENT.to_owned()));
+        if !targets.is_empty() {
+            self.wait(id, PendingKind::Verb("the parent runs"), targets);
             return None;
         }
         Some(done(id, "nothing was to be done"))
@@ -183,12 +226,17 @@ impl Machine {
     fn up(&mut self, id: CommandId) {
         self.want_parent();
         self.repairing.get_or_insert_default();
-        let targets = self.stored.goals.contains_key(PARENT).then(|| PARENT.to_owned());
+        let mut targets = self.service_targets();
+        targets.extend(self.stored.goals.contains_key(PARENT).then(|| PARENT.to_owned()));
+        let note = self.stale_parent();
         self.wait(id, PendingKind::Repair { repaired: 0 }, targets);
+        if let Some(pending) = self.pending.last_mut() {
+            pending.notes.extend(note);
+        }
     }
 
-    fn down(&mut self, id: CommandId, request: DownRequest, out: &mut Out) -> Option<Pending> {
-        let running = self.seen.iter().filter(|(_, seen)| seen.container.status.is_running());
+    fn down(&mut self, id: CommandId, request: DownRequest, now: Now, out: &mut Out) -> Option<Pending> {
+        let running = self.seen.iter().filter(|(name, seen)| !is_warm(name) && seen.container.status.is_running());
         let (workers, parent): (Vec<String>, Vec<String>) =
             running.map(|(name, _)| name.clone()).partition(|name| name != PARENT);
         let mut targets = parent;
@@ -217,20 +265,27 @@ impl Machine {
             self.stored.stopped.insert(name.clone());
             self.stored.goals.insert(name.clone(), Goal::new(GoalKind::Stopped));
         }
+        targets.extend(self.let_all_go(now));
         self.wait(id, PendingKind::Down, targets);
         let pending = self.pending.last_mut()?;
         pending.notes = notes;
         if pending.targets.is_empty() { self.pending.pop() } else { None }
     }
 
-    fn act(&mut self, id: CommandId, target: &str, verb: Verb) -> Result<Option<Pending>, ErrorDetail> {
+    fn act(&mut self, id: CommandId, target: &str, verb: Verb, out: &mut Out) -> Result<Option<Pending>, ErrorDetail> {
         let name = self.find(target)?;
+        // What somebody agreed to lose is not agreed for ever.
+        self.stored.discard.remove(&name);
+        if is_ending(verb) && self.is_filling(&name) {
+            out.push(Effect::GiveUp(name.clone()));
+            return self.act_unseen(id, &name, verb);
+        }
         if let Some(goal) = self.stored.goals.get(&name)
             && self.busy.contains_key(&name)
         {
             return Err(refusal::busy(&format!("it is {}", goal.working())));
         }
-        if self.stored.goals.contains_key(&name) && !matches!(verb, Verb::Stop | Verb::Remove) {
+        if self.stored.goals.contains_key(&name) && !is_ending(verb) {
             return Err(refusal::busy("it waits for something else; stop or remove it first"));
         }
         let Some(container) = self.seen.get(&name).map(|seen| seen.container.clone()) else {
@@ -238,6 +293,12 @@ impl Machine {
         };
         if name == PARENT && matches!(verb, Verb::Restart | Verb::Start | Verb::Refresh) {
             return self.act_on_parent(id, &container, verb);
+        }
+        if is_warm(&name) && verb != Verb::Remove {
+            return Err(refusal::warm());
+        }
+        if self.place(&name, &container) == Place::Claimed {
+            return Err(refusal::busy("somebody claims it at this moment"));
         }
         let (kind, text) = match verb {
             Verb::Start if container.status.is_running() => return Ok(Some(done(id, "it runs already"))),
@@ -249,9 +310,12 @@ impl Machine {
             Verb::Stop => (GoalKind::Stopped, "stopped"),
             Verb::Restart => (self.bring_back_checked(&container)?, "restarted"),
             Verb::Refresh => (self.refresh(&container)?, "made anew; workspace and agent home kept"),
-            Verb::Remove => (GoalKind::Gone, "removed"),
+            Verb::Remove | Verb::Discard => (GoalKind::Gone, "removed"),
         };
         self.supersede(&name);
+        if verb == Verb::Discard {
+            self.stored.discard.insert(name.clone());
+        }
         if verb == Verb::Stop {
             self.stored.stopped.insert(name.clone());
         } else {
@@ -268,8 +332,11 @@ impl Machine {
             self.up(id);
             return Ok(None);
         }
-        if matches!(verb, Verb::Stop | Verb::Remove) && self.stored.goals.contains_key(name) {
+        if is_ending(verb) && self.stored.goals.contains_key(name) {
             self.supersede(name);
+            if verb == Verb::Discard {
+                self.stored.discard.insert(name.to_owned());
+            }
             self.stored.goals.insert(name.to_owned(), Goal::new(GoalKind::Gone));
             self.wait(id, PendingKind::Verb("given up"), [name.to_owned()]);
             return Ok(None);
@@ -350,24 +417,6 @@ impl Machine {
         }
     }
 
-    fn reload(&mut self, id: CommandId, config: std::sync::Arc<crate::config::Config>, now: Now, out: &mut Out) {
-        if config.bay != self.config.bay {
-            let text = format!(
-                "the configuration is of bay {:?}, this supervisor's is {:?}",
-                config.bay.as_str(),
-                self.config.bay.as_str()
-            );
-            return out.reply(id, Reply::Refused(refusal::invalid(&text)));
-        }
-        let changed = *config != *self.config;
-        self.config = config;
-        let text = if changed { "the configuration was read anew" } else { "the configuration is unchanged" };
-        if changed {
-            self.say(now, None, text);
-        }
-        out.reply(id, Reply::Done(Done { text: text.to_owned(), notes: vec![] }));
-    }
-
     /// Unique: the counter never stands still, and the key makes it unguessable.
     pub(super) fn fresh_nonce(&self, salt: &str) -> Nonce {
         let mut hash = Sha256::new();
@@ -384,4 +433,9 @@ impl Machine {
 
 fn done(id: CommandId, text: &'static str) -> Pending {
     Pending { id, kind: PendingKind::Verb(text), targets: BTreeSet::new(), failures: Vec::new(), notes: Vec::new() }
+}
+
+/// What may be asked of a name whatever else is wanted of it.
+const fn is_ending(verb: Verb) -> bool {
+    matches!(verb, Verb::Stop | Verb::Remove | Verb::Discard)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bay::container::{ContainerId, Observed, Status};
-use crate::bay::name::{RETIRED, in_bay};
+use crate::bay::name::{BUILD, RETIRED, in_bay};
 use crate::bay::owner::Nonce;
 use crate::engine::{EngineError, Hint, Identity};
 
@@ -11,12 +11,16 @@ use super::super::event::{Effect, Now, Reply};
 use super::super::goal::{Goal, GoalKind, PARENT};
 use super::super::guard::Namespaces;
 use super::super::refusal;
+use super::pool::is_warm;
 use super::{Link, MISSES, Machine, Out, Seen};
 use crate::api::types::ErrorDetail;
 
 /// Exit codes of processes that were ended from outside: SIGHUP (what a worker with a tty is stopped by), SIGKILL, SIGTERM,
 /// and the engine's own "lost".
 const TAKEN_DOWN: [i64; 4] = [129, 137, 143, 255];
+
+/// How long an engine that goes may take from its first stopped container to its last answer: its own patience is 15 s.
+const GOING: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 
 /// The longest wait for an engine behind a socket of this machine.
 const LOCAL_RETRY: std::time::Duration = std::time::Duration::from_secs(4);
@@ -60,8 +64,10 @@ impl Machine {
         };
         self.looking.known = false;
         self.looking.in_flight = false;
-        // Steps under way will report; what they find is taken in then.
+        // Steps under way will report; what they find is taken in then. What failed with the link was no try.
+        self.stored.goals.values_mut().for_each(|goal| goal.attempts = 0);
         self.sessions_open.clear();
+        self.drop_probes();
         self.dirty = true;
         if news {
             self.say(now, None, format!("the engine is away: {why}"));
@@ -129,7 +135,9 @@ impl Machine {
             *missed = 0;
             *heard = now.mono;
         }
+        self.looking.failed = false;
         self.take_listed(listed, look);
+        self.drop_old_claims();
         self.note_engine_restart();
         if self.namespaces != namespaces {
             self.namespaces = namespaces;
@@ -170,6 +178,7 @@ impl Machine {
                 return self.link_lost(&error.to_string(), now, out);
             }
         }
+        self.looking.failed = true;
         self.looking.due = now.mono + std::time::Duration::from_secs(1);
     }
 
@@ -181,6 +190,10 @@ impl Machine {
         let mut foreign = BTreeSet::new();
         for container in listed {
             let Some(name) = in_bay(&bay, &container.name).map(str::to_owned) else { continue };
+            if name.ends_with(BUILD) {
+                // Whoever makes an image in it removes it.
+                continue;
+            }
             let Some(nonce) = self.owned(&container) else {
                 foreign.insert(name);
                 continue;
@@ -192,7 +205,10 @@ impl Machine {
             };
         }
         for (known, listed) in [(&self.seen, &mut seen), (&self.retired, &mut retired)] {
-            for (name, newer) in known.iter().filter(|(_, known)| known.epoch >= look) {
+            // One that was renamed since stands in the list under its old name.
+            let newer: BTreeMap<&String, &Seen> = known.iter().filter(|(_, known)| known.epoch >= look).collect();
+            listed.retain(|_, old| newer.values().all(|newer| newer.container.id != old.container.id));
+            for (name, newer) in newer {
                 listed.insert(name.clone(), newer.clone());
             }
             // Gone since the look was asked for.
@@ -277,9 +293,17 @@ impl Machine {
         }
         let ran = |name: &String, status: &Status| match status {
             Status::Unclear { .. } => self.stored.running.contains(name),
+            // Perhaps the first sign of an engine that goes: it stops its containers, and answers until they have ended.
+            Status::Exited { code, at: Some(at), .. } => {
+                TAKEN_DOWN.contains(code)
+                    && self.stored.running.contains(name)
+                    && !self.stored.stopped.contains(name)
+                    && now.wall.duration_since(*at) < GOING
+            }
             status => status.is_running(),
         };
-        let running = self.seen.iter().filter(|(name, seen)| ran(name, &seen.container.status));
+        // Warm ones are the pool's: it makes others.
+        let running = self.seen.iter().filter(|(name, seen)| !is_warm(name) && ran(name, &seen.container.status));
         let running = running.map(|(name, _)| name.clone()).collect();
         if self.stored.running != running || self.stored.boot != self.boot {
             self.stored.running = running;
@@ -312,8 +336,7 @@ impl Machine {
     /// its rank first, the workers once it runs.
     pub(super) fn recover_from_gap(&mut self, now: Now) {
         let Some(since) = self.gap_since.take() else { return };
-        let slack = jiff::SignedDuration::from_secs(5);
-        let since = since.checked_sub(slack).unwrap_or(since);
+        let since = since.checked_sub(GOING).unwrap_or(since);
         let taken_down = |status: &Status| match status {
             Status::Exited { code, at, .. } => TAKEN_DOWN.contains(code) && at.is_none_or(|at| at >= since),
             _ => false,
@@ -322,6 +345,8 @@ impl Machine {
         let back: Vec<String> = ran
             .into_iter()
             .filter(|name| !self.stored.stopped.contains(name) && !self.stored.goals.contains_key(name))
+            // Services follow rules of their own.
+            .filter(|name| !name.starts_with("svc-"))
             .filter(|name| self.seen.get(name).is_some_and(|seen| taken_down(&seen.container.status)))
             .collect();
         for name in back {
@@ -337,7 +362,11 @@ impl Machine {
     /// Everybody who waits is told this.
     pub(super) fn refuse_all(&mut self, error: &ErrorDetail, out: &mut Out) {
         let deferred = std::mem::take(&mut self.deferred).into_iter().map(|(id, _)| id);
-        let pending = std::mem::take(&mut self.pending).into_iter().map(|pending| pending.id);
+        // Native services do without an engine.
+        let all = self.exiting;
+        let needs_engine =
+            |pending: &mut super::Pending| all || !matches!(pending.kind, super::PendingKind::Service(_));
+        let pending: Vec<_> = self.pending.extract_if(.., needs_engine).map(|pending| pending.id).collect();
         for id in deferred.chain(pending) {
             out.reply(id, Reply::Refused(error.clone()));
         }

@@ -4,37 +4,49 @@
 //! from what is seen. `command` turns wishes into goals, `look` takes in what the engine says, `progress` moves goals
 //! along, `view` says how things are.
 
+mod answer;
+mod asked;
+mod capacity;
+mod claim;
 mod command;
+mod down;
 mod look;
+mod making;
+mod pace;
+mod pool;
 mod progress;
 mod refresh;
+mod reload;
 mod repair;
+mod service;
 mod settle;
 mod view;
+mod why;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::types::{ContainerRow, Disk, ErrorDetail, HistoryLine, SessionRow, Snapshot};
+use crate::api::types::{ContainerRow, ErrorDetail, HistoryLine, SessionRow, Snapshot};
 use crate::bay::backoff::Backoff;
-use crate::bay::container::{ContainerId, Observed, Status};
+use crate::bay::container::{ContainerId, Observed, ObservedNetwork};
+use crate::bay::name::Name;
 use crate::bay::owner::{Nonce, OwnerKey};
-use crate::config::Config;
+use crate::bay::phase::Progress;
+use crate::config::{ApiConfig, Config};
 use crate::engine::Identity;
 
-use super::event::{Command, CommandId, Effect, Event, Now, Reply};
+use super::event::{Command, CommandId, Effect, Event, Gauges, Now, Reply, ServiceEffect};
 use super::goal::{PARENT, Step};
 use super::guard::{self, Namespaces};
 use super::refusal;
 use super::store::Stored;
 
-/// A full look at least this often; events only make it sooner.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// A ping this long after the last answer.
-const PING_AFTER: Duration = Duration::from_secs(5);
+pub use service::{Want, Which};
+
 /// Unanswered pings until the engine counts as away.
 const MISSES: u32 = 3;
 /// Lines of history kept.
@@ -76,6 +88,8 @@ struct Looking {
     in_flight: bool,
     /// Something changed since it was asked for.
     again: bool,
+    /// The last one failed: what there is, is not known.
+    failed: bool,
     /// The next one by the clock.
     due: Duration,
     /// One has come back since the link came up.
@@ -110,6 +124,8 @@ enum PendingKind {
         repaired: u32,
     },
     Down,
+    /// A service's verb, and the word for it once it is done.
+    Service(&'static str),
 }
 
 /// All state of a bay.
@@ -134,8 +150,10 @@ pub struct Machine {
     written: Stored,
     /// Steps under way.
     busy: BTreeMap<String, Step>,
+    /// How far a step under way is, and when that was last said.
+    progress: BTreeMap<String, (Progress, Duration)>,
     /// What a goal waits for.
-    waits: BTreeMap<String, &'static str>,
+    waits: BTreeMap<String, Cow<'static, str>>,
     /// Why the last goal of a name was not reached.
     faults: BTreeMap<String, String>,
     /// Rules leave a name alone until then: what failed for good is not tried again at once.
@@ -144,11 +162,27 @@ pub struct Machine {
     ooms: BTreeMap<String, Timestamp>,
     /// Names that this repair has already tried.
     repairing: Option<BTreeSet<String>>,
+    /// How workers fare.
+    health: refresh::Health,
     /// When each container was first seen, and how old it was then.
     ages: BTreeMap<ContainerId, (Duration, Duration)>,
+    /// Pools, by template.
+    pools: BTreeMap<Name, pool::Pool>,
+    /// What is known of warm workers' runs.
+    warmth: BTreeMap<ContainerId, pool::Warmth>,
+    /// Ids of the images of pooled templates, by reference.
+    images: BTreeMap<String, String>,
+    images_due: Duration,
+    /// What earlier warm workers left was cleared.
+    swept: bool,
+    /// What was written last is in the system's memory alone.
+    jotted: bool,
     /// For bringing a lost parent back unasked.
     parent_backoff: Backoff,
     parent_not_before: Duration,
+    services: service::Services,
+    /// A `down` that waits for the services to end.
+    going_down: Option<(CommandId, crate::api::types::DownRequest)>,
     pending: Vec<Pending>,
     deferred: Vec<(CommandId, Command)>,
     /// The engine was away or nobody looked: what then ended was taken down, not done.
@@ -164,7 +198,11 @@ pub struct Machine {
     rows: Vec<ContainerRow>,
     troubles: Vec<String>,
     save_trouble: Option<String>,
-    disk: Disk,
+    /// Why the configuration file, as it is now, is not the one in effect.
+    config_trouble: Option<String>,
+    /// Where the API listens since the beginning.
+    began_api: ApiConfig,
+    gauges: Gauges,
     exiting: bool,
     seq: u64,
     dirty: bool,
@@ -191,9 +229,13 @@ impl Machine {
     pub fn new(birth: Birth, now: Now) -> (Self, Vec<Effect>) {
         let Birth { config, key, stored, boot, pid, troubles } = birth;
         let endpoint = config.engine.host.clone();
+        let began_api = config.api.clone();
         let rebooted = !stored.boot.is_empty() && stored.boot != boot;
         let gap_since = if rebooted { stored.seen_at } else { None };
+        let first_order = now.wall.as_microsecond().unsigned_abs();
         let machine = Self {
+            services: service::Services::new(&config, &stored, first_order),
+            going_down: None,
             config,
             key,
             boot,
@@ -211,12 +253,20 @@ impl Machine {
             written: stored.clone(),
             stored,
             busy: BTreeMap::new(),
+            progress: BTreeMap::new(),
             waits: BTreeMap::new(),
             faults: BTreeMap::new(),
             resting: BTreeMap::new(),
             ooms: BTreeMap::new(),
             repairing: None,
+            health: refresh::Health::default(),
             ages: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            warmth: BTreeMap::new(),
+            images: BTreeMap::new(),
+            images_due: Duration::ZERO,
+            swept: false,
+            jotted: false,
             parent_backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             parent_not_before: Duration::ZERO,
             pending: Vec::new(),
@@ -231,13 +281,15 @@ impl Machine {
             rows: Vec::new(),
             troubles,
             save_trouble: None,
-            disk: Disk::default(),
+            config_trouble: None,
+            began_api,
+            gauges: Gauges::default(),
             exiting: false,
             seq: 0,
             dirty: true,
             spread: u64::from(pid) ^ now.wall.as_millisecond().unsigned_abs(),
         };
-        (machine, vec![Effect::Connect])
+        (machine, vec![Effect::Service(ServiceEffect::Survey), Effect::Connect])
     }
 
     /// Takes one event and says what is to be done about it.
@@ -253,6 +305,8 @@ impl Machine {
         // A goal that is reached may be what a rule waited for, and a rule may set a goal: a few rounds bring rest.
         for _ in 0..4 {
             let goals = self.stored.goals.clone();
+            self.advance_services(now, &mut out);
+            self.go_down(now, &mut out);
             self.keep_rules(now);
             self.advance(now, &mut out);
             if goals == self.stored.goals {
@@ -264,11 +318,7 @@ impl Machine {
             self.refuse_all(&refusal::busy("the supervisor is ending"), &mut out);
         }
         self.settle(now, &mut out);
-        if self.stored != self.written {
-            self.written = self.stored.clone();
-            // First, so that no step is taken which a crash would make forgotten.
-            out.0.insert(0, Effect::Save(Box::new(self.stored.clone())));
-        }
+        self.keep_state(&mut out);
         out.0
     }
 
@@ -288,11 +338,27 @@ impl Machine {
             Event::Pinged(answer) => self.take_ping(answer, now, out),
             Event::Hinted(hint) => self.take_hint(hint, now, out),
             Event::Stepped(stepped) => self.take_step(*stepped, now, out),
+            Event::Progressed { target, progress } => self.progressed(target, progress, now),
+            Event::Service(event) => self.take_service(event, now, out),
+            Event::Probed { id, run, answer } => self.take_probe(&id, run, answer, now),
+            Event::Shut { id, run } => self.shut(&id, run),
+            Event::Images(images) => {
+                self.dirty |= self.images != images;
+                self.images = images;
+            }
+            Event::FirstOutputs(outputs) => self.first_outputs(outputs),
+            Event::Surveyed(vitals) => self.take_survey(vitals, now),
+            Event::Kept { name, notes } => {
+                for note in notes {
+                    self.say(now, Some(name.as_str()), note);
+                }
+            }
             Event::Sessions(rows) => {
                 self.sessions = rows;
                 self.dirty = true;
             }
-            Event::Tick(disk) => self.tick(disk, now, out),
+            Event::Tick(gauges) => self.tick(gauges, now, out),
+            Event::Wake => {}
             Event::Saved(result) => self.saved(result),
             Event::Terminate => {
                 self.exiting = true;
@@ -307,54 +373,6 @@ impl Machine {
         self.spread >> 33
     }
 
-    fn saved(&mut self, result: Result<(), String>) {
-        let trouble = result.err().map(|why| format!("the state can't be saved: {why}"));
-        self.dirty |= trouble != self.save_trouble;
-        self.save_trouble = trouble;
-    }
-
-    fn tick(&mut self, disk: Disk, now: Now, out: &mut Out) {
-        self.disk = disk;
-        if self.save_trouble.is_some() {
-            // There may be space again.
-            out.push(Effect::Save(Box::new(self.stored.clone())));
-        }
-        match &mut self.link {
-            Link::Connecting => {}
-            Link::Away { next, connecting, .. } => {
-                if *next <= now.mono && !*connecting {
-                    *connecting = true;
-                    out.push(Effect::Connect);
-                }
-            }
-            Link::Up { pinging, heard, .. } => {
-                if now.mono.saturating_sub(*heard) >= PING_AFTER && !*pinging {
-                    *pinging = true;
-                    out.push(Effect::Ping);
-                }
-                if now.mono >= self.looking.due {
-                    self.look(now, out);
-                }
-            }
-        }
-    }
-
-    /// Asks for a look, or for one more once the present one is back.
-    fn look(&mut self, now: Now, out: &mut Out) {
-        if !matches!(self.link, Link::Up { .. }) {
-            return;
-        }
-        if self.looking.in_flight {
-            self.looking.again = true;
-            return;
-        }
-        self.looking.last += 1;
-        self.looking.in_flight = true;
-        self.looking.again = false;
-        self.looking.due = now.mono + LOOK_EVERY;
-        out.push(Effect::Look(self.looking.last));
-    }
-
     /// Rules that hold without anybody asking.
     fn keep_rules(&mut self, now: Now) {
         if !self.looking.known || self.exiting || !matches!(self.link, Link::Up { .. }) {
@@ -366,6 +384,8 @@ impl Machine {
         self.remove_ended(now);
         self.clear_retired(now);
         self.repair();
+        self.keep_gates(now);
+        self.keep_pools(now);
     }
 
     /// What everybody may see.
@@ -374,39 +394,16 @@ impl Machine {
         view::snapshot(self, now)
     }
 
+    /// The configuration in effect.
+    #[must_use]
+    pub const fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
     /// Number of the last change, to see cheaply whether there is a new snapshot.
     #[must_use]
     pub const fn seq(&self) -> u64 {
         self.seq
-    }
-
-    /// The running parent's pid, when the engine's processes are this machine's: watched between looks.
-    #[must_use]
-    pub fn parent_pid(&self) -> Option<u32> {
-        let identity = self.identity.as_ref()?;
-        match self.seen.get(PARENT)?.container.status {
-            Status::Running { pid, .. } if identity.local && pid != 0 => Some(pid),
-            _ => None,
-        }
-    }
-
-    /// Whether the engine's processes are this machine's.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
-        self.identity.as_ref().is_some_and(|identity| identity.local)
-    }
-
-    /// The running parent and its start, when its process can't be watched from here.
-    #[must_use]
-    pub fn remote_parent(&self) -> Option<(ContainerId, Option<Timestamp>)> {
-        let parent = self.parent().filter(|parent| parent.status.is_running())?;
-        (self.looking.known && self.parent_pid().is_none()).then(|| (parent.id.clone(), parent.status.since()))
-    }
-
-    /// Host ports that containers of this bay publish.
-    #[must_use]
-    pub fn host_ports(&self) -> BTreeSet<u16> {
-        self.seen.values().flat_map(|seen| &seen.container.ports).map(|port| port.host).collect()
     }
 
     fn parent(&self) -> Option<&Observed> {

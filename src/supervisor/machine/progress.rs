@@ -2,21 +2,27 @@
 
 use std::time::Duration;
 
-use crate::api::types::{Done, ErrorDetail, SpawnReply};
+use crate::api::types::ErrorDetail;
+use crate::bay::container::label;
 use crate::bay::name::Name;
+use crate::bay::phase::{Phase, Progress};
+use crate::bay::service::ServiceRun;
 use crate::bay::template::NetworkMode;
 use crate::engine::EngineError;
 
-use super::super::event::{Effect, Now, Reply, StepError, Stepped};
-use super::super::goal::{GoalKind, Make, PARENT, Step, What};
+use super::super::event::{Effect, Now, StepError, Stepped};
+use super::super::goal::{Goal, GoalKind, Make, PARENT, Step, What};
 use super::super::reconcile::{self, Hindrance, Next, ParentSight, Sight};
 use super::super::refusal;
-use super::{Link, Machine, Out, Pending, PendingKind};
+use super::pool::is_warm;
+use super::{Link, Machine, Out};
 
 /// How long rules leave a name alone whose goal was given up.
 const REST: Duration = Duration::from_mins(1);
 /// Tries of one step until its goal is given up.
 const TRIES: u32 = 5;
+/// The history is told so often how far a long step is.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 impl Machine {
     /// Finds the next step of every goal that has none under way.
@@ -40,6 +46,11 @@ impl Machine {
                 return;
             }
             let kind = goal.kind.clone();
+            if let Some(waits) = self.waits_for_services(name, &kind) {
+                self.dirty |= self.waits.get(name).map(AsRef::as_ref) != Some(waits.as_str());
+                self.waits.insert(name.to_owned(), waits.into());
+                return;
+            }
             let next = self.with_sight(name, &kind, |sight| reconcile::next(&kind, sight));
             match next {
                 Next::Take(step) if goal.last.as_ref() == Some(&step) => {
@@ -53,7 +64,7 @@ impl Machine {
                     return;
                 }
                 Next::Wait(what) => {
-                    self.dirty |= self.waits.insert(name.to_owned(), what) != Some(what);
+                    self.dirty |= self.waits.insert(name.to_owned(), what.into()) != Some(what.into());
                     return;
                 }
                 Next::Done => return self.reached(name, now, out),
@@ -97,7 +108,7 @@ impl Machine {
         }
     }
 
-    fn become_goal(&mut self, name: &str, kind: GoalKind) {
+    pub(super) fn become_goal(&mut self, name: &str, kind: GoalKind) {
         if let Some(goal) = self.stored.goals.get_mut(name) {
             goal.kind = kind;
             goal.attempts = 0;
@@ -121,6 +132,11 @@ impl Machine {
             }
             _ => ParentSight::Down,
         };
+        let opening = self.opening(name, goal);
+        let warm = match goal {
+            GoalKind::Claimed { warm, .. } => self.by_id(warm),
+            _ => None,
+        };
         let sight = Sight {
             current: seen.map(|seen| &seen.container),
             current_nonce: seen.map(|seen| &seen.nonce),
@@ -129,6 +145,8 @@ impl Machine {
             parent,
             shared: self.is_shared(goal),
             name: &engine_name,
+            warm,
+            opening: opening.as_ref().map(|opening| opening.as_ref().map_err(|why| *why)),
         };
         look(&sight)
     }
@@ -153,11 +171,35 @@ impl Machine {
     pub(super) fn joins_parent(&self, make: &Make) -> bool {
         match &make.what {
             What::Parent => false,
+            What::Warm { template } => {
+                self.config.template(template).is_some_and(|template| template.network == NetworkMode::Shared)
+            }
+            What::Service { service } => self.config.services.iter().any(|known| {
+                known.name == *service
+                    && matches!(known.run, ServiceRun::Container { network: NetworkMode::Shared, .. })
+            }),
             What::Worker { template, overrides, .. } => {
                 let template = self.config.template(template);
                 template.is_some_and(|template| overrides.over(template).network == NetworkMode::Shared)
             }
         }
+    }
+
+    /// How far a step is: the screen shows each, the history a phase and then one in a while.
+    pub(super) fn progressed(&mut self, target: String, progress: Progress, now: Now) {
+        if !self.busy.contains_key(&target) {
+            // Overtaken by the step's own end.
+            return;
+        }
+        let known = self.progress.get(&target);
+        let said = known.filter(|(known, _)| known.phase == progress.phase).map(|(_, said)| *said);
+        let due = said.is_none_or(|said| now.mono.saturating_sub(said) >= TELL_EVERY);
+        if due {
+            self.say(now, Some(&target), progress.to_string());
+        }
+        let said = if due { now.mono } else { said.unwrap_or(now.mono) };
+        self.progress.insert(target, (progress, said));
+        self.dirty = true;
     }
 
     /// What came of a step.
@@ -177,6 +219,9 @@ impl Machine {
         }
         match result {
             Ok(notes) => {
+                if let Step::Open(id, opening) = &step {
+                    self.opened(&target, id, opening);
+                }
                 if matches!(step, Step::Restart(_) | Step::Start(_)) {
                     self.count_start(&target);
                 }
@@ -186,8 +231,15 @@ impl Machine {
                     goal.notes.extend(notes.notes);
                 }
             }
+            Err(_) if self.is_unwanted(&target, &step) => self.look(now, out),
             Err(error) => self.step_failed(&target, &step, &error, now, out),
         }
+    }
+
+    /// What was being made is not what is wanted any more: that it failed concerns nobody.
+    fn is_unwanted(&self, target: &str, step: &Step) -> bool {
+        let wanted = self.stored.goals.get(target).and_then(|goal| goal.kind.nonce());
+        matches!(step, Step::Create(make, _) if wanted != Some(&make.nonce))
     }
 
     /// A start that is not the first one counts.
@@ -203,40 +255,61 @@ impl Machine {
 
     fn step_failed(&mut self, target: &str, step: &Step, error: &StepError, now: Now, out: &mut Out) {
         let text = error.to_string();
-        self.say(now, Some(target), format!("{} failed: {text}", step.what()));
+        if !is_warm(target) {
+            self.say(now, Some(target), format!("{} failed: {text}", step.what()));
+        }
         let spread = self.next_spread();
+        let astray = self.is_astray(target);
         let Some(goal) = self.stored.goals.get_mut(target) else { return };
         goal.attempts += 1;
         goal.last_error = Some(text.clone());
         let passing = match error {
             StepError::Engine(error) => match error {
-                EngineError::Away { .. } => {
-                    // The goal stays; who asked is answered by the link's loss.
-                    return self.link_lost(&text, now, out);
-                }
-                EngineError::Deadline { .. } | EngineError::NameTaken(_) | EngineError::Conflict { .. } => true,
+                EngineError::Away { .. } | EngineError::Deadline { .. } => true,
+                // Whoever claims does not wait for a second try: a worker is made instead.
+                _ if matches!(step, Step::Open(..)) => false,
+                EngineError::NameTaken(_) | EngineError::Conflict { .. } => true,
                 EngineError::NotFound { .. } => !matches!(step, Step::Create(..)),
                 _ => false,
             },
+            StepError::Fill(_) => astray,
             StepError::Workspace(_) => false,
         };
+        let broken = matches!(error, StepError::Engine(EngineError::Away { .. }));
         if passing && goal.attempts < TRIES {
             let mut backoff = crate::bay::backoff::Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
             let wait = (0..goal.attempts).map(|_| backoff.fail(spread)).last().unwrap_or_default();
             goal.not_before = Some(now.mono + wait);
+            if broken {
+                // The call may be as old as a link that was lost before: only the engine can tell.
+                self.ping(out);
+            }
             // It may have happened all the same: the engine is asked before anything is tried again.
             self.look(now, out);
             return;
         }
         let detail = refusal::of_step(step.what(), error);
+        if matches!(error, StepError::Fill(_)) && self.refuse_claim(target, &detail) {
+            return;
+        }
         self.give_up(target, detail, now, out);
     }
 
     /// A goal that can't be reached: what it left is cleaned up, then everybody is told.
     fn give_up(&mut self, name: &str, error: ErrorDetail, now: Now, out: &mut Out) {
+        if let Some(kind) = self.instead_of_claim(name, &error.message) {
+            self.say(now, Some(name), format!("the claim failed: {}; it is made anew", error.message));
+            return self.become_goal(name, kind);
+        }
+        let unopened = match self.stored.goals.get(name).map(|goal| &goal.kind) {
+            Some(GoalKind::Recreated { old, .. }) => self.is_unopened(old),
+            _ => false,
+        };
         let Some(goal) = self.stored.goals.get_mut(name) else { return };
         let error = goal.failure.clone().unwrap_or(error);
         let cleanup = match &goal.kind {
+            // What it would be restored to is a gate that never let anybody in.
+            GoalKind::Recreated { .. } if unopened => Some(GoalKind::Gone),
             GoalKind::Made(make) => {
                 let left = self
                     .seen
@@ -251,7 +324,12 @@ impl Machine {
         };
         match cleanup {
             Some(kind) => {
+                let text = error.message.clone();
                 goal.failure = Some(error);
+                if let Some(template) = goal.kind.warm_template().cloned() {
+                    // Now: once it is removed, nothing tells whose it was, and another would be begun until then.
+                    self.pool_failed(&template, &text, now);
+                }
                 self.become_goal(name, kind);
             }
             None => self.ended(name, &Err(error), now, out),
@@ -268,16 +346,24 @@ impl Machine {
         let Some(goal) = self.stored.goals.remove(name) else { return };
         self.waits.remove(name);
         self.dirty = true;
+        let phased = self.progress.remove(name).is_some();
         match result {
-            Ok(()) => {
-                self.faults.remove(name);
-                self.ooms.remove(name);
-                self.resting.remove(name);
+            Ok(()) if phased && goal.kind != GoalKind::Gone => {
+                self.say(now, Some(name), Phase::Ready.as_str());
+                self.forgive(name);
             }
+            Ok(()) => self.forgive(name),
             Err(error) => {
+                // Names of the pool never come back: what is over is not kept for them.
+                self.resting.retain(|_, until| *until > now.mono);
                 self.resting.insert(name.to_owned(), now.mono + REST);
                 self.faults.insert(name.to_owned(), error.message.clone());
-                self.say(now, Some(name), error.message.clone());
+                match self.warm_template_of(name, &goal) {
+                    Some(template) => self.pool_failed(&template, &error.message, now),
+                    // Counted when it was given up.
+                    None if is_warm(name) => {}
+                    None => self.say(now, Some(name), error.message.clone()),
+                }
             }
         }
         let spawn_failed = result.is_err() && matches!(goal.kind, GoalKind::Made(_) | GoalKind::Gone);
@@ -285,6 +371,22 @@ impl Machine {
             self.forget(name, spawn_failed, out);
         }
         self.tell(name, result, &goal.notes, out);
+    }
+
+    /// What went wrong before is over.
+    fn forgive(&mut self, name: &str) {
+        self.faults.remove(name);
+        self.ooms.remove(name);
+        self.resting.remove(name);
+    }
+
+    /// The template of a warm worker that could not be made, or let go.
+    fn warm_template_of(&self, name: &str, goal: &Goal) -> Option<Name> {
+        if let Some(template) = goal.kind.warm_template() {
+            return Some(template.clone());
+        }
+        let label = self.seen.get(name).filter(|_| is_warm(name))?.container.label(label::TEMPLATE);
+        label.parse().ok()
     }
 
     /// Nothing is left of this name.
@@ -298,89 +400,10 @@ impl Machine {
         self.stored.restarts.remove(name);
         self.stored.running.remove(name);
         if name != PARENT
-            && let Ok(worker) = Name::worker(name)
+            && let Ok(worker) = if is_warm(name) { name.parse() } else { Name::worker(name) }
         {
-            out.push(Effect::ForgetWorker { name: worker, failed });
+            let discard = self.stored.discard.remove(name);
+            out.push(Effect::ForgetWorker { name: worker, failed, discard });
         }
-    }
-
-    pub(super) fn tell(&mut self, name: &str, result: &Result<(), ErrorDetail>, notes: &[String], out: &mut Out) {
-        for pending in &mut self.pending {
-            if pending.targets.remove(name) {
-                let news: Vec<String> = notes.iter().filter(|note| !pending.notes.contains(note)).cloned().collect();
-                pending.notes.extend(news);
-                if let Err(error) = result {
-                    pending.failures.push((name.to_owned(), error.clone()));
-                }
-            }
-        }
-        let (done, waiting): (Vec<Pending>, Vec<Pending>) =
-            std::mem::take(&mut self.pending).into_iter().partition(Pending::is_done);
-        self.pending = waiting;
-        for pending in done {
-            self.answer(pending, out);
-        }
-    }
-
-    pub(super) fn answer(&mut self, pending: Pending, out: &mut Out) {
-        let exits = pending.kind == PendingKind::Down;
-        let id = pending.id;
-        let reply = self.reply_to(pending);
-        let refused = matches!(reply, Reply::Refused(_));
-        out.reply(id, reply);
-        if exits && !refused {
-            self.exiting = true;
-            out.push(Effect::Exit);
-        }
-    }
-
-    fn reply_to(&self, pending: Pending) -> Reply {
-        if let Some((name, error)) = pending.failures.first() {
-            let mut error = error.clone();
-            // Who asked for one thing knows which.
-            let other = match &pending.kind {
-                PendingKind::Spawn(_) | PendingKind::Verb(_) => false,
-                PendingKind::Repair { .. } => name != PARENT,
-                PendingKind::Down => true,
-            };
-            if other {
-                error.message = format!("{name}: {}", error.message);
-            }
-            if pending.failures.len() > 1 {
-                let others: Vec<&str> = pending.failures.iter().skip(1).map(|(name, _)| name.as_str()).collect();
-                error.message = format!("{} (also failed: {})", error.message, others.join(", "));
-            }
-            return Reply::Refused(error);
-        }
-        let notes = pending.notes;
-        match pending.kind {
-            PendingKind::Spawn(name) => {
-                let container = self.seen.get(&name).map(|seen| &seen.container);
-                Reply::Spawned(SpawnReply {
-                    id: container.map(|container| container.id.to_string()).unwrap_or_default(),
-                    host_port: container.and_then(|container| container.ports.first()).map(|port| port.host),
-                    name,
-                    notes,
-                })
-            }
-            PendingKind::Verb(text) => Reply::Done(Done { text: text.to_owned(), notes }),
-            PendingKind::Repair { repaired } => {
-                let text = match repaired {
-                    0 => "the parent runs".to_owned(),
-                    1 => "the parent runs; repaired 1 worker".to_owned(),
-                    n => format!("the parent runs; repaired {n} workers"),
-                };
-                Reply::Done(Done { text, notes })
-            }
-            PendingKind::Down => Reply::Done(Done { text: "the bay is down".to_owned(), notes }),
-        }
-    }
-}
-
-impl Pending {
-    /// A repair is answered by the end of the repair.
-    fn is_done(&self) -> bool {
-        let repairing = matches!(self.kind, PendingKind::Repair { .. }) && self.failures.is_empty();
-        self.targets.is_empty() && !repairing
     }
 }

@@ -2,12 +2,13 @@
 
 use crate::api::types::ErrorDetail;
 use crate::bay::container::{Observed, ObservedNetwork, Role, Status, label};
-use crate::bay::name::{ContainerName, Name};
-use crate::bay::template::{Overrides, Repair, Template};
+use crate::bay::name::{ContainerName, Name, in_bay};
+use crate::bay::template::{Repair, Template};
 
 use super::super::event::Now;
 use super::super::goal::{Goal, GoalKind, Make, PARENT, What};
 use super::super::refusal;
+use super::pool::is_warm;
 use super::{Machine, Out, Pending, PendingKind};
 
 /// A parent that has run this long since the last wait counts as staying.
@@ -23,7 +24,7 @@ impl Machine {
         let lost: Vec<String> = self
             .seen
             .iter()
-            .filter(|(_, seen)| self.lost(&seen.container).is_some())
+            .filter(|(name, seen)| !is_warm(name) && self.lost(&seen.container).is_some())
             .map(|(name, _)| name.clone())
             .filter(|name| {
                 !tried.contains(name) && !self.stored.goals.contains_key(name) && !self.stored.stopped.contains(name)
@@ -81,10 +82,16 @@ impl Machine {
         if container.role() == Some(Role::Parent) {
             return Ok(Make { nonce, what: What::Parent });
         }
+        if container.role() == Some(Role::Service) {
+            let name = in_bay(&self.config.bay, &container.name).and_then(|name| name.strip_prefix("svc-"));
+            let service = name.and_then(|name| self.config.services.iter().find(|known| known.name.as_str() == name));
+            let service = service.ok_or_else(|| refusal::failed("it is not in the configuration any more"))?;
+            return Ok(Make { nonce, what: What::Service { service: service.name.clone() } });
+        }
         let name = container.label(label::TEMPLATE);
         let template: Name = name.parse().map_err(|_| refusal::no_template(name))?;
         self.template(&template)?;
-        let overrides: Overrides = serde_json::from_str(container.label(label::REQUEST)).unwrap_or_default();
+        let overrides = self.overrides_of(container);
         Ok(Make { nonce, what: What::Worker { template, overrides: Box::new(overrides), size: None } })
     }
 
@@ -125,7 +132,7 @@ impl Machine {
         if up && now.mono > self.parent_not_before + STAYED {
             self.parent_backoff.reset();
         }
-        let cut_off = self.seen.values().any(|seen| self.lost(&seen.container).is_some());
+        let cut_off = self.seen.iter().any(|(name, seen)| !is_warm(name) && self.lost(&seen.container).is_some());
         let down = match self.parent() {
             Some(parent) => !parent.status.is_running(),
             None => cut_off,
@@ -147,7 +154,8 @@ impl Machine {
         let ended: Vec<String> = self
             .seen
             .iter()
-            .filter(|(name, seen)| !self.stored.goals.contains_key(*name) && self.is_passing(&seen.container))
+            .filter(|(name, seen)| !is_warm(name) && self.is_passing(&seen.container))
+            .filter(|(name, _)| !self.stored.goals.contains_key(*name))
             .filter(|(name, seen)| matches!(seen.container.status, Status::Exited { .. }) && !self.rests(name, now))
             .map(|(name, _)| name.clone())
             .collect();
@@ -185,7 +193,7 @@ impl Machine {
     }
 
     fn is_passing(&self, container: &Observed) -> bool {
-        let overrides: Overrides = serde_json::from_str(container.label(label::REQUEST)).unwrap_or_default();
+        let overrides = self.overrides_of(container);
         let by_template = || {
             let name = container.label(label::TEMPLATE).parse::<Name>().ok()?;
             Some(self.config.template(&name)?.remove_on_exit)

@@ -11,6 +11,24 @@ use super::super::event::{Effect, Now};
 use super::{HISTORY, Link, Machine, Out};
 
 impl Machine {
+    /// First, so that no step is taken which a crash would make forgotten.
+    pub(super) fn keep_state(&mut self, out: &mut Out) {
+        if self.stored == self.written {
+            return;
+        }
+        let stored = Box::new(self.stored.clone());
+        let claims_only = self.stored.but_for_claims() == self.written.but_for_claims();
+        out.0.insert(0, if claims_only { Effect::Jot(stored) } else { Effect::Save(stored) });
+        self.jotted = claims_only;
+        self.written = self.stored.clone();
+    }
+
+    pub(super) fn saved(&mut self, result: Result<(), String>) {
+        let trouble = result.err().map(|why| format!("the state can't be saved: {why}"));
+        self.dirty |= trouble != self.save_trouble;
+        self.save_trouble = trouble;
+    }
+
     /// What is to be saved, said, shown and attached after an event.
     pub(super) fn settle(&mut self, now: Now, out: &mut Out) {
         if !self.dirty {
@@ -19,8 +37,11 @@ impl Machine {
         self.dirty = false;
         self.seq += 1;
         self.settle_sessions(out);
+        self.settle_probes(now, out);
+        self.settle_leftovers(out);
         let rows = self.make_rows();
         self.note_changes(&rows, now);
+        self.note_services(now);
         self.rows = rows;
     }
 

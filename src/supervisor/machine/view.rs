@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::types::{
-    Capacity, ContainerRow, EngineStatus, ErrorDetail, LinkState, Percentiles, PoolRow, ServiceRow, Snapshot, State,
-    Status as BayStatus, Why,
-};
+use crate::api::types::{ContainerRow, EngineStatus, LinkState, Snapshot, State, Status as BayStatus};
+use crate::bay::attention::Need;
 use crate::bay::container::{HealthState, Observed, ObservedNetwork, Role, Status, label};
 use crate::bay::name::Name;
 use crate::bay::reason::Reason;
+use crate::bay::service::ServiceRun;
+use crate::bay::session::SessionKind;
 use crate::bay::template::{Overrides, Template};
-use crate::config::ServiceRun;
 
 use super::super::event::Now;
 use super::super::goal::{Goal, GoalKind, PARENT, What};
+use super::pool::{Place, is_warm};
 use super::{Link, Machine};
 
 pub(super) fn snapshot(machine: &Machine, now: Now) -> Snapshot {
@@ -82,7 +82,7 @@ impl Machine {
 
     fn row(&self, name: &str, container: &Observed) -> ContainerRow {
         let reason = self.reason_of(name);
-        let overrides: Overrides = serde_json::from_str(container.label(label::REQUEST)).unwrap_or_default();
+        let overrides = self.overrides_of(container);
         let template = self.template_of(container.label(label::TEMPLATE));
         ContainerRow {
             id: container.id.to_string(),
@@ -99,12 +99,19 @@ impl Machine {
             restarts: self.stored.restarts.get(name).copied().unwrap_or(0),
             created_at: Some(container.created_at),
             started_at: container.status.since(),
-            attention: None,
+            attention: self.attention_of(name),
             reason: reason.map(|reason| reason.to_string()),
         }
     }
 
-    fn template_of(&self, name: &str) -> Option<&Template> {
+    /// What the program on its main tty needs; none while it works.
+    fn attention_of(&self, name: &str) -> Option<String> {
+        let main = self.sessions.iter().find(|session| session.name == name && session.kind == SessionKind::Main)?;
+        let attention = main.attention.as_ref().filter(|attention| attention.need != Need::Working)?;
+        Some(attention.to_string())
+    }
+
+    pub(super) fn template_of(&self, name: &str) -> Option<&Template> {
         self.config.template(&name.parse::<Name>().ok()?)
     }
 
@@ -113,12 +120,28 @@ impl Machine {
         let GoalKind::Made(make) = &goal.kind else { return None };
         let (role, template, image, network, project) = match &make.what {
             What::Parent => (Role::Parent, String::new(), self.config.parent.image.to_string(), "own".to_owned(), None),
+            What::Service { service } => {
+                let known = self.config.services.iter().find(|known| known.name == *service);
+                let (image, network) = match known.map(|known| &known.run) {
+                    Some(ServiceRun::Container { image, network, .. }) => {
+                        (image.to_string(), network.as_str().to_owned())
+                    }
+                    _ => (String::new(), String::new()),
+                };
+                (Role::Service, String::new(), image, network, None)
+            }
             What::Worker { template, overrides, .. } => {
                 let made = self.config.template(template).map(|template| overrides.over(template));
                 let image = made.as_ref().map(|made| made.image.to_string()).unwrap_or_default();
                 let network = made.as_ref().map(|made| mode_word(made).to_owned()).unwrap_or_default();
                 let project = project_of(overrides, self.config.template(template));
                 (Role::Worker, template.to_string(), image, network, project)
+            }
+            What::Warm { template } => {
+                let made = self.config.template(template);
+                let image = made.map(|made| made.image.to_string()).unwrap_or_default();
+                let network = made.map(|made| mode_word(made).to_owned()).unwrap_or_default();
+                (Role::Worker, template.to_string(), image, network, None)
             }
         };
         Some(ContainerRow {
@@ -146,13 +169,16 @@ impl Machine {
             return Reason::EngineAway(why.clone());
         }
         if let Some(what) = self.waits.get(name) {
-            return Reason::WaitsFor(what);
+            return Reason::WaitsFor(what.to_string());
         }
         if goal.attempts > 0 && !self.busy.contains_key(name) {
             let error = goal.last_error.clone().unwrap_or_default();
             return Reason::Retrying { what: goal.working(), error, attempt: goal.attempts + 1 };
         }
-        Reason::Working(goal.working())
+        match self.progress.get(name) {
+            Some((progress, _)) => Reason::Progress(progress.clone()),
+            None => Reason::Working(goal.working()),
+        }
     }
 
     fn state_of(&self, name: &str, container: &Observed) -> State {
@@ -161,6 +187,11 @@ impl Machine {
         }
         match &container.status {
             Status::Running { .. } if self.lost(container).is_some() => State::CutOff,
+            Status::Running { .. } if is_warm(name) => match self.place(name, container) {
+                Place::Ready | Place::Claimed => State::Warm,
+                Place::Creating | Place::Probing => State::Creating,
+                Place::Stale(_) | Place::Useless(_) | Place::Draining => State::Failed,
+            },
             Status::Running { .. } => State::Running,
             Status::Created { .. } if self.stored.goals.contains_key(name) => State::Creating,
             Status::Created { .. } => State::Failed,
@@ -182,6 +213,15 @@ impl Machine {
             return Some(self.goal_reason(name, goal));
         }
         let fault = self.faults.get(name);
+        if is_warm(name) && self.lost(container).is_none() {
+            return match self.place(name, container) {
+                Place::Ready | Place::Claimed => None,
+                Place::Stale(why) => Some(Reason::Fault(format!("{why}; it is let go in its turn"))),
+                Place::Useless(why) => Some(Reason::Fault(why)),
+                Place::Creating | Place::Probing => Some(Reason::Working("made; it has not shown yet that it waits")),
+                Place::Draining => Some(Reason::Working("being let go")),
+            };
+        }
         match &container.status {
             Status::Running { paused, .. } => self
                 .lost(container)
@@ -191,6 +231,7 @@ impl Machine {
                     unhealthy.then_some(Reason::Unhealthy(container.failed_probes))
                 })
                 .or_else(|| self.ooms.get(name).map(|_| Reason::ChildOutOfMemory))
+                .or_else(|| self.overdue(name))
                 .or_else(|| fault.map(|error| Reason::Fault(error.clone()))),
             Status::Created { error } if error.is_empty() => {
                 Some(fault.map_or(Reason::NeverStarted, |error| Reason::Fault(error.clone())))
@@ -212,7 +253,8 @@ impl Machine {
         let old: BTreeMap<String, (State, Option<String>)> =
             self.rows.iter().map(|row| (row.name.clone(), (row.state, row.reason.clone()))).collect();
         let mut lines = Vec::new();
-        for row in rows {
+        // What the pool does with its own is not news each time.
+        for row in rows.iter().filter(|row| !is_warm(&row.name)) {
             let before = old.get(&row.name);
             if before.is_some_and(|(state, reason)| *state == row.state && *reason == row.reason) {
                 continue;
@@ -227,7 +269,7 @@ impl Machine {
             };
             lines.push((row.name.clone(), text));
         }
-        let gone = old.keys().filter(|name| !rows.iter().any(|row| row.name == **name));
+        let gone = old.keys().filter(|name| !is_warm(name) && !rows.iter().any(|row| row.name == **name));
         lines.extend(gone.map(|name| (name.clone(), "gone".to_owned())));
         for (name, text) in lines {
             self.say(now, Some(&name), text);
@@ -235,7 +277,7 @@ impl Machine {
         self.dirty = false;
     }
 
-    fn status(&self, now: Now) -> BayStatus {
+    pub(super) fn status(&self, now: Now) -> BayStatus {
         let mut workers = BTreeMap::new();
         for row in self.rows.iter().filter(|row| row.role == Role::Worker) {
             *workers.entry(row.state.as_str().to_owned()).or_insert(0) += 1;
@@ -248,13 +290,13 @@ impl Machine {
             engine: self.engine_status(),
             parent: self.rows.iter().find(|row| row.role == Role::Parent).cloned(),
             workers,
-            pool: self.pools(),
-            services: self.services(),
-            disk: self.disk,
+            pool: self.pool_rows(now),
+            services: self.service_rows(),
+            disk: self.gauges.disk,
             capacity: self.capacity(),
             uptime_s: now.mono.as_secs(),
             templates: templates.map(|template| template.name.to_string()).collect(),
-            troubles: self.troubles.iter().chain(&self.save_trouble).cloned().collect(),
+            troubles: self.troubles.iter().chain(&self.save_trouble).chain(&self.config_trouble).cloned().collect(),
         }
     }
 
@@ -279,129 +321,10 @@ impl Machine {
                 .unwrap_or_default(),
         }
     }
-
-    /// Pools are read from the configuration; filling them is a later version's.
-    fn pools(&self) -> Vec<PoolRow> {
-        let pooled = self.config.templates.iter().filter_map(|template| Some((template, template.pool.as_ref()?)));
-        pooled
-            .map(|(template, pool)| PoolRow {
-                template: template.name.to_string(),
-                target: pool.target,
-                min: pool.min,
-                max_creating: pool.max_creating,
-                warm: 0,
-                claimed: 0,
-                creating: 0,
-                hits: 0,
-                misses: 0,
-                claim_ms: Percentiles::default(),
-                last_error: Some("this version of podbay does not fill pools yet".to_owned()),
-            })
-            .collect()
-    }
-
-    fn services(&self) -> Vec<ServiceRow> {
-        let rows = self.config.services.iter().map(|service| ServiceRow {
-            name: service.name.to_string(),
-            run: match &service.run {
-                ServiceRun::Host { .. } => "host".to_owned(),
-                ServiceRun::Container { .. } => "container".to_owned(),
-            },
-            reason_for_host: match &service.run {
-                ServiceRun::Host { reason, .. } => Some(reason.to_string()),
-                ServiceRun::Container { .. } => None,
-            },
-            state: State::Unknown.as_str().to_owned(),
-            pid: None,
-            ports: Vec::new(),
-            ready: None,
-            restarts: 0,
-            last_exit: None,
-            next_start_at: None,
-            depends_on: BTreeMap::new(),
-            reason: Some("this version of podbay does not run services yet".to_owned()),
-        });
-        rows.collect()
-    }
-
-    fn capacity(&self) -> Capacity {
-        let Some(identity) = &self.identity else { return Capacity::default() };
-        let each = self.config.worker.limits.memory.as_u64();
-        let takes = |container: &Observed| container.status.is_running() && container.role() == Some(Role::Worker);
-        let running = self.seen.values().filter(|seen| takes(&seen.container)).count();
-        let used = u64::try_from(running).unwrap_or(u64::MAX).saturating_mul(each);
-        let workers = (each > 0).then(|| identity.memory.saturating_sub(used) / each);
-        Capacity { cpus: identity.cpus, memory: identity.memory, workers }
-    }
-
-    /// One answer for anything that has a name.
-    pub(super) fn why(&self, word: &str) -> Result<Why, ErrorDetail> {
-        let name = self.find(word)?;
-        let row = self.rows.iter().find(|row| row.name == name);
-        let goal = self.stored.goals.get(&name);
-        let wanted = match (goal, row) {
-            (Some(goal), _) => goal.working().to_owned(),
-            (None, _) if self.stored.stopped.contains(&name) => "stopped, by request".to_owned(),
-            (None, None) => "nothing: podbay has no such container".to_owned(),
-            (None, Some(row)) if row.state == State::Exited && row.role == Role::Worker => {
-                "nothing: it has ended by itself".to_owned()
-            }
-            (None, Some(_)) => "running".to_owned(),
-        };
-        let observed = match row {
-            None => "not there".to_owned(),
-            Some(row) => match (row.started_at, &row.health) {
-                (Some(since), _) if row.state == State::CutOff => format!("cut-off; it runs since {since}"),
-                (Some(since), Some(health)) => {
-                    format!("{} since {since}, {health:?}", row.state.as_str()).to_lowercase()
-                }
-                (Some(since), None) => format!("{} since {since}", row.state.as_str()),
-                (None, _) => row.state.as_str().to_owned(),
-            },
-        };
-        let history = self.history.iter().filter(|line| line.name.as_deref() == Some(name.as_str())).cloned();
-        let mut history: Vec<_> = history.collect();
-        let surplus = history.len().saturating_sub(10);
-        history.drain(..surplus);
-        let next_try_at = match &self.link {
-            Link::Away { next_wall, .. } => Some(*next_wall),
-            _ => None,
-        };
-        Ok(Why {
-            wanted,
-            observed,
-            reason: row.and_then(|row| row.reason.clone()),
-            waits_for: self.waits.get(&name).map(|what| (*what).to_owned()),
-            last_error: self.faults.get(&name).cloned().or_else(|| goal.and_then(|goal| goal.last_error.clone())),
-            attempts: goal.map_or(0, |goal| goal.attempts),
-            next_try_at,
-            hint: row.and_then(|row| hint(row).map(str::to_owned)),
-            history,
-            name,
-        })
-    }
 }
 
-fn hint(row: &ContainerRow) -> Option<&'static str> {
-    match (row.state, row.role) {
-        (State::CutOff, _) => Some("`podbay restart parent` repairs every worker that is cut off; workspaces are kept"),
-        (State::Exited | State::Failed, Role::Parent) => {
-            Some("`podbay restart parent` brings it back and repairs its workers")
-        }
-        (State::Exited | State::Failed, _) => {
-            Some("`podbay start NAME` runs it again, `podbay logs NAME` shows what it said")
-        }
-        _ => None,
-    }
-}
-
-fn mode_word(template: &Template) -> &'static str {
-    use crate::bay::template::NetworkMode;
-    match template.network {
-        NetworkMode::Shared => "shared",
-        NetworkMode::Bridge => "bridge",
-        NetworkMode::None => "none",
-    }
+const fn mode_word(template: &Template) -> &'static str {
+    template.network.as_str()
 }
 
 fn network_word(container: &Observed, overrides: &Overrides, template: Option<&Template>) -> String {

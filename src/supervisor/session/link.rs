@@ -2,11 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::bay::container::{ContainerId, Status};
 use crate::engine::{EngineError, ExecId, ExecState, LogQuery, RawTty, SharedEngine};
@@ -74,13 +77,11 @@ impl Target {
 #[derive(Default)]
 pub(super) struct Line {
     output: Option<Box<dyn AsyncRead + Send + Unpin>>,
-    buffer: Vec<u8>,
 }
 
 impl Line {
     pub fn open(&mut self, output: Box<dyn AsyncRead + Send + Unpin>) {
         self.output = Some(output);
-        self.buffer.resize(CHUNK, 0);
     }
 
     pub fn close(&mut self) {
@@ -96,8 +97,14 @@ impl Line {
         let Some(output) = &mut self.output else {
             return std::future::pending().await;
         };
-        let count = output.read(&mut self.buffer).await?;
-        Ok(Bytes::copy_from_slice(self.buffer.get(..count).unwrap_or_default()))
+        // On the stack, and only while there is something to read: most terminals are silent.
+        std::future::poll_fn(|cx| {
+            let mut space = [MaybeUninit::uninit(); CHUNK];
+            let mut buffer = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(&mut *output).poll_read(cx, &mut buffer))?;
+            Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
+        })
+        .await
     }
 }
 

@@ -8,6 +8,7 @@
 //! input waits, input that the program does not read is dropped beyond 1 MiB and said in the title, notice of changed
 //! rows is dropped because one is pending already.
 
+mod claim;
 mod clients;
 mod link;
 mod shell;
@@ -17,15 +18,19 @@ mod task;
 mod typing;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::api::types::SessionRow;
 use crate::bay::container::ContainerId;
+use crate::bay::idle::Activity;
 use crate::bay::name::Name;
 use crate::bay::session::{SessionId, SessionKind, TermSize};
 use crate::engine::{EngineError, SharedEngine};
+
+pub(in crate::supervisor) use shell::Marked;
 
 use link::{Link, Target};
 use table::{Command, Fate, Table};
@@ -34,7 +39,12 @@ use table::{Command, Fate, Table};
 #[derive(Clone)]
 pub struct Sessions {
     table: Arc<Table>,
+    adopting: Arc<Semaphore>,
 }
+
+/// So many running containers are adopted at once: each asks the engine for its log, and two hundred at a time would cost
+/// both sides memory for good.
+const ADOPTING: usize = 8;
 
 /// A client's hold on a session. Dropping it detaches; nothing is typed.
 pub struct Attachment {
@@ -73,11 +83,20 @@ pub enum Typed {
     Size(TermSize),
 }
 
+/// What a main tty has shown so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peek {
+    /// The first bytes since its stream was opened; of one with a history, the last of that.
+    pub early: Vec<u8>,
+    /// How many bytes in all.
+    pub output: u64,
+}
+
 impl Sessions {
     /// No sessions yet. `changed` is notified when a row changes.
     #[must_use]
     pub fn new(changed: mpsc::Sender<()>) -> Self {
-        Self { table: Arc::new(Table::new(changed)) }
+        Self { table: Arc::new(Table::new(changed)), adopting: Arc::new(Semaphore::new(ADOPTING)) }
     }
 
     /// Opens the main tty of a container, created or running. Its history is fetched from the engine's log first when
@@ -102,6 +121,8 @@ impl Sessions {
                 return Ok(session);
             }
         }
+        // Never closed. A container that is being made waits for nobody.
+        let _turn = if adopted { self.adopting.acquire().await.ok() } else { None };
         let history = if adopted { link::history(engine, id).await } else { Vec::new() };
         let tty = engine.attach(id).await?;
         let link = Link { engine: Arc::clone(engine), tty, history: adopted.then_some(history) };
@@ -129,9 +150,37 @@ impl Sessions {
         self.table.order(id, |orders| orders.starts += 1);
     }
 
-    /// The container is called otherwise inside the bay now (a warm worker was claimed).
-    pub fn renamed(&self, id: &ContainerId, name: &Name) {
+    /// The container is called otherwise inside the bay now. `claimed`: it is a warm worker without a gate, and has its
+    /// claimer's name so long after the claim: its program speaks already.
+    pub fn renamed(&self, id: &ContainerId, name: &Name, claimed: Option<Duration>) {
         self.table.rename(id, name);
+        if let Some(took) = claimed {
+            self.table.first_output(id, took);
+        }
+    }
+
+    /// A warm worker was claimed: it has this name and size now (`None`: the size that it has), its screen is blank, and
+    /// its gate is woken, once a stream. What it prints first is timed since `began`, where that is a claim. `false`:
+    /// there is no open stream to wake it by.
+    pub async fn claim(&self, id: &ContainerId, name: &Name, size: Option<TermSize>, began: Option<Instant>) -> bool {
+        self.table.rename(id, name);
+        let Some(session) = self.table.main_of_container(id) else { return false };
+        let (reply, woken) = oneshot::channel();
+        self.table.command(session, Command::Claim(size, began, reply)).await && woken.await.unwrap_or(false)
+    }
+
+    /// What a container's main tty has shown so far; `None`: it has no session.
+    pub async fn peek(&self, id: &ContainerId) -> Option<Peek> {
+        let session = self.table.main_of_container(id)?;
+        let (reply, peek) = oneshot::channel();
+        self.table.command(session, Command::Peek(reply)).await.then_some(())?;
+        peek.await.ok()
+    }
+
+    /// First outputs of claimed workers since this was last asked, each with its time since the claim.
+    #[must_use]
+    pub fn first_outputs(&self) -> Vec<(ContainerId, Duration)> {
+        self.table.take_first_outputs()
     }
 
     /// One more process in a container, on a tty of its own. Empty command: the best shell there is, `bash` before
@@ -189,6 +238,12 @@ impl Sessions {
     pub fn forget(&self, id: &ContainerId) {
         self.table.order(id, |orders| orders.fate = Fate::Forgotten);
         self.table.remove_container(id);
+    }
+
+    /// What goes on at a container's terminals; `None`: none of them is open, so nothing is known.
+    #[must_use]
+    pub fn activity(&self, id: &ContainerId) -> Option<Activity> {
+        self.table.activity(id)
     }
 
     /// All sessions, by id.

@@ -67,6 +67,28 @@ fn no_shell(error: EngineError, what: String) -> EngineError {
     }
 }
 
+/// A process that can be ended with all that it starts, wherever that goes inside the container.
+pub(in crate::supervisor) struct Marked {
+    container: ContainerId,
+    marker: String,
+}
+
+impl Marked {
+    pub fn new(container: ContainerId) -> Self {
+        Self { container, marker: format!("{:016x}", std::hash::RandomState::new().build_hasher().finish()) }
+    }
+
+    /// What it must have in its environment.
+    pub fn env(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(MARKER.to_owned(), self.marker.clone())])
+    }
+
+    /// Ends it.
+    pub async fn end(self, engine: &SharedEngine, exec: &crate::engine::ExecId) {
+        end(engine, &Shell { container: self.container, exec: exec.clone(), marker: self.marker, best: false }).await;
+    }
+}
+
 /// Ends a shell with all that it started: SIGHUP as a terminal that is closed sends it, SIGKILL after two seconds.
 /// Closing the stream would end nothing, and the engine has no call for it; so the signals are sent from inside the
 /// container, which needs a `sh`, `tr` and `kill` there. Without them the process lives on, and that is logged.

@@ -1,14 +1,17 @@
 //! The list of sessions, as the rest of the supervisor sees it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::link::Link;
-use super::{Attachment, Typed};
+use super::{Attachment, Peek, Typed};
 use crate::api::types::SessionRow;
 use crate::bay::container::ContainerId;
+use crate::bay::idle::Activity;
 use crate::bay::name::Name;
 use crate::bay::session::{SessionId, SessionKind, TermSize};
 use crate::engine::SharedEngine;
@@ -18,6 +21,8 @@ pub(super) enum Command {
     Attach(TermSize, oneshot::Sender<Attachment>),
     Link(Box<Link>, oneshot::Sender<()>),
     Type(Typed, oneshot::Sender<bool>),
+    Claim(Option<TermSize>, Option<Instant>, oneshot::Sender<bool>),
+    Peek(oneshot::Sender<Peek>),
     Close(oneshot::Sender<()>),
 }
 
@@ -49,6 +54,31 @@ pub(super) struct Entry {
     pub linked: Option<Weak<dyn crate::engine::Engine>>,
     pub commands: mpsc::Sender<Command>,
     pub orders: watch::Sender<Orders>,
+    /// When its program last printed something.
+    pub heard: Arc<Heard>,
+}
+
+/// A moment that one task sets and others read: milliseconds after the session began.
+pub(super) struct Heard {
+    began: Instant,
+    at: AtomicU64,
+}
+
+impl Heard {
+    /// Now.
+    pub fn new() -> Self {
+        Self { began: Instant::now(), at: AtomicU64::new(0) }
+    }
+
+    /// Something was printed.
+    pub fn note(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.at.store(now, Ordering::Relaxed);
+    }
+
+    fn quiet(&self) -> Duration {
+        self.began.elapsed().saturating_sub(Duration::from_millis(self.at.load(Ordering::Relaxed)))
+    }
 }
 
 pub(super) struct Table {
@@ -60,6 +90,8 @@ pub(super) struct Table {
 struct Inner {
     entries: BTreeMap<SessionId, Entry>,
     last: u64,
+    /// Since they were last taken. No more than sessions: each has one first output a claim.
+    first_outputs: Vec<(ContainerId, Duration)>,
 }
 
 impl Table {
@@ -89,6 +121,7 @@ impl Table {
             size,
             clients: 0,
             ended: None,
+            attention: None,
         }
     }
 
@@ -111,6 +144,15 @@ impl Table {
         if changed {
             self.notify();
         }
+    }
+
+    pub fn first_output(&self, id: &ContainerId, took: Duration) {
+        self.lock().first_outputs.push((id.clone(), took));
+        self.notify();
+    }
+
+    pub fn take_first_outputs(&self) -> Vec<(ContainerId, Duration)> {
+        std::mem::take(&mut self.lock().first_outputs)
     }
 
     pub fn remove(&self, id: SessionId) {
@@ -175,6 +217,14 @@ impl Table {
         let entry = inner.entries.get(&id).filter(|entry| entry.orders.borrow().fate == Fate::Alive);
         let linked = entry.and_then(|entry| entry.linked.as_ref()).and_then(Weak::upgrade);
         linked.is_some_and(|known| Arc::ptr_eq(&known, engine))
+    }
+
+    /// What goes on at a container's terminals; `None`: it has none that is open, so nothing is known.
+    pub fn activity(&self, id: &ContainerId) -> Option<Activity> {
+        let inner = self.lock();
+        let open = inner.entries.values().filter(|entry| entry.container == *id && entry.linked.is_some());
+        open.map(|entry| Activity { clients: entry.row.clients, quiet: entry.heard.quiet() })
+            .reduce(|one, other| Activity { clients: one.clients + other.clients, quiet: one.quiet.min(other.quiet) })
     }
 
     pub fn rows(&self) -> Vec<SessionRow> {

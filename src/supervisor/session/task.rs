@@ -2,6 +2,7 @@
 //! here waits for a client, a program or the engine.
 
 mod life;
+mod watching;
 
 use std::io;
 use std::sync::{Arc, Weak};
@@ -12,14 +13,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use life::Looking;
+use watching::Watching;
 
+use super::claim::{self, Shown};
 use super::clients::{ClientId, Clients, Said};
 use super::link::{self, Line, Link, Look, Target};
 use super::sizing::Sizing;
-use super::table::{Command, Entry, Orders, Table};
+use super::table::{Command, Entry, Heard, Orders, Table};
 use super::typing::Typing;
 use super::{Sent, Typed};
 use crate::api::types::SessionRow;
+use crate::bay::gate;
 use crate::bay::session::{SessionId, SessionKind, TermSize};
 use crate::engine::SharedEngine;
 use crate::terminal::RESTORE;
@@ -51,9 +55,12 @@ struct Session {
     typing: Typing,
     sizing: Sizing,
     looking: Looking,
+    watching: Watching,
     catch_up_at: Instant,
     said_refusing: bool,
+    shown: Shown,
     state: State,
+    heard: Arc<Heard>,
 }
 
 /// Where a session is in its life.
@@ -77,6 +84,7 @@ enum Event {
     Orders,
     SizeDue,
     CatchUp,
+    Watch,
     LastWords,
 }
 
@@ -100,13 +108,17 @@ pub(super) fn start(table: &Arc<Table>, row: SessionRow, target: Target, link: L
         typing: Typing::default(),
         sizing: Sizing::new(size, &link.engine, &target),
         looking: Looking::default(),
+        watching: Watching::default(),
         catch_up_at: Instant::now(),
         said_refusing: false,
+        shown: Shown::default(),
         state: State::Open,
+        heard: Arc::new(Heard::new()),
         target,
     };
     let container = session.target.container().clone();
-    table.insert(Entry { row, container, linked: None, commands: sender, orders: orders_sender });
+    let heard = session.heard.clone();
+    table.insert(Entry { row, container, linked: None, commands: sender, orders: orders_sender, heard });
     session.link(link);
     tokio::spawn(session.run());
     id
@@ -140,6 +152,7 @@ impl Session {
             look = self.looking.next() => Event::Looked(look),
             () = self.sizing.due() => Event::SizeDue,
             () = sleep_until(self.catch_up_at), if behind => Event::CatchUp,
+            () = self.watching.due() => Event::Watch,
             () = sleep_until(last_words.unwrap_or_else(Instant::now)), if last_words.is_some() => Event::LastWords,
         }
     }
@@ -163,6 +176,11 @@ impl Session {
             Event::Orders => return self.ordered(),
             Event::SizeDue => self.take_size(),
             Event::CatchUp => self.catch_up(),
+            Event::Watch => {
+                if self.watching.look(&self.emulator) {
+                    self.publish();
+                }
+            }
             Event::LastWords => self.finish(),
         }
         true
@@ -179,6 +197,12 @@ impl Session {
             }
             Command::Type(typed, reply) => {
                 let _ = reply.send(self.type_in(typed));
+            }
+            Command::Peek(reply) => {
+                let _ = reply.send(self.shown.peek());
+            }
+            Command::Claim(size, began, reply) => {
+                let _ = reply.send(self.claim(size, began));
             }
             Command::Close(reply) => {
                 let ended = matches!(self.state, State::Ended(_) | State::Ending { .. });
@@ -201,6 +225,26 @@ impl Session {
             }
         }
         true
+    }
+
+    /// A gate is woken: what was on the screen was nobody's.
+    fn claim(&mut self, size: Option<TermSize>, began: Option<std::time::Instant>) -> bool {
+        if self.shown.is_woken() {
+            return true;
+        }
+        if let Some(size) = size {
+            // The engine has been told of it, before the name was given.
+            self.sizing.want(size);
+            self.sizing.take();
+        }
+        self.emulator = Emulator::new(self.sizing.now(), SCROLLBACK);
+        self.clients.reset();
+        let woken = self.typing.push(gate::WAKE);
+        if woken {
+            self.shown.woken(began);
+        }
+        self.publish();
+        woken
     }
 
     fn attach(&mut self, size: TermSize, reply: tokio::sync::oneshot::Sender<super::Attachment>) {
@@ -235,11 +279,15 @@ impl Session {
         }
         self.line.open(link.tty.output);
         self.typing.open(link.tty.input);
+        self.shown.begin(link.history.as_deref().unwrap_or_default());
         if let Some(history) = &link.history {
             self.emulator = Emulator::new(self.sizing.now(), SCROLLBACK);
             // Questions in it were answered long ago.
             self.emulator.feed(history);
-            self.sizing.nudge();
+            self.watching.adopted(history);
+            if !claim::waits(history) {
+                self.sizing.nudge();
+            }
             self.clients.reset();
         } else if !self.looking.is_first() {
             // Started again: a new program on the old screen.
@@ -258,6 +306,12 @@ impl Session {
     }
 
     fn output(&mut self, bytes: &[u8]) {
+        self.heard.note();
+        if let Some(took) = self.shown.take(bytes)
+            && let Some(table) = self.table()
+        {
+            table.first_output(self.target.container(), took);
+        }
         let fed = self.emulator.feed(bytes);
         if !fed.replies.is_empty() {
             self.typing.push(&fed.replies);
@@ -266,10 +320,11 @@ impl Session {
             tracing::warn!(session = %self.id, "the emulator failed; the program is asked to draw anew");
             self.sizing.nudge();
         }
+        self.watching.wrote(&fed, self.emulator.title());
         if !fed.forward.is_empty() {
             self.clients.live(&Bytes::from(fed.forward));
         }
-        if fed.title_changed {
+        if self.watching.changed() || fed.title_changed {
             self.publish();
         }
     }
@@ -295,8 +350,12 @@ impl Session {
         let taken = match typed {
             Typed::Bytes(bytes) => self.typing.push(&bytes),
             Typed::Paste(text) => self.typing.push(&keys::paste(&text, self.emulator.modes())),
-            Typed::Size(_) => true,
+            Typed::Size(_) => return true,
         };
+        self.watching.typed();
+        if self.watching.changed() {
+            self.publish();
+        }
         self.say_refusing();
         taken
     }
@@ -354,6 +413,8 @@ impl Session {
                 State::Ended(Sent::Ended { reason, .. }) => Some(reason.clone()),
                 _ => None,
             };
+            // Whoever has ended asks for nothing any more.
+            entry.row.attention = self.watching.state().filter(|_| entry.row.ended.is_none());
             entry.linked = self.line.is_open().then(|| Arc::downgrade(&self.engine));
         });
     }

@@ -182,6 +182,17 @@ impl Keymap {
         found.iter().map(|keys| write_sequence(keys)).collect()
     }
 
+    /// The keys that can follow a beginning, and what each does; `None`: something longer still.
+    #[must_use]
+    pub fn after(&self, context: Context, keys: &[Key]) -> Vec<(String, Option<Action>)> {
+        let places = [Some(context), context.takes_global().then_some(Context::Global)];
+        let roots = places.into_iter().flatten().filter_map(|place| self.tries.get(&place));
+        let nodes = roots.filter_map(|root| keys.iter().try_fold(root, |node, key| node.child(*key)));
+        let next =
+            nodes.flat_map(|node| &node.next).filter(|(_, node)| node.action.is_some() || node.leads_somewhere());
+        next.map(|(key, node)| (key.to_string(), node.action)).collect()
+    }
+
     /// The first key of an action in a context, for hints.
     #[must_use]
     pub fn key_of(&self, action: Action, context: Context) -> Option<String> {
@@ -343,7 +354,7 @@ mod tests {
             (
                 user("worker", "q", None),
                 "[ui.keys.worker]: there is no such context; the contexts are global, parent, workers, pool, services, \
-                 terminal, logs, inspect, reader, dialog, prompt, focused",
+                 terminal, logs, inspect, copy, left, reader, dialog, prompt, focused",
             ),
             (
                 user("workers", "q", Some("stopp")),
@@ -351,7 +362,7 @@ mod tests {
             ),
             (
                 user("logs", "q", Some("stop")),
-                "[ui.keys.logs] \"q\": \"stop\" does nothing there; it belongs under parent, workers",
+                "[ui.keys.logs] \"q\": \"stop\" does nothing there; it belongs under parent, workers, services",
             ),
             (
                 user("global", "q q", Some("quit")),

@@ -7,12 +7,15 @@ use jiff::Timestamp;
 use crate::api::types::{ContainerRow, LinkState, PoolRow, ServiceRow, SessionRow, Snapshot, State, Status};
 use crate::bay::backoff::Backoff;
 use crate::bay::container::Role;
+use crate::bay::name::WARM;
 
 /// The last snapshot, and the link to the supervisor.
 #[derive(Debug)]
 pub struct Feed {
     /// The last that was heard; stays when the link is lost.
     pub snapshot: Option<Box<Snapshot>>,
+    /// The services as rows among containers.
+    pub service_rows: Vec<ContainerRow>,
     /// The link to the supervisor.
     pub link: Link,
     /// How long to wait for the next try.
@@ -39,7 +42,7 @@ impl Default for Feed {
     /// Nothing heard yet.
     fn default() -> Self {
         let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
-        Self { snapshot: None, link: Link::Connecting, backoff }
+        Self { snapshot: None, service_rows: Vec::new(), link: Link::Connecting, backoff }
     }
 }
 
@@ -56,9 +59,9 @@ impl Feed {
         self.of_role(Role::Parent).next()
     }
 
-    /// The workers that are not waiting in the pool.
+    /// The workers that are not the pool's own.
     pub fn workers(&self) -> impl Iterator<Item = &ContainerRow> {
-        self.of_role(Role::Worker).filter(|row| row.state != State::Warm)
+        self.of_role(Role::Worker).filter(|row| !row.name.starts_with(WARM))
     }
 
     fn of_role(&self, role: Role) -> impl Iterator<Item = &ContainerRow> {
@@ -81,6 +84,17 @@ impl Feed {
     #[must_use]
     pub fn services(&self) -> &[ServiceRow] {
         self.status().map_or(&[], |status| &status.services)
+    }
+
+    /// A service as a row among containers.
+    #[must_use]
+    pub fn service_row(&self, name: &str) -> Option<&ContainerRow> {
+        self.service_rows.iter().find(|row| row.name.strip_prefix("svc-") == Some(name))
+    }
+
+    /// The snapshot is another one.
+    pub fn changed(&mut self) {
+        self.service_rows = self.services().iter().map(ServiceRow::as_container).collect();
     }
 
     /// The open terminals of a container.

@@ -7,6 +7,36 @@ use jiff::Timestamp;
 
 use super::Pane;
 
+/// What the workers are ordered by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// Their names.
+    #[default]
+    Name,
+    /// What they need, the most urgent first.
+    Need,
+    /// Their states.
+    State,
+    /// When they began to run, the newest first.
+    Newest,
+}
+
+impl Sort {
+    /// In the order of the key.
+    pub const ALL: [Self; 4] = [Self::Name, Self::Need, Self::State, Self::Newest];
+
+    /// In words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "by name",
+            Self::Need => "by need",
+            Self::State => "by state",
+            Self::Newest => "newest first",
+        }
+    }
+}
+
 /// Selections, marks and filters.
 #[derive(Debug, Default)]
 pub struct Lists {
@@ -20,6 +50,8 @@ pub struct Lists {
     pub pool: usize,
     /// The selected service.
     pub service: usize,
+    /// What the workers are ordered by.
+    pub sort: Sort,
     /// Marked workers.
     pub marks: BTreeSet<String>,
     /// What each list is narrowed to.

@@ -1,8 +1,10 @@
 //! All that the dashboard knows. Changed by `update` only, read by `view` only.
 
 pub mod banner;
+pub mod copying;
 pub mod feed;
 pub mod form;
+pub mod inbox;
 pub mod inspect;
 pub mod list;
 pub mod logs;
@@ -12,18 +14,20 @@ pub mod toast;
 pub mod work;
 
 use jiff::Timestamp;
-use ratatui::layout::{Rect, Size};
+use ratatui::layout::{Position, Rect, Size};
 
-use crate::api::types::ContainerRow;
+use crate::api::types::{ContainerRow, ServiceRow};
 
 use super::action::Context;
 use super::keymap::{Key, Keymap};
 use super::layout::Layout;
 use super::symbols::Symbols;
 use super::theme::Theme;
+use copying::Copying;
 use feed::Feed;
+use inbox::Inbox;
 use inspect::Inspect;
-use list::Lists;
+use list::{Lists, Sort};
 use logs::Logs;
 use overlay::Overlay;
 use terminals::Terminals;
@@ -53,6 +57,8 @@ pub struct Model {
     pub toasts: Toasts,
     /// What was asked for and is not done yet.
     pub work: Work,
+    /// Who needs somebody.
+    pub inbox: Inbox,
     /// The keys of a sequence so far.
     pub keys: Vec<Key>,
     /// Something changed since the last frame.
@@ -66,6 +72,8 @@ pub struct Settings {
     pub bay: String,
     /// Colours.
     pub theme: Theme,
+    /// The themes to choose from, by name.
+    pub themes: Vec<(String, Theme)>,
     /// Line drawing.
     pub symbols: Symbols,
     /// Keys.
@@ -155,10 +163,25 @@ pub struct MainPane {
     pub logs: Logs,
     /// The engine's JSON.
     pub inspect: Inspect,
+    /// Copy mode.
+    pub copying: Option<Copying>,
+    /// The last press of the mouse's button inside a text.
+    pub press: Option<Press>,
     /// When a stream was opened last; the next waits a moment, so that running through a list opens few.
     pub opened_at: Option<Timestamp>,
     /// A stream waits for that moment.
     pub held_back: bool,
+}
+
+/// A press of the mouse's button.
+#[derive(Clone, Copy, Debug)]
+pub struct Press {
+    /// Where.
+    pub at: Position,
+    /// When.
+    pub when: Timestamp,
+    /// 2: double, 3: triple.
+    pub count: u8,
 }
 
 /// Where keys go.
@@ -193,6 +216,8 @@ impl Model {
                 terminals: Terminals::default(),
                 logs: Logs::default(),
                 inspect: Inspect::default(),
+                copying: None,
+                press: None,
                 opened_at: None,
                 held_back: false,
             },
@@ -207,6 +232,7 @@ impl Model {
             overlay: None,
             toasts: Toasts::default(),
             work: Work::default(),
+            inbox: Inbox::default(),
             keys: Vec::new(),
             dirty: true,
         }
@@ -217,6 +243,9 @@ impl Model {
     pub fn context(&self) -> Context {
         if let Some(overlay) = &self.overlay {
             return overlay.context();
+        }
+        if self.main.copying.is_some() {
+            return Context::Copy;
         }
         if self.focus.terminal {
             return Context::Focused;
@@ -237,8 +266,21 @@ impl Model {
     pub fn subject(&self) -> Option<&ContainerRow> {
         match self.focus.list {
             Pane::Parent => self.feed.parent(),
+            Pane::Services => self.selected_service().and_then(|service| self.feed.service_row(&service.name)),
             _ => self.selected_worker(),
         }
+    }
+
+    /// The services that the filter leaves.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceRow> {
+        let filter = self.lists.filter_of(Pane::Services);
+        self.feed.services().iter().filter(move |row| list::matches(filter, &row.name))
+    }
+
+    /// The selected service.
+    #[must_use]
+    pub fn selected_service(&self) -> Option<&ServiceRow> {
+        self.services().nth(self.lists.service)
     }
 
     /// The selected worker.
@@ -251,7 +293,17 @@ impl Model {
     /// The workers that the filter leaves, in the order of the list.
     pub fn workers(&self) -> impl Iterator<Item = &ContainerRow> {
         let filter = self.lists.filter_of(Pane::Workers);
-        self.feed.workers().filter(move |row| list::matches(filter, &row.name))
+        let mut rows: Vec<&ContainerRow> = self.feed.workers().filter(|row| list::matches(filter, &row.name)).collect();
+        // The order of `ls` is that of the names; equals keep it.
+        match self.lists.sort {
+            Sort::Name => {}
+            Sort::Need => rows.sort_by_key(|row| {
+                self.attention(row).map_or((true, None), |found| (false, Some((found.need, found.since))))
+            }),
+            Sort::State => rows.sort_by_key(|row| row.state),
+            Sort::Newest => rows.sort_by_key(|row| std::cmp::Reverse(row.started_at.or(row.created_at))),
+        }
+        rows.into_iter()
     }
 
     /// The screen, cut into panes; `None` when it is too small for any.
@@ -264,12 +316,13 @@ impl Model {
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
         let ages = self.workers().filter(|_| self.size.width > 0).filter_map(|row| row.started_at);
-        let ages = ages.map(|since| list::next_age(since, self.now));
+        let calls = self.workers().filter_map(|row| self.attention(row)).map(|attention| attention.since);
+        let ages = ages.chain(calls).map(|since| list::next_age(since, self.now));
         let times = [
             self.toasts.next_end(),
             self.feed.next_wake(self.now),
             self.main.terminals.retry_at(),
-            self.main.logs.retry_at(),
+            self.main.logs.next_wake(self.now).filter(|_| self.main.tab == Tab::Logs),
             self.main.opened_at.filter(|_| self.main.held_back).map(|at| at + super::update::SETTLE),
         ];
         times.into_iter().flatten().chain(ages).min()

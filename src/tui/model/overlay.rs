@@ -7,9 +7,12 @@ use crate::api::types::Why;
 
 use super::super::action::{ActionSpec, Context, in_context};
 use super::super::effect::Effect;
+use super::super::theme::Theme;
 use super::Pane;
 use super::form::SpawnForm;
 use super::list::subsequence;
+use super::logs::Look;
+use super::logs::scan::Query;
 
 /// What lies over the panes.
 #[derive(Debug)]
@@ -38,6 +41,19 @@ pub enum Overlay {
     Palette(Box<Palette>),
     /// A list is being narrowed.
     Filter(Box<FilterLine>),
+    /// A line about what is read.
+    Prompt(Box<Prompt>),
+    /// The themes.
+    Looks(Looks),
+}
+
+/// A theme is being chosen.
+#[derive(Debug)]
+pub struct Looks {
+    /// The chosen one, which is shown.
+    pub chosen: usize,
+    /// The one that was there before.
+    pub before: Box<Theme>,
 }
 
 /// What is known so far.
@@ -90,14 +106,48 @@ pub struct FilterLine {
     pub before: String,
 }
 
+/// What a line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PromptKind {
+    /// Look for an expression.
+    Search,
+    /// Hide the lines without it.
+    Hide,
+    /// Save the lines to a file.
+    Save,
+}
+
+/// A line about the log that is read.
+#[derive(Debug)]
+pub struct Prompt {
+    /// What it is about.
+    pub kind: PromptKind,
+    /// What was typed.
+    pub input: TextArea<'static>,
+    /// What is wrong with it.
+    pub error: Option<String>,
+    /// What was looked for or hidden before.
+    pub before: Option<Query>,
+    /// What was seen before.
+    pub look: Look,
+}
+
+impl Prompt {
+    /// With this text.
+    #[must_use]
+    pub fn new(kind: PromptKind, text: &str, before: Option<Query>, look: Look) -> Self {
+        Self { kind, input: line(text), error: None, before, look }
+    }
+}
+
 impl Overlay {
     /// Whose keys hold.
     #[must_use]
     pub const fn context(&self) -> Context {
         match self {
             Self::Help { .. } | Self::Why { .. } => Context::Reader,
-            Self::Confirm(_) => Context::Dialog,
-            Self::Form(_) | Self::Palette(_) | Self::Filter(_) => Context::Prompt,
+            Self::Confirm(_) | Self::Looks(_) => Context::Dialog,
+            Self::Form(_) | Self::Palette(_) | Self::Filter(_) | Self::Prompt(_) => Context::Prompt,
         }
     }
 }

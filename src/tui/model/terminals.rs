@@ -123,7 +123,9 @@ impl super::Model {
         let sessions: Vec<&SessionRow> = self.feed.sessions(&row.name).collect();
         let known = sessions.iter().any(|session| session.kind == SessionKind::Main);
         // A running worker has a main tty, even if the list of sessions has not come yet.
-        let expected = row.role == Role::Worker && matches!(row.state, State::Running | State::CutOff);
+        let worker = row.role == Role::Worker && matches!(row.state, State::Running | State::CutOff);
+        let service = row.role == Role::Service && self.selected_service().is_some_and(|service| service.tty);
+        let expected = worker || service;
         let main = StripTab { target: Target::Main(row.name.clone()), title: "main".to_owned() };
         let shells = sessions.iter().filter(|session| session.kind == SessionKind::Shell);
         let shell = |(at, session): (usize, &&SessionRow)| StripTab {

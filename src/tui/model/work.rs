@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use crate::api::types::Verb;
 
 /// Open requests.
@@ -9,10 +11,14 @@ use crate::api::types::Verb;
 pub struct Work {
     /// By container: the verb that is under way.
     pub verbs: BTreeMap<String, Verb>,
+    /// By pool: how many were asked for, until the feed says so too. The key pressed again counts on from there.
+    pub scaled: BTreeMap<String, u32>,
     /// Spawns that have not been answered.
     pub spawning: usize,
     /// The worker whose terminal is to be focused as soon as it can be.
     pub awaited: Option<String>,
+    /// What was copied of which row last, and when: the same key then copies the next thing of it.
+    pub copied: Option<(String, usize, Timestamp)>,
 }
 
 /// A verb while it is under way.
@@ -23,6 +29,6 @@ pub const fn doing(verb: Verb) -> &'static str {
         Verb::Stop => "stopping",
         Verb::Restart => "restarting",
         Verb::Refresh => "refreshing",
-        Verb::Remove => "removing",
+        Verb::Remove | Verb::Discard => "removing",
     }
 }

@@ -1,15 +1,24 @@
 //! An action, done: the one place where the table's actions become deeds.
 
+use std::time::Duration;
+
 use super::super::action::Action;
 use super::super::effect::Effect;
 use super::super::model::overlay::{FilterLine, Overlay, Palette, WhyAnswer, line};
 use super::super::model::toast::Kind;
 use super::super::model::{Model, Pane, Tab, cycle};
-use super::{list, main_pane, overlay, tell, terminal, worker};
+use super::{copying, inbox, list, log_keys, looks, main_pane, overlay, pool, tell, terminal, worker};
 use crate::api::types::Verb;
+use crate::bay::container::Role;
+
+/// The copy key pressed again within this copies the next thing.
+const AGAIN: Duration = Duration::from_secs(3);
 
 pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     if let Some(taken) = overlay::act(model, action) {
+        return taken;
+    }
+    if let Some(taken) = copying::act(model, action) {
         return taken;
     }
     match action {
@@ -20,7 +29,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         | Action::PageDown
         | Action::PageUp
         | Action::HalfDown
-        | Action::HalfUp => list::moved(model, action),
+        | Action::HalfUp => return list::moved(model, action),
         Action::NextPane => step_pane(model, 1),
         Action::PreviousPane => step_pane(model, -1),
         Action::PaneParent => focus(model, Pane::Parent),
@@ -37,14 +46,15 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Help => model.overlay = Some(Overlay::Help { context: model.context(), top: 0 }),
         Action::Palette => model.overlay = Some(Overlay::Palette(Box::new(Palette::new(model.context())))),
         Action::Filter => filter(model),
-        Action::Follow => model.main.logs.follow = !model.main.logs.follow,
-        Action::Wrap => main_pane::wrap(model),
-        Action::Timestamps => model.main.logs.timestamps = !model.main.logs.timestamps,
         Action::ScrollLeft => main_pane::scroll_sideways(model, -8),
         Action::ScrollRight => main_pane::scroll_sideways(model, 8),
         Action::NextSession => terminal::step(model, 1),
         Action::PreviousSession => terminal::step(model, -1),
         Action::Mark => list::mark(model),
+        Action::NextCall => inbox::jump(model),
+        Action::Sort => list::sort(model),
+        Action::Theme => looks::open(model),
+        Action::Select => copying::enter(model, true),
         Action::Leave => terminal::leave(model),
         _ => return effects(model, action),
     }
@@ -62,6 +72,8 @@ fn effects(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Refresh => worker::verb(model, Verb::Refresh),
         Action::Remove => worker::verb(model, Verb::Remove),
         Action::StopAll => worker::stop_all(model),
+        Action::MoreWarm => pool::scale(model, 1),
+        Action::LessWarm => pool::scale(model, -1),
         Action::Fix => worker::fix(model),
         Action::Shell => terminal::shell(model),
         Action::CloseSession => terminal::close(model),
@@ -69,7 +81,7 @@ fn effects(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Copy => copy(model),
         Action::Suspend => vec![Effect::Suspend],
         Action::Quit => vec![Effect::Quit],
-        _ => Vec::new(),
+        other => log_keys::act(model, other),
     }
 }
 
@@ -77,7 +89,8 @@ fn effects(model: &mut Model, action: Action) -> Vec<Effect> {
 pub fn focus(model: &mut Model, pane: Pane) {
     model.focus.pane = pane;
     model.focus.terminal = false;
-    if matches!(pane, Pane::Parent | Pane::Workers) {
+    let services = pane == Pane::Services && !model.feed.services().is_empty();
+    if matches!(pane, Pane::Parent | Pane::Workers) || services {
         model.focus.list = pane;
     }
 }
@@ -105,6 +118,8 @@ fn back(model: &mut Model) {
         model.lists.marks.clear();
     } else if model.lists.filters.get(&pane).is_some_and(|filter| !filter.is_empty()) {
         model.lists.filters.remove(&pane);
+    } else if pane == Pane::Main && model.main.tab == Tab::Logs && log_keys::back(model) {
+        model.dirty = true;
     } else if model.focus.zoom {
         model.focus.zoom = false;
     } else if pane == Pane::Main {
@@ -126,13 +141,48 @@ fn filter(model: &mut Model) {
 }
 
 fn why(model: &mut Model) -> Vec<Effect> {
-    let Some(name) = subject_name(model) else { return Vec::new() };
+    let name = match model.focus.pane {
+        Pane::Pool => model.feed.pool().get(model.lists.pool).map(|row| format!("pool/{}", row.template)),
+        Pane::Services => model.selected_service().map(|row| format!("service/{}", row.name)),
+        _ => model.subject().map(|row| row.name.clone()),
+    };
+    let Some(name) = name else {
+        tell(model, Kind::Note, "nothing is selected");
+        return Vec::new();
+    };
     model.overlay = Some(Overlay::Why { name: name.clone(), answer: WhyAnswer::Asking, top: 0 });
     vec![Effect::Why { name }]
 }
 
+/// Copies the row's name; pressed again its id, its address, its project, and from the start.
 fn copy(model: &mut Model) -> Vec<Effect> {
-    subject_name(model).map(Effect::Copy).into_iter().collect()
+    let Some(row) = model.subject().cloned() else {
+        tell(model, Kind::Note, "nothing is selected");
+        return Vec::new();
+    };
+    let address = row.ports.first().and_then(|port| Some(format!("{}:{}", port.ip?, port.host)));
+    let given = |what, text: Option<String>| text.filter(|text| !text.is_empty()).map(|text| (what, text));
+    let service = row.role == Role::Service;
+    let name = row.name.strip_prefix("svc-").filter(|_| service).unwrap_or(&row.name).to_owned();
+    let all = [
+        given("name", Some(name)),
+        given("id", Some(row.id.clone()).filter(|_| !service)),
+        given("address", address),
+        given("project", row.project.clone()),
+    ];
+    let all: Vec<(&str, String)> = all.into_iter().flatten().collect();
+    let now = model.now;
+    let again = model
+        .work
+        .copied
+        .take()
+        .filter(|(name, _, at)| *name == row.name && now.duration_since(*at).unsigned_abs() < AGAIN);
+    let at = again.map_or(0, |(_, at, _)| at + 1) % all.len().max(1);
+    let Some((what, text)) = all.get(at).cloned() else { return Vec::new() };
+    let next = all.get((at + 1) % all.len()).map_or("", |(what, _)| what);
+    tell(model, Kind::Note, &format!("the {what} of {}; once more: its {next}", row.name));
+    model.work.copied = Some((row.name, at, now));
+    vec![Effect::Copy(text)]
 }
 
 /// The subject's name, or a word that there is none.

@@ -1,11 +1,13 @@
 //! What the supervisor says: the feed, and answers to requests.
 
 use super::super::effect::Effect;
-use super::super::model::Model;
 use super::super::model::feed::Link;
+use super::super::model::list;
 use super::super::model::toast::Kind;
+use super::super::model::{Model, Pane};
 use super::super::msg::{Answer, FeedMsg};
-use super::{complain, tell};
+use super::{complain, tell, worker};
+use crate::api::client::ClientError;
 use crate::api::types::{Done, SpawnReply, Verb};
 
 pub fn feed(model: &mut Model, msg: FeedMsg) -> Vec<Effect> {
@@ -18,6 +20,7 @@ pub fn feed(model: &mut Model, msg: FeedMsg) -> Vec<Effect> {
             model.feed.link = Link::Up;
             model.feed.backoff.reset();
             model.feed.snapshot = Some(snapshot);
+            model.feed.changed();
         }
         FeedMsg::Change(change) => {
             if model.work.awaited.as_ref().is_some_and(|name| change.removed.contains(name)) {
@@ -25,6 +28,7 @@ pub fn feed(model: &mut Model, msg: FeedMsg) -> Vec<Effect> {
             }
             if let Some(snapshot) = model.feed.snapshot.as_mut() {
                 snapshot.apply(*change);
+                model.feed.changed();
             }
         }
         FeedMsg::Lost(reason) => {
@@ -51,6 +55,10 @@ pub fn acted(model: &mut Model, name: &str, verb: Verb, result: Answer<Done>) ->
     model.work.verbs.remove(name);
     match result {
         Ok(done) => told(model, &done),
+        Err(ClientError::Refused(error)) if error.code == "unsaved" => {
+            // The supervisor knows what stands in its clone and nowhere else: asked again, with that.
+            worker::ask_again(model, name, &error.message);
+        }
         Err(error) => complain(model, &format!("{} {name}", verb.as_str()), &error),
     }
     Vec::new()
@@ -81,6 +89,10 @@ pub fn spawned(model: &mut Model, result: Answer<SpawnReply>) -> Vec<Effect> {
             for note in &reply.notes {
                 tell(model, Kind::Note, &format!("{}: {note}", reply.name));
             }
+            // A filter would hide what was just made.
+            if !list::matches(model.lists.filter_of(Pane::Workers), &reply.name) {
+                model.lists.filters.remove(&Pane::Workers);
+            }
             // A terminal that somebody types into is not taken away.
             if !model.focus.terminal {
                 model.focus.from = model.focus.pane;
@@ -90,6 +102,14 @@ pub fn spawned(model: &mut Model, result: Answer<SpawnReply>) -> Vec<Effect> {
             model.dirty = true;
         }
         Err(error) => complain(model, "no worker was spawned", &error),
+    }
+    Vec::new()
+}
+
+pub fn saved(model: &mut Model, result: Result<String, String>) -> Vec<Effect> {
+    match result {
+        Ok(text) => tell(model, Kind::Good, &text),
+        Err(why) => tell(model, Kind::Bad, &format!("not saved: {why}")),
     }
     Vec::new()
 }

@@ -23,7 +23,11 @@ pub fn input(model: &mut Model, event: Event) -> Vec<Effect> {
             Vec::new()
         }
         Event::Mouse(event) => mouse::mouse(model, event),
-        Event::Key(_) | Event::FocusGained | Event::FocusLost => Vec::new(),
+        Event::FocusGained | Event::FocusLost => {
+            model.inbox.looking = Some(event == Event::FocusGained);
+            terminal::focused(model, event == Event::FocusGained)
+        }
+        Event::Key(_) => Vec::new(),
     }
 }
 
@@ -39,7 +43,12 @@ fn pressed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
     {
         return terminal::send_leaving_key(model, event);
     }
+    let just_left = terminal::left_just_now(model);
     model.focus.left_at = None;
+    if just_left && model.settings.keymap.find(Context::Left, &[key]) == Found::Action(Action::LookBack) {
+        terminal::look_back(model);
+        return Vec::new();
+    }
     model.keys.push(key);
     match model.settings.keymap.find(context, &model.keys) {
         Found::Action(action) => {

@@ -1,8 +1,11 @@
 //! Moving through whatever is focused.
 
 use super::super::action::Action;
-use super::super::model::{Model, Pane};
-use super::main_pane;
+use super::super::effect::Effect;
+use super::super::model::list::Sort;
+use super::super::model::toast::Kind;
+use super::super::model::{Model, Pane, cycle};
+use super::{main_pane, tell};
 
 /// A step of `action` in lines, for a page of so many rows.
 pub fn step_of(action: Action, rows: usize) -> isize {
@@ -20,21 +23,22 @@ pub fn step_of(action: Action, rows: usize) -> isize {
     }
 }
 
-pub fn moved(model: &mut Model, action: Action) {
+pub fn moved(model: &mut Model, action: Action) -> Vec<Effect> {
     let pane = model.focus.pane;
     let step = step_of(action, model.page(pane).1);
-    by(model, pane, step);
+    by(model, pane, step)
 }
 
 /// Moves in a pane by so many lines.
-pub fn by(model: &mut Model, pane: Pane, step: isize) {
+pub fn by(model: &mut Model, pane: Pane, step: isize) -> Vec<Effect> {
     match pane {
         Pane::Parent => {}
         Pane::Workers => workers(model, step),
         Pane::Pool => model.lists.pool = place(model.lists.pool, step, model.feed.pool().len()),
-        Pane::Services => model.lists.service = place(model.lists.service, step, model.feed.services().len()),
-        Pane::Main => main_pane::scroll(model, step),
+        Pane::Services => model.lists.service = place(model.lists.service, step, model.services().count()),
+        Pane::Main => return main_pane::scroll(model, step),
     }
+    Vec::new()
 }
 
 fn workers(model: &mut Model, step: isize) {
@@ -54,6 +58,13 @@ fn place(at: usize, step: isize, count: usize) -> usize {
     at.saturating_add_signed(step).min(count.saturating_sub(1))
 }
 
+/// The next order.
+pub fn sort(model: &mut Model) {
+    model.lists.sort = cycle(&Sort::ALL, model.lists.sort, 1);
+    let text = format!("workers {}", model.lists.sort.as_str());
+    tell(model, Kind::Note, &text);
+}
+
 pub fn mark(model: &mut Model) {
     if let Some(name) = model.selected_worker().map(|row| row.name.clone()) {
         if !model.lists.marks.remove(&name) {
@@ -68,7 +79,7 @@ pub fn select_row(model: &mut Model, row: usize) {
     let mut left = row;
     let mut found = None;
     for worker in model.workers().skip(model.lists.worker_top) {
-        let height = 1 + usize::from(worker.reason.is_some());
+        let height = 1 + usize::from(model.note_of(worker).is_some());
         if left < height {
             found = Some(worker.name.clone());
             break;

@@ -1,25 +1,31 @@
 //! Pane 5: the logs and inspect tabs.
 
-use super::super::effect::{Effect, StreamKey};
+use super::super::effect::Effect;
 use super::super::model::inspect::InspectText;
-use super::super::model::logs::LogState;
 use super::super::model::{Model, Pane, Tab};
-use super::super::msg::{Answer, LogsMsg};
-use super::{RETRY, error_text};
+use super::super::msg::Answer;
+use super::super::widget::ansi::{Piece, width};
+use super::{error_text, logs};
 use crate::api::types::ContainerDetail;
 use crate::terminal::safe::Safe;
 
-/// Scrolls what is shown.
-pub fn scroll(model: &mut Model, step: isize) {
+/// Scrolls what is shown. Who goes up past the lines of a log asks for older ones.
+pub fn scroll(model: &mut Model, step: isize) -> Vec<Effect> {
     let page = model.page(Pane::Main);
     match model.main.tab {
-        Tab::Logs => model.main.logs.scroll(step, page),
+        Tab::Logs => {
+            let far = step <= isize::MIN / 2;
+            if model.main.logs.scroll(step, page) && step < 0 {
+                return logs::read_past(model, far);
+            }
+        }
         Tab::Inspect => {
             let most = model.main.inspect.text.len().saturating_sub(page.1);
             model.main.inspect.top = model.main.inspect.top.saturating_add_signed(step).min(most);
         }
         Tab::Terminal => scroll_terminal(model, step),
     }
+    Vec::new()
 }
 
 /// Shows what has left the terminal's screen.
@@ -33,18 +39,22 @@ fn scroll_terminal(model: &mut Model, step: isize) {
 
 pub fn scroll_sideways(model: &mut Model, step: isize) {
     match model.main.tab {
-        Tab::Logs if !model.main.logs.wrap => {
-            let widest = model.main.logs.lines.iter().map(|line| line.width).max().unwrap_or(0);
-            model.main.logs.left = model.main.logs.left.saturating_add_signed(step).min(widest);
+        Tab::Logs if !model.main.logs.look.wrap => {
+            let most = widest(model).saturating_sub(1);
+            model.main.logs.look.left = model.main.logs.look.left.saturating_add_signed(step).min(most);
         }
         Tab::Inspect => model.main.inspect.left = model.main.inspect.left.saturating_add_signed(step).min(10_000),
         _ => {}
     }
 }
 
-pub fn wrap(model: &mut Model) {
-    model.main.logs.wrap = !model.main.logs.wrap;
-    model.main.logs.left = 0;
+/// Columns of the widest line on the screen.
+fn widest(model: &Model) -> usize {
+    let (columns, height) = model.page(Pane::Main);
+    let logs = &model.main.logs;
+    let lines = logs.page(columns, height).into_iter().filter_map(|row| logs.store.get(row.line));
+    let width_of = |piece: &Piece| width(piece.text.as_str());
+    lines.map(|line| logs.pieces(&line, usize::MAX).iter().map(width_of).sum()).max().unwrap_or(0)
 }
 
 pub fn inspected(model: &mut Model, name: &str, result: Answer<Box<ContainerDetail>>) -> Vec<Effect> {
@@ -61,21 +71,5 @@ pub fn inspected(model: &mut Model, name: &str, result: Answer<Box<ContainerDeta
     };
     inspect.top = inspect.top.min(inspect.text.len().saturating_sub(1));
     model.dirty = true;
-    Vec::new()
-}
-
-pub fn logs(model: &mut Model, key: StreamKey, msg: LogsMsg) -> Vec<Effect> {
-    let retry_at = model.now + RETRY;
-    let logs = &mut model.main.logs;
-    let Some(stream) = logs.stream.as_mut().filter(|stream| stream.key == key) else { return Vec::new() };
-    match msg {
-        LogsMsg::Lines(entries) => {
-            stream.state = LogState::Live;
-            logs.push(&entries);
-        }
-        LogsMsg::Ended => stream.state = LogState::Ended,
-        LogsMsg::Lost(reason) => stream.state = LogState::Lost { reason, retry_at },
-    }
-    model.dirty |= model.main.tab == Tab::Logs;
     Vec::new()
 }

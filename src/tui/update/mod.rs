@@ -3,12 +3,18 @@
 //! One file a matter. [`settle`] runs after each message and makes the open streams what the screen needs.
 
 mod act;
+mod copying;
 mod feed;
+mod inbox;
 mod input;
 mod list;
+mod log_keys;
+mod logs;
+mod looks;
 mod main_pane;
 mod mouse;
 mod overlay;
+mod pool;
 mod settle;
 mod terminal;
 mod worker;
@@ -40,10 +46,12 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::End => vec![Effect::Quit],
         Msg::Feed(msg) => feed::feed(model, msg),
         Msg::Acted { name, verb, result } => feed::acted(model, &name, verb, result),
+        Msg::PoolScaled { template, result } => pool::scaled(model, &template, result),
         Msg::Spawned(result) => feed::spawned(model, result),
         Msg::Why { name, result } => overlay::why_answered(model, &name, result),
         Msg::Inspected { name, result } => main_pane::inspected(model, &name, result),
-        Msg::Logs { key, msg } => main_pane::logs(model, key, msg),
+        Msg::Logs { key, msg } => logs::logs(model, key, msg),
+        Msg::Saved(result) => feed::saved(model, result),
         Msg::Terminal { key, msg } => terminal::terminal(model, key, msg),
         Msg::SessionOpened { name, result } => terminal::opened(model, &name, result),
         Msg::SessionClosed(result) => feed::session_closed(model, result),

@@ -11,7 +11,7 @@ use super::super::model::form::{Field, SpawnForm};
 use super::super::model::overlay::{Overlay, WhyAnswer, text_of};
 use super::super::model::{Model, cycle};
 use super::super::msg::Answer;
-use super::{act as actions, error_text, list, worker};
+use super::{act as actions, error_text, list, log_keys, looks, worker};
 use crate::api::types::Why;
 
 /// Keys that were on their way when a question opened are not its answer.
@@ -22,25 +22,25 @@ const MAX_TEXT: usize = 4096;
 /// What an action means to the overlay; `None`: there is no overlay.
 pub fn act(model: &mut Model, action: Action) -> Option<Vec<Effect>> {
     let taken = match model.overlay.as_ref()? {
-        Overlay::Help { .. } | Overlay::Why { .. } => {
-            reader(model, action);
-            Vec::new()
-        }
+        Overlay::Help { .. } | Overlay::Why { .. } => reader(model, action),
         Overlay::Confirm(_) => confirm(model, action),
         Overlay::Form(_) => form(model, action),
         Overlay::Palette(_) => palette(model, action),
-        Overlay::Filter(_) => {
-            filter(model, action);
+        Overlay::Filter(_) => filter(model, action),
+        Overlay::Prompt(_) => log_keys::prompted(model, action),
+        Overlay::Looks(_) => {
+            looks::act(model, action);
             Vec::new()
         }
     };
     Some(taken)
 }
 
-fn reader(model: &mut Model, action: Action) {
-    if action == Action::Back {
+fn reader(model: &mut Model, action: Action) -> Vec<Effect> {
+    if matches!(action, Action::Back | Action::Fix) {
         model.overlay = None;
-        return;
+        // The key that a reason names works where the reason is read.
+        return if action == Action::Fix { worker::fix(model) } else { Vec::new() };
     }
     let rows = usize::from(model.size.height.saturating_sub(6)).max(1);
     let step = list::step_of(action, rows);
@@ -48,6 +48,7 @@ fn reader(model: &mut Model, action: Action) {
     if let Some(Overlay::Help { top, .. } | Overlay::Why { top, .. }) = model.overlay.as_mut() {
         *top = top.saturating_add_signed(step).min(lines.saturating_sub(rows));
     }
+    Vec::new()
 }
 
 fn confirm(model: &mut Model, action: Action) -> Vec<Effect> {
@@ -109,17 +110,18 @@ fn palette(model: &mut Model, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
-fn filter(model: &mut Model, action: Action) {
-    let Some(Overlay::Filter(line)) = model.overlay.as_ref() else { return };
+fn filter(model: &mut Model, action: Action) -> Vec<Effect> {
+    let Some(Overlay::Filter(line)) = model.overlay.as_ref() else { return Vec::new() };
     match action {
-        Action::NextChoice => list::by(model, line.pane, 1),
-        Action::PreviousChoice => list::by(model, line.pane, -1),
+        Action::NextChoice => return list::by(model, line.pane, 1),
+        Action::PreviousChoice => return list::by(model, line.pane, -1),
         Action::Cancel => {
             model.lists.filters.insert(line.pane, line.before.clone());
             model.overlay = None;
         }
         _ => model.overlay = None,
     }
+    Vec::new()
 }
 
 /// A key that is text.
@@ -173,6 +175,7 @@ fn area(model: &mut Model) -> Option<&mut TextArea<'static>> {
         Overlay::Form(form) if form.field != Field::Template => form.input(),
         Overlay::Palette(palette) => Some(&mut palette.input),
         Overlay::Filter(line) => Some(&mut line.input),
+        Overlay::Prompt(prompt) => Some(&mut prompt.input),
         _ => None,
     }
 }
@@ -186,6 +189,7 @@ fn changed(model: &mut Model) {
             let (pane, text) = (line.pane, text_of(&line.input));
             model.lists.filters.insert(pane, text);
         }
+        Some(Overlay::Prompt(_)) => log_keys::typed(model),
         _ => {}
     }
 }

@@ -3,7 +3,6 @@
 
 use super::super::effect::{Effect, Target};
 use super::super::model::inspect::{Inspect, InspectText};
-use super::super::model::logs::{LogState, LogStream};
 use super::super::model::terminals::{PaneState, Run, TerminalPane};
 use super::super::model::{Model, Pane, Tab};
 use super::SETTLE;
@@ -11,13 +10,16 @@ use crate::api::types::State;
 
 pub fn settle(model: &mut Model) -> Vec<Effect> {
     select(model);
+    super::pool::settle(model);
+    super::copying::settle(model);
     // What is waited for decides what is shown, so it comes before the streams.
     await_terminal(model);
     model.main.held_back = false;
     let mut effects = Vec::new();
     terminal(model, &mut effects);
-    logs(model, &mut effects);
+    super::logs::settle(model, &mut effects);
     inspect(model, &mut effects);
+    super::inbox::settle(model, &mut effects);
     keep_selection_in_sight(model);
     effects
 }
@@ -42,11 +44,11 @@ fn select(model: &mut Model) {
     model.lists.marks.retain(|name| known.contains(name));
     model.main.terminals.chosen.retain(|name, _| known.contains(name) || name == "parent");
     model.lists.pool = model.lists.pool.min(model.feed.pool().len().saturating_sub(1));
-    model.lists.service = model.lists.service.min(model.feed.services().len().saturating_sub(1));
+    model.lists.service = model.lists.service.min(model.services().count().saturating_sub(1));
 }
 
 /// Whether a stream may be opened now, or running through a list would open one for each row.
-fn may_open(model: &mut Model) -> bool {
+pub fn may_open(model: &mut Model) -> bool {
     let soon = |at| model.now.duration_since(at) < jiff::SignedDuration::try_from(SETTLE).unwrap_or_default();
     if model.main.opened_at.is_some_and(soon) {
         model.main.held_back = true;
@@ -92,30 +94,6 @@ fn stale(model: &Model, pane: &TerminalPane, run: &Run) -> bool {
         PaneState::Ended(_) => matches!(pane.target, Target::Main(_)) && pane.run != *run,
         PaneState::Opening | PaneState::Live => pane.run.id != run.id && !pane.run.id.is_empty(),
     }
-}
-
-fn logs(model: &mut Model, effects: &mut Vec<Effect>) {
-    let shown = model.main.tab == Tab::Logs && model.layout().is_some();
-    let wanted = model.subject().filter(|row| shown && !row.id.is_empty()).map(|row| (row.name.clone(), Run::of(row)));
-    let keep = model.main.logs.stream.as_ref().zip(wanted.as_ref()).is_some_and(|(stream, (name, run))| {
-        let cut = matches!(&stream.state, LogState::Lost { retry_at, .. } if *retry_at <= model.now);
-        let over = matches!(stream.state, LogState::Ended) && stream.run != *run;
-        stream.name == *name && stream.run.id == run.id && !cut && !over
-    });
-    if keep {
-        return;
-    }
-    if let Some(old) = model.main.logs.stream.take() {
-        effects.push(Effect::CloseLogs { key: old.key });
-    }
-    let Some((name, run)) = wanted else { return };
-    model.main.logs.clear();
-    if !may_open(model) {
-        return;
-    }
-    let key = model.main.terminals.new_key();
-    effects.push(Effect::OpenLogs { key, name: name.clone() });
-    model.main.logs.stream = Some(LogStream { key, name, run, state: LogState::Opening });
 }
 
 fn inspect(model: &mut Model, effects: &mut Vec<Effect>) {
@@ -184,7 +162,7 @@ fn keep_selection_in_sight(model: &mut Model) {
     if rows == 0 {
         return;
     }
-    let heights: Vec<usize> = model.workers().map(|row| 1 + usize::from(row.reason.is_some())).collect();
+    let heights: Vec<usize> = model.workers().map(|row| 1 + usize::from(model.note_of(row).is_some())).collect();
     let at = model.lists.worker_at.min(heights.len().saturating_sub(1));
     let mut top = model.lists.worker_top.min(at);
     let through = |top: usize| heights.iter().take(at + 1).skip(top).sum::<usize>();

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use crossterm::event::KeyEvent;
 
 use super::super::effect::{Effect, StreamKey, Target};
-use super::super::model::terminals::{PaneState, SCROLLBACK};
+use super::super::model::terminals::{PaneState, SCROLLBACK, TerminalPane};
 use super::super::model::toast::Kind;
 use super::super::model::{Model, Pane, Tab, cycle};
 use super::super::msg::{Answer, TerminalMsg};
-use super::{RETRY, act, complain, tell, worker};
+use super::{RETRY, act, complain, copying, tell, worker};
 use crate::api::types::{Frame, SessionRow};
 use crate::bay::session::{SessionId, TermSize};
 use crate::terminal::emulator::Emulator;
@@ -94,6 +94,14 @@ pub fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
     type_into(pane.key, keys::paste(text, emulator.modes()))
 }
 
+/// The user's window got or lost the focus: a program that asked to know is told, while it has the keys.
+pub fn focused(model: &Model, gained: bool) -> Vec<Effect> {
+    let pane = model.main.terminals.shown.as_ref().filter(|_| model.focus.terminal);
+    let asked = |pane: &&TerminalPane| pane.emulator.as_ref().is_some_and(|emulator| emulator.modes().focus_events);
+    let Some(pane) = pane.filter(asked) else { return Vec::new() };
+    type_into(pane.key, if gained { b"\x1b[I".to_vec() } else { b"\x1b[O".to_vec() })
+}
+
 /// Bytes for a program, if there are any.
 pub fn type_into(key: StreamKey, bytes: Vec<u8>) -> Vec<Effect> {
     if bytes.is_empty() { Vec::new() } else { vec![Effect::TypeInto { key, bytes: Bytes::from(bytes) }] }
@@ -123,9 +131,15 @@ pub fn send_leaving_key(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
     typed(model, event)
 }
 
+/// Holds the terminal that was just left still, to look back in it.
+pub fn look_back(model: &mut Model) {
+    model.focus.pane = Pane::Main;
+    copying::enter(model, false);
+}
+
 /// Gives the keys to the subject's terminal, now or as soon as it is there.
 pub fn focus(model: &mut Model) -> Vec<Effect> {
-    if !matches!(model.focus.pane, Pane::Parent | Pane::Workers | Pane::Main) {
+    if !matches!(model.focus.pane, Pane::Parent | Pane::Workers | Pane::Services | Pane::Main) {
         tell(model, Kind::Note, "no terminal here");
         return Vec::new();
     }

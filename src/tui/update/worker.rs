@@ -9,9 +9,16 @@ use super::super::model::{Model, Pane};
 use super::tell;
 use crate::api::types::{ContainerRow, LinkState, SpawnRequest, State, Verb};
 use crate::bay::container::Role;
+use crate::bay::remote::Remote;
+
+/// The word on the button of a removal that loses work.
+const DISCARD: &str = "discard";
 
 /// A verb on the marked workers, else on the subject. Asks where something would be lost.
 pub fn verb(model: &mut Model, verb: Verb) -> Vec<Effect> {
+    if model.focus.list == Pane::Services {
+        return service_verb(model, verb);
+    }
     let parent = model.focus.list == Pane::Parent;
     let rows: Vec<ContainerRow> = if parent || model.lists.marks.is_empty() {
         model.subject().into_iter().cloned().collect()
@@ -41,6 +48,25 @@ pub fn verb(model: &mut Model, verb: Verb) -> Vec<Effect> {
     Vec::new()
 }
 
+/// A verb on the selected service; the key that stops it also starts it.
+fn service_verb(model: &mut Model, verb: Verb) -> Vec<Effect> {
+    let Some(service) = model.selected_service().cloned() else {
+        tell(model, Kind::Note, "no service is selected");
+        return Vec::new();
+    };
+    let rests = matches!(service.state.as_str(), "stopped" | "exited" | "failed");
+    let verb = match verb {
+        Verb::Stop if rests => Verb::Start,
+        Verb::Stop | Verb::Restart => verb,
+        _ => {
+            tell(model, Kind::Note, "a service is started, stopped and restarted; the rest is the configuration's");
+            return Vec::new();
+        }
+    };
+    let effects = start(model, std::iter::once(format!("svc-{}", service.name)), verb);
+    commit(model, effects)
+}
+
 /// What is lost by a verb on a row; `None`: nothing that is worth a question.
 fn loss(model: &Model, row: &ContainerRow, verb: Verb) -> Option<String> {
     let alive = matches!(row.state, State::Running | State::CutOff);
@@ -52,6 +78,10 @@ fn loss(model: &Model, row: &ContainerRow, verb: Verb) -> Option<String> {
             Some(format!("{joined} workers lose their network until they are repaired"))
         }
         (Role::Parent, _) => None,
+        (_, Verb::Remove) if row.project.as_ref().is_some_and(|project| project.parse::<Remote>().is_ok()) => {
+            let ends = if alive { "what runs in it ends; " } else { "" };
+            Some(format!("{name}: {ends}its clone goes, too; work in it that is nowhere else is asked about"))
+        }
         (_, Verb::Remove) => Some(match (&row.project, alive) {
             (Some(project), true) => format!("{name} is running: what runs in it ends; {project} is kept"),
             (Some(project), false) => format!("{name}: its container and its log; {project} is kept"),
@@ -101,6 +131,24 @@ pub fn ask(model: &mut Model, question: String, losses: Vec<String>, verb: &'sta
     model.overlay = Some(Overlay::Confirm(Confirm { question, losses, verb, effects, yes: false, opened_at }));
 }
 
+/// A removal that would lose work: what that is, and whether it may go. Several answers make one question; one that
+/// would cover something else that is open is only told.
+pub fn ask_again(model: &mut Model, name: &str, message: &str) {
+    let losses = message.lines().skip(1).map(|line| format!("{name}: {line}"));
+    let effect = Effect::Act { name: name.to_owned(), verb: Verb::Discard };
+    match &mut model.overlay {
+        Some(Overlay::Confirm(confirm)) if confirm.verb == DISCARD => {
+            confirm.losses.extend(losses);
+            confirm.effects.push(effect);
+        }
+        Some(_) => tell(model, Kind::Bad, message),
+        None => {
+            let losses = losses.collect();
+            ask(model, "remove with work that is nowhere else?".to_owned(), losses, DISCARD, vec![effect]);
+        }
+    }
+}
+
 pub fn stop_all(model: &mut Model) -> Vec<Effect> {
     let names: Vec<String> = model
         .feed
@@ -133,7 +181,10 @@ pub fn fix(model: &mut Model) -> Vec<Effect> {
 
 pub fn spawn(model: &mut Model) -> Vec<Effect> {
     let size = Some(model.next_terminal_size());
-    request(model, SpawnRequest { size, ..SpawnRequest::default() })
+    // In the pool's pane, one of the pool that is selected.
+    let pool = model.feed.pool().get(model.lists.pool).filter(|_| model.focus.pane == Pane::Pool);
+    let template = pool.and_then(|row| row.template.parse().ok());
+    request(model, SpawnRequest { template, size, ..SpawnRequest::default() })
 }
 
 /// Asks for a worker.

@@ -15,7 +15,14 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
     if !model.keys.is_empty() {
         let keys: Vec<String> = model.keys.iter().map(ToString::to_string).collect();
         let style = canvas.style("ui.key");
-        canvas.text(area, &format!(" {} {}", keys.join(" "), model.settings.symbols.ellipsis), style);
+        let end = canvas.text(area, &format!(" {} {} ", keys.join(" "), model.settings.symbols.ellipsis), style);
+        let mut rest = from(area, end);
+        for (key, action) in model.settings.keymap.after(model.context(), &model.keys) {
+            let end = canvas.text(rest, &format!(" {key}"), style);
+            let text = action.and_then(Action::spec).map_or("more", |spec| spec.name);
+            let end = canvas.text(from(rest, end), &format!(" {text} "), canvas.style("ui.hint"));
+            rest = from(rest, end);
+        }
         return;
     }
     let context = model.context();
@@ -25,7 +32,7 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
         hint(canvas, from(area, right), action, context);
     }
     let mut rest = Rect { width: right.saturating_sub(area.x), ..area };
-    if let Some(Overlay::Filter(_)) = &model.overlay {
+    if let Some(Overlay::Filter(_) | Overlay::Prompt(_)) = &model.overlay {
         return;
     }
     for spec in in_context(context).filter(|spec| !spec.hint.is_empty() && !PINNED.contains(&spec.action)) {

@@ -15,7 +15,18 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
     let model = canvas.model;
     let base = canvas.style("ui.header");
     canvas.buf.set_style(area, base);
-    let (link, scope) = link(model);
+    let (mut link, mut scope) = link(model);
+    let calling = model.calling();
+    if calling > 0 {
+        let key = model.settings.keymap.key_of(Action::NextCall, Context::Workers);
+        let key = key.map(|key| format!("{key} ")).unwrap_or_default();
+        link = format!(
+            "{key}{calling} {} {} {link}",
+            if calling == 1 { "needs you" } else { "need you" },
+            model.settings.symbols.dot
+        );
+        scope = if scope == "link.up" { "ui.attention" } else { scope };
+    }
     let link = Safe::new(&link);
     let link_width = u16::try_from(width(link.as_str())).unwrap_or(0) + 1;
     let left = Rect { width: area.width.saturating_sub(link_width + 1), ..area };

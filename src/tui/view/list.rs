@@ -163,7 +163,8 @@ fn counts(model: &Model) -> String {
 /// A container: one row, and one more for the reason where it has one. Returns the rows used.
 fn container(canvas: &mut Canvas<'_>, area: Rect, container: &ContainerRow, selected: Option<Pane>) -> u16 {
     let model = canvas.model;
-    let height = (1 + u16::from(container.reason.is_some())).min(area.height);
+    let note = model.note_of(container);
+    let height = (1 + u16::from(note.is_some())).min(area.height);
     let line = row(area, 0);
     if line.is_empty() {
         return 0;
@@ -177,7 +178,7 @@ fn container(canvas: &mut Canvas<'_>, area: Rect, container: &ContainerRow, sele
     } else if selected.is_some() {
         canvas.text(line, model.settings.symbols.pointer, canvas.style("ui.mark").patch(highlight));
     }
-    let state_style = canvas.style(scope(container.state)).patch(highlight);
+    let state_style = canvas.style(state_scope(container)).patch(highlight);
     canvas.text(from(line, line.x + 1), model.settings.symbols.state(container.state), state_style);
     let figures = STATE + AGE + 1;
     let name_width = usize::from(line.width.saturating_sub(3 + figures));
@@ -192,10 +193,12 @@ fn container(canvas: &mut Canvas<'_>, area: Rect, container: &ContainerRow, sele
         let at = line.right().saturating_sub(u16::try_from(width(&text)).unwrap_or(0) + 1);
         canvas.text(from(line, at), &text, canvas.style("ui.dim").patch(highlight));
     }
-    if let Some(reason) = container.reason.as_ref().filter(|_| height > 1) {
+    if let Some(note) = note.filter(|_| height > 1) {
         let below = row(area, 1);
-        let dim = canvas.style("ui.dim");
-        canvas.outside(from(below, below.x + 3), reason, dim);
+        let calls = container.reason.is_none() && model.attention(container).is_some_and(|found| found.need.calls());
+        let style = canvas.style(if calls { "ui.attention" } else { "ui.dim" });
+        let text = if calls { format!("! {note}") } else { note };
+        canvas.outside(from(below, below.x + if calls { 1 } else { 3 }), &text, style);
     }
     height
 }
@@ -217,6 +220,14 @@ fn highlight(canvas: &Canvas<'_>, selected: Option<Pane>) -> Style {
         Some(_) => canvas.style("ui.selected.inactive"),
         None => Style::default(),
     }
+}
+
+/// The scope of a row's state: who ended with a failure is not simply over.
+fn state_scope(row: &ContainerRow) -> &'static str {
+    let code = row.reason.as_deref().and_then(|reason| reason.strip_prefix("exited with code "));
+    let failed = code.is_some_and(|code| !code.starts_with("0 ") && code != "0");
+    let killed = row.reason.as_deref().is_some_and(|reason| reason.starts_with("killed by the kernel"));
+    if row.state == State::Exited && (failed || killed) { "state.failed" } else { scope(row.state) }
 }
 
 /// The scope of a state.
@@ -253,11 +264,39 @@ fn pool(canvas: &mut Canvas<'_>, area: Rect) {
 fn pool_row(canvas: &mut Canvas<'_>, line: Rect, pool: &PoolRow, selected: Option<Pane>) {
     let highlight = highlight(canvas, selected);
     canvas.buf.set_style(line, highlight);
-    let figures = format!("{}/{} warm, {} claimed", pool.warm, pool.target, pool.claimed);
-    let room = line.width.saturating_sub(u16::try_from(figures.len()).unwrap_or(0) + 2);
+    let model = canvas.model;
+    let figures = pool_figures(model, pool);
+    let name = u16::try_from(pool.template.chars().count()).unwrap_or(u16::MAX);
+    let room = name.min(line.width / 3);
     canvas.outside(Rect { width: room, ..from(line, line.x + 1) }, &pool.template, highlight);
-    let text = pool.last_error.clone().unwrap_or(figures);
-    canvas.outside(from(line, line.x + room + 1), &text, canvas.style("ui.dim").patch(highlight));
+    let warm = match pool.warm {
+        0 if pool.target > 0 => "state.failed",
+        warm if warm < pool.min => "state.creating",
+        _ => "state.warm",
+    };
+    let at = line.x + room + 2;
+    let count = format!("{}/{}", pool.warm, model.work.scaled.get(&pool.template).unwrap_or(&pool.target));
+    canvas.outside(from(line, at), &count, canvas.style(warm).patch(highlight));
+    let at = at + u16::try_from(count.len()).unwrap_or(0) + 1;
+    canvas.outside(from(line, at), &figures, canvas.style("ui.dim").patch(highlight));
+}
+
+/// What there is beside the warm ones; why it is not full comes first.
+fn pool_figures(model: &Model, pool: &PoolRow) -> String {
+    let mut parts = Vec::new();
+    if let Some(error) = &pool.last_error {
+        let next = pool.next_try_at.map(|next| next.as_second() - model.now.as_second()).filter(|seconds| *seconds > 0);
+        parts.push(match next {
+            Some(seconds) => format!("{error} (again in {seconds} s)"),
+            None => error.clone(),
+        });
+    }
+    let counts = [(pool.creating, "coming"), (pool.draining, "leaving"), (pool.claimed, "claimed")];
+    parts.extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
+    if let Some(p50) = pool.claim_ms.p50 {
+        parts.push(format!("{p50:.1} ms a claim"));
+    }
+    format!("warm{}{}", if parts.is_empty() { "" } else { ", " }, parts.join(", "))
 }
 
 fn services(canvas: &mut Canvas<'_>, area: Rect) {
@@ -271,11 +310,9 @@ fn services(canvas: &mut Canvas<'_>, area: Rect) {
         empty(canvas, inner, unanswered(model).unwrap_or("no services configured"));
         return;
     }
-    let filter = model.lists.filter_of(Pane::Services);
-    let shown = model.feed.services().iter().filter(|row| super::super::model::list::matches(filter, &row.name));
-    for (at, service) in shown.enumerate() {
+    for (at, service) in model.services().enumerate() {
         let Ok(at_row) = u16::try_from(at) else { break };
-        let selected = (at == model.lists.service && model.focus.pane == Pane::Services).then_some(Pane::Services);
+        let selected = (at == model.lists.service && model.focus.list == Pane::Services).then_some(Pane::Services);
         service_row(canvas, row(inner, at_row), service, selected);
     }
 }

@@ -5,7 +5,9 @@ use ratatui::text::{Line, Span};
 
 use super::super::action::{Action, Context};
 use super::super::layout::Layout;
-use super::super::model::{Pane, Tab};
+use super::super::model::copying::Copying;
+use super::super::model::{Model, Pane, Tab};
+use super::logs::grouped;
 use super::{Canvas, Cursor, inspect, logs, terminal};
 use crate::terminal::safe::Safe;
 
@@ -40,11 +42,25 @@ fn title(canvas: &Canvas<'_>) -> Line<'static> {
         let style = canvas.style(if tab == model.main.tab { "ui.tab.active" } else { "ui.tab" });
         spans.push(Span::styled(format!("{} ", tab.title()), style));
     }
-    if let Some(row) = model.subject() {
-        let dot = model.settings.symbols.dot;
+    let dot = model.settings.symbols.dot;
+    if model.main.tab == Tab::Logs && model.main.logs.merged {
+        spans.push(Span::styled(format!("{dot} all workers "), canvas.style("ui.dim")));
+    } else if let Some(row) = model.subject() {
         spans.push(Span::styled(format!("{dot} {} ", Safe::new(&row.name)), canvas.style("ui.dim")));
     }
     Line::from(spans)
+}
+
+/// Where copy mode stands, and how it is left.
+fn copy_chip(model: &Model, copying: &Copying) -> String {
+    let dot = model.settings.symbols.dot;
+    let (rank, count) = model.copy_rank(copying, copying.head.line);
+    let key = model.settings.keymap.key_of(Action::Back, Context::Copy).unwrap_or_default();
+    let found = copying.search.as_ref().map(|_| {
+        let at = copying.found.iter().position(|line| *line == copying.head.line);
+        format!("{} of {} found {dot} ", at.map_or(0, |at| at + 1), copying.found.len())
+    });
+    format!(" COPY {dot} {}{} of {} {dot} {key} leaves ", found.unwrap_or_default(), grouped(rank + 1), grouped(count))
 }
 
 /// Who has the keys, at the right end of the title.
@@ -52,7 +68,9 @@ fn chip(canvas: &mut Canvas<'_>, area: Rect) {
     let model = canvas.model;
     let shown = model.main.terminals.shown.as_ref().filter(|_| model.main.tab == Tab::Terminal);
     let above = shown.and_then(|pane| pane.emulator.as_ref()).map_or(0, |emulator| emulator.screen().scrollback());
-    let text = if model.focus.terminal {
+    let text = if let Some(copying) = &model.main.copying {
+        copy_chip(model, copying)
+    } else if model.focus.terminal {
         let key = model.settings.keymap.key_of(Action::Leave, Context::Focused).unwrap_or_default();
         format!(" TERMINAL {} {key} leaves ", model.settings.symbols.dot)
     } else if above > 0 {
@@ -63,6 +81,6 @@ fn chip(canvas: &mut Canvas<'_>, area: Rect) {
     };
     let width = u16::try_from(super::super::widget::ansi::width(&text)).unwrap_or(0);
     let at = area.right().saturating_sub(width + 1).max(area.x);
-    let style = canvas.style("ui.chip");
+    let style = canvas.style(if model.main.copying.is_some() { "ui.mode" } else { "ui.chip" });
     canvas.text(Rect { x: at, y: area.y, width: area.right().saturating_sub(at + 1), height: 1 }, &text, style);
 }

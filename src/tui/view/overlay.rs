@@ -10,7 +10,7 @@ use super::super::action::{ActionSpec, Context, in_context};
 use super::super::layout::Layout;
 use super::super::model::Model;
 use super::super::model::form::{Field, SpawnForm};
-use super::super::model::overlay::{Confirm, FilterLine, Overlay, Palette, WhyAnswer};
+use super::super::model::overlay::{Confirm, FilterLine, Looks, Overlay, Palette, Prompt, PromptKind, WhyAnswer};
 use super::super::widget::ansi::width;
 use super::super::widget::line::{column, wrap};
 use super::{Canvas, Cursor, from, row};
@@ -34,6 +34,8 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, layout: &Layout) -> Cursor {
         Overlay::Form(form) => return spawn_form(canvas, area, form),
         Overlay::Palette(palette) => return palette_box(canvas, area, palette),
         Overlay::Filter(line) => return filter(canvas, layout.footer, line),
+        Overlay::Prompt(line) => return prompt(canvas, layout.footer, line),
+        Overlay::Looks(looks) => themes(canvas, area, looks),
     }
     None
 }
@@ -106,6 +108,7 @@ fn known(why: &Why) -> Vec<Entry> {
         ("observed", Some(why.observed.clone())),
         ("reason", why.reason.clone()),
         ("waits for", why.waits_for.clone()),
+        ("last exit", why.last_exit.clone()),
         ("last error", why.last_error.clone()),
         ("tries", attempts),
         ("next try", next),
@@ -204,7 +207,11 @@ fn typing(canvas: &mut Canvas<'_>, area: Rect, input: &TextArea<'_>, focused: bo
 
 fn spawn_form(canvas: &mut Canvas<'_>, area: Rect, form: &SpawnForm) -> Cursor {
     let columns = 64.min(area.width);
-    let inner = dialog(canvas, centred(area, columns, 10), " spawn a worker ");
+    // What is wrong is said in full, however long it is.
+    let wrong = form.error.as_ref().map(|(field, why)| Safe::new(&format!("{}: {why}", field.label())));
+    let wrong = wrong.map(|text| wrap(text.as_str(), usize::from(columns.saturating_sub(4)))).unwrap_or_default();
+    let more = u16::try_from(wrong.len()).unwrap_or(0).saturating_sub(1);
+    let inner = dialog(canvas, centred(area, columns, 10 + more), " spawn a worker ");
     let text = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     let mut cursor = None;
     for (at, (field, input)) in form.inputs.iter().enumerate() {
@@ -223,10 +230,12 @@ fn spawn_form(canvas: &mut Canvas<'_>, area: Rect, form: &SpawnForm) -> Cursor {
             }
         }
     }
-    let last = row(text, text.height.saturating_sub(1));
-    if let Some((field, why)) = &form.error {
-        let style = canvas.style("toast.bad");
-        canvas.outside(last, &format!("{}: {why}", field.label()), style);
+    let style = canvas.style("toast.bad");
+    for (at, line) in wrong.iter().rev().enumerate() {
+        let Ok(at) = u16::try_from(at + 1) else { break };
+        if text.height > at + 5 {
+            canvas.text(row(text, text.height - at), line, style);
+        }
     }
     cursor
 }
@@ -271,4 +280,42 @@ fn filter(canvas: &mut Canvas<'_>, footer: Rect, line: &FilterLine) -> Cursor {
     let (_, name) = line.pane.title();
     let end = canvas.text(footer, &format!(" filter {name} /"), canvas.style("ui.key"));
     typing(canvas, from(footer, end), &line.input, true)
+}
+
+/// A line about the log in the footer; what is wrong with it stands at the right.
+fn prompt(canvas: &mut Canvas<'_>, footer: Rect, prompt: &Prompt) -> Cursor {
+    let blank = " ".repeat(usize::from(footer.width));
+    canvas.text(footer, &blank, canvas.style("ui"));
+    let label = match prompt.kind {
+        PromptKind::Search => " search /",
+        PromptKind::Hide => " only lines with &",
+        PromptKind::Save => " save to ",
+    };
+    let end = canvas.text(footer, label, canvas.style("ui.key"));
+    let mut line = from(footer, end);
+    if let Some(why) = &prompt.error {
+        let text = Safe::new(&format!(" {why} "));
+        let columns = u16::try_from(width(text.as_str())).unwrap_or(u16::MAX).min(line.width / 2);
+        let at = from(line, line.right() - columns);
+        canvas.text(at, text.as_str(), canvas.style("toast.bad"));
+        line.width -= columns;
+    }
+    typing(canvas, line, &prompt.input, true)
+}
+
+/// The themes, at the right so that what they change is seen.
+fn themes(canvas: &mut Canvas<'_>, area: Rect, looks: &Looks) {
+    let model = canvas.model;
+    let rows = u16::try_from(model.settings.themes.len() + 2).unwrap_or(u16::MAX).min(area.height);
+    let columns = 26.min(area.width);
+    let place = Rect { x: area.right() - columns, y: area.y + (area.height - rows) / 2, width: columns, height: rows };
+    let inner = dialog(canvas, place, " looks ");
+    let top = (looks.chosen + 1).saturating_sub(usize::from(inner.height));
+    for (at, (name, _)) in model.settings.themes.iter().enumerate().skip(top).take(usize::from(inner.height)) {
+        let Ok(line) = u16::try_from(at - top) else { break };
+        let line = row(inner, line);
+        let style = if at == looks.chosen { canvas.style("ui.selected") } else { canvas.style("ui") };
+        canvas.buf.set_style(line, style);
+        canvas.outside(from(line, line.x + 1), name, style);
+    }
 }

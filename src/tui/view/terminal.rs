@@ -1,12 +1,14 @@
 //! The terminal tab: the strip of terminals, the screen, and words where there is none.
 
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 
 use super::super::action::{Action, Context};
 use super::super::layout::{Layout, bottom};
-use super::super::model::Model;
+use super::super::model::copying::Copying;
 use super::super::model::feed::seconds_until;
 use super::super::model::terminals::PaneState;
+use super::super::model::{Model, Tab};
+use super::super::widget::ansi::width;
 use super::super::widget::{line, screen};
 use super::{Canvas, Cursor, from, row};
 use crate::api::types::State;
@@ -16,6 +18,9 @@ pub fn draw(canvas: &mut Canvas<'_>, inner: Rect, layout: &Layout) -> Cursor {
     let model = canvas.model;
     strip(canvas, inner);
     let area = model.terminal_area(layout).intersection(inner);
+    if let Some(copying) = model.main.copying.as_ref().filter(|copying| copying.tab == Tab::Terminal) {
+        return held_still(canvas, area, copying);
+    }
     let shown = model.main.terminals.shown.as_ref();
     let Some((pane, emulator)) = shown.and_then(|pane| Some((pane, pane.emulator.as_ref()?))) else {
         words(canvas, area, &absent(model));
@@ -31,6 +36,30 @@ pub fn draw(canvas: &mut Canvas<'_>, inner: Rect, layout: &Layout) -> Cursor {
         canvas.outside(last, &format!(" {text}"), style);
     }
     model.focus.terminal.then(|| screen::cursor(emulator.screen(), area)).flatten()
+}
+
+/// Copy mode: the rows as they were, what is selected and what was found.
+fn held_still(canvas: &mut Canvas<'_>, area: Rect, copying: &Copying) -> Cursor {
+    let model = canvas.model;
+    screen::draw_still(&copying.still, copying.top, area, canvas.buf, model.settings.theme.colourless());
+    let (selection, matched) = (canvas.style("ui.selection"), canvas.style("log.match"));
+    for at in 0..area.height {
+        let line = (copying.top + usize::from(at)) as u64;
+        let text = model.copy_line(copying, line).unwrap_or_default();
+        let found = copying.search.as_ref().map(|query| query.places(&text)).unwrap_or_default();
+        let columns = |bytes: usize| width(text.get(..bytes).unwrap_or_default());
+        let found = found.into_iter().map(|(from, to)| (columns(from)..columns(to), matched));
+        let selected = model.selected(copying, line).map(|range| (range, selection));
+        for (range, style) in found.chain(selected) {
+            let clip = |column: usize| u16::try_from(column).unwrap_or(u16::MAX).min(area.width);
+            let (from, to) = (clip(range.start), clip(range.end));
+            canvas.buf.set_style(Rect { x: area.x + from, width: to.saturating_sub(from), ..row(area, at) }, style);
+        }
+    }
+    let at = usize::try_from(copying.head.line).unwrap_or(0).checked_sub(copying.top)?;
+    let place = (u16::try_from(at).ok()?, u16::try_from(copying.head.column).unwrap_or(u16::MAX));
+    (place.0 < area.height && area.width > 0)
+        .then(|| Position::new(area.x + place.1.min(area.width - 1), area.y + place.0))
 }
 
 fn strip(canvas: &mut Canvas<'_>, inner: Rect) {

@@ -15,7 +15,8 @@ const WIDEST: u16 = 50;
 const LONGEST: usize = 6;
 
 pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
-    let mut bottom = area.bottom().saturating_sub(1);
+    // The lowest frame stays visible: it tells how the pane stands.
+    let mut bottom = area.bottom().saturating_sub(2);
     let model = canvas.model;
     for toast in model.toasts.items.iter().rev() {
         let room = WIDEST.min(area.width.saturating_sub(2));

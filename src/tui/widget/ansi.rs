@@ -14,8 +14,18 @@ const MAX_LINE: usize = 64 << 10;
 pub struct Piece {
     /// Its colours and attributes.
     pub style: Style,
+    /// The scope of the theme that lies under them; empty: that of the whole line.
+    pub scope: &'static str,
     /// Its text.
     pub text: Safe,
+}
+
+impl Piece {
+    /// Text in the colours of a scope.
+    #[must_use]
+    pub fn new(text: Safe, scope: &'static str) -> Self {
+        Self { style: Style::default(), scope, text }
+    }
 }
 
 /// Columns that a text takes.
@@ -29,7 +39,7 @@ pub fn width(text: &str) -> usize {
 pub fn pieces(line: &str) -> Vec<Piece> {
     if line.contains('\u{8}') {
         // A line editor went back and forth: what was left counts, its colours do not.
-        return vec![Piece { style: Style::default(), text: plain::line(line) }];
+        return vec![Piece::new(plain::line(line), "")];
     }
     let line = line.trim_end_matches(['\r', '\n']);
     let line = line.rsplit_once('\r').map_or(line, |(_, last)| last);
@@ -58,7 +68,7 @@ fn shortened(line: &str) -> (&str, usize) {
 
 fn push(found: &mut Vec<Piece>, style: Style, text: &str) {
     if !text.is_empty() {
-        found.push(Piece { style, text: Safe::new(text) });
+        found.push(Piece { style, ..Piece::new(Safe::new(text), "") });
     }
 }
 

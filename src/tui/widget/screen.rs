@@ -6,16 +6,27 @@ use ratatui::style::{Color, Modifier, Style};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::ansi::width;
+use crate::terminal::still::Still;
 
 /// Shown for what can't be.
 const REPLACEMENT: &str = "\u{fffd}";
 
 /// Draws a screen into an area, clipped to it.
 pub fn draw(screen: &vt100::Screen, area: Rect, buf: &mut Buffer, colourless: bool) {
+    cells(|row, col| screen.cell(row, col), area, buf, colourless);
+}
+
+/// Draws rows that are held still, from the row `top` on.
+pub fn draw_still(still: &Still, top: usize, area: Rect, buf: &mut Buffer, colourless: bool) {
+    let cell = |row: u16, col: u16| still.row(top + usize::from(row))?.cells.get(usize::from(col));
+    cells(cell, area, buf, colourless);
+}
+
+fn cells<'a>(cell: impl Fn(u16, u16) -> Option<&'a vt100::Cell>, area: Rect, buf: &mut Buffer, colourless: bool) {
     let area = area.intersection(buf.area);
     for row in 0..area.height {
         for col in 0..area.width {
-            let Some(from) = screen.cell(row, col) else { continue };
+            let Some(from) = cell(row, col) else { continue };
             let Some(to) = buf.cell_mut(Position::new(area.x + col, area.y + row)) else { continue };
             to.reset();
             to.set_style(style(from, colourless));

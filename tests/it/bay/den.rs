@@ -263,11 +263,10 @@ impl Den {
         command.envs(env.iter().copied()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().unwrap();
         let mut served = Served(child);
-        until("the supervisor listens", || {
-            if listens(&self.socket()) {
-                return Ok(());
-            }
-            Err(format!("{:?}", served.0.try_wait()))
+        until("the supervisor answers", || {
+            let ended = served.0.try_wait().unwrap();
+            assert!(ended.is_none(), "the supervisor ended before it answered: {ended:?}");
+            self.wait(async |client| client.health().await).map_err(|error| error.to_string())
         });
         served
     }

@@ -254,7 +254,7 @@ fn labels_and_mounts(den: &Den, seen: &Value) {
 }
 
 fn what_the_worker_sees(den: &Den) {
-    let script = "id -u; echo $COLOUR; cat /run/secrets/token; echo; cat ~/.agent/settings.json; echo; cat /extra/file; \
+    let script = "id -u; echo $COLOUR; cat /run/secrets/token; echo; grep -o 'a.: 1' ~/.agent/settings.json; grep -q podbay ~/.agent/settings.json && echo hooked; cat /extra/file; \
                   echo; test -e ~/private || echo no-private; touch /extra/x 2>/dev/null || echo extra-ro; \
                   touch /usr/x 2>/dev/null || echo usr-ro; touch /tmp/x /workspace/x ~/x && echo writable; ulimit -n; \
                   grep CapEff /proc/self/status | cut -f2; grep NoNewPrivs /proc/self/status | cut -f2";
@@ -266,7 +266,9 @@ fn what_the_worker_sees(den: &Den) {
         &*uid,
         "red",
         "hush-4711",
-        "{\"a\":1}",
+        // The user's own settings, and the hooks that tell what the agent does.
+        "a\": 1",
+        "hooked",
         "extra",
         "no-private",
         "extra-ro",

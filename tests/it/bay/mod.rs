@@ -5,19 +5,25 @@
 //! containers and checks that nothing is left, also after a panic. A test that can't run here says so by name;
 //! `PODBAY_REQUIRE_DOCKER=1` makes the absence of Docker a failure. Full counts are `#[ignore]`d.
 
+mod clones;
 mod crash;
 mod daemon;
 mod dashboard;
 mod den;
 mod docker;
 mod docker_down;
+mod doctor;
+mod images;
 mod input;
 mod main_job;
 mod network;
 mod own_daemon;
+mod pool;
 mod process;
 mod programs;
 mod pty;
+mod reload;
+mod services;
 mod state_dir;
 mod supervisors;
 

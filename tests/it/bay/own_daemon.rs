@@ -187,6 +187,33 @@ fn d07_kill_9_of_dockerd_without_live_restore() {
 }
 
 #[test]
+#[ignore = "half a minute"]
+fn p09_a_daemon_that_is_killed_in_mid_refill_finds_its_pool_again() {
+    let test = "p09_a_daemon_that_is_killed_in_mid_refill_finds_its_pool_again";
+    let Some((mut own, den)) = bay(test, false, None) else { return };
+    let rest = "[[template]]\nname = \"pooled\"\npool = { target = 6, min = 1, max_creating = 2 }";
+    den.configure(Conf { rest, ..Conf::default() });
+    den.wait(async |client| client.reload().await.map(drop)).unwrap();
+    let warm =
+        |den: &Den| den.wait(async |client| client.pool().await).unwrap_or_default().first().map_or(0, |row| row.warm);
+    within(Duration::from_secs(30), "some are warm, not all", || {
+        let count = warm(&den);
+        if (1..6).contains(&count) { Ok(()) } else { Err(count.to_string()) }
+    });
+    own.kill(Signal::KILL);
+    den.within_state(Duration::from_secs(15), &["w1"], "unknown");
+    own.start_dockerd().unwrap();
+    within(Duration::from_secs(90), "the pool is full", || {
+        let count = warm(&den);
+        if count == 6 { Ok(()) } else { Err(format!("{count}: {:?}", den.json(&["pool", "status"]))) }
+    });
+    let there = den.in_engine().into_iter().filter(|name| name.starts_with("warm-")).count();
+    assert_eq!(there, 6, "none too many, none left over: {:?}", den.in_engine());
+    let spawned = den.json(&["spawn", "fox", "-t", "pooled", "-d"]);
+    assert_eq!(spawned["claimed"], true, "{spawned}");
+}
+
+#[test]
 fn d13_a_full_disk_of_the_engine_is_said_and_running_workers_go_on() {
     let test = "d13_a_full_disk_of_the_engine_is_said_and_running_workers_go_on";
     let Some((own, den)) = bay(test, false, Some("24m")) else { return };

@@ -92,9 +92,11 @@ pub fn marked(bay: &str) -> Vec<u32> {
         .collect()
 }
 
+/// A process whose first thread is dead still holds its files and locks until the last one is.
 pub fn alive(pid: u32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z')
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z') || threads > 1
 }
 
 pub fn signal(pid: u32, signal: Signal) {

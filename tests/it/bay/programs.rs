@@ -8,7 +8,7 @@ use podbay::bay::template::Overrides;
 
 use super::den::Den;
 use super::process::finish;
-use super::{until, within};
+use super::{measured, until, within};
 
 /// A worker that ends with this code, and what is said of it.
 fn ends_with(den: &Den, codes: &[i64]) {
@@ -67,14 +67,17 @@ fn x06_in_full() {
 
 /// An exec whose child keeps the tty ends with its own process.
 fn keeps_the_tty(den: &Den, runs: usize) {
+    let mut slowest = Duration::ZERO;
     for _ in 0..runs {
         let begun = Instant::now();
         let ran = den.exec("fox", "sleep 600 & echo done");
-        let took = begun.elapsed();
+        slowest = slowest.max(begun.elapsed());
         assert_eq!((ran.code, &*ran.stdout), (0, "done\n"), "{ran:?}");
-        // The engine itself waits two seconds for such a child, one exec after another.
-        assert!(took < Duration::from_secs(5), "it took {took:?}");
+        // Far below the child's time, and above what a busy machine needs: the engine itself waits two seconds for such
+        // a child, one exec after another.
+        assert!(slowest < Duration::from_secs(30), "it took {slowest:?}");
     }
+    measured(&format!("X05: the slowest of {runs} took {slowest:?}"));
 }
 
 #[test]

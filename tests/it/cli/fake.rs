@@ -208,6 +208,7 @@ pub fn router(seen: Seen) -> Router {
         .route("/api/stats", get(stats))
         .route("/api/why/{name}", get(why))
         .route("/api/doctor", get(doctor))
+        .route("/api/containers/{id}/unsaved", get(|| async { axum::Json(Vec::<String>::new()) }))
         .route("/api/containers/{id}/logs", get(logs))
         .route("/api/containers/{id}/terminal", get(terminal))
         .route("/api/containers/{id}/exec", get(exec))
@@ -243,7 +244,7 @@ async fn stats() -> Response {
 
 async fn why(uri: Uri) -> Response {
     if uri.path().ends_with("nobody") {
-        return refuse(StatusCode::NOT_FOUND, "not-found", "nothing is called so");
+        return refuse(StatusCode::NOT_FOUND, "not-found", "no such name: \"nobody\"");
     }
     axum::Json(json!({"name": "fox", "wanted": "running", "observed": "running", "reason": null, "waits_for": null,
                       "last_error": null, "attempts": 0, "next_try_at": null, "hint": null, "history": []}))

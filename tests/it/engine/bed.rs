@@ -82,6 +82,7 @@ impl Bed {
         ContainerSpec {
             name: ContainerName::worker(&self.bay, &name),
             image: ImageRef::Host,
+            entrypoint: Vec::new(),
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             user: None,
             hostname: None,

@@ -1,6 +1,16 @@
 //! The machine and its rules: tables first, then random sequences.
 
+mod claims;
+mod gates;
+mod making;
+mod pool;
+mod pool_faults;
+mod pool_random;
 mod random;
+mod refresh;
+mod reload;
+mod services;
+mod shims;
 mod world;
 
 use podbay::api::types::{DownRequest, LinkState, SpawnRequest, State, Verb};
@@ -8,7 +18,7 @@ use podbay::bay::container::Status;
 use podbay::bay::template::{NetworkMode, Overrides};
 use podbay::engine::EngineError;
 use podbay::supervisor::event::{Command, Event, Reply};
-use world::{World, late};
+use world::{World, away, late};
 
 fn bay(workers: &[&str]) -> World {
     let mut world = World::new("");
@@ -247,6 +257,45 @@ fn d07_what_went_down_with_the_engine_is_started_again() {
     assert_eq!(world.row("parent").state, State::Running);
 }
 
+/// A daemon that is told to end stops its containers first, and answers meanwhile.
+#[test]
+fn d07_what_the_engine_took_down_before_it_went_is_started_again() {
+    for reboots in [false, true] {
+        let mut world = bay(&["fox", "owl"]);
+        world.pass(12);
+        world.end_all(143);
+        world.hint();
+        assert_eq!(world.row("fox").state, State::Exited);
+        world.pass(14);
+        if reboots {
+            world.reboot();
+        } else {
+            world.away = true;
+            world.pass(12);
+            world.away = false;
+        }
+        world.pass(40);
+        for name in ["parent", "fox", "owl"] {
+            assert_eq!(world.row(name).state, State::Running, "{name}, reboots: {reboots}");
+        }
+    }
+}
+
+#[test]
+fn what_was_stopped_by_hand_before_the_engine_went_stays_so() {
+    let mut world = bay(&["fox", "owl"]);
+    let fox = world.id("fox");
+    world.end(&fox, 143).unwrap();
+    world.hint();
+    world.pass(60);
+    world.away = true;
+    world.pass(12);
+    world.end_all(143);
+    world.away = false;
+    world.pass(40);
+    assert_eq!((world.row("fox").state, world.row("owl").state), (State::Exited, State::Running));
+}
+
 #[test]
 fn d01_an_engine_that_is_away_is_a_state_with_a_reason_and_a_time() {
     let mut world = World::new("");
@@ -262,6 +311,31 @@ fn d01_an_engine_that_is_away_is_a_state_with_a_reason_and_a_time() {
     world.away = false;
     world.pass(2);
     assert_eq!(world.view().status.engine.state, LinkState::Up);
+}
+
+/// The daemon was restarted, podbay found the new one at once, and then a call on the old connection comes to its end.
+#[test]
+fn a_call_that_broke_with_an_old_link_does_not_end_the_new_one() {
+    let mut world = bay(&["fox"]);
+    world.failures.push_back(("stop", away()));
+    let id = world.act("fox", Verb::Stop);
+    world.pass(5);
+    assert_eq!(world.view().status.engine.state, LinkState::Up);
+    assert_eq!(done(&world, id), "stopped");
+    assert_eq!(world.row("fox").state, State::Exited);
+}
+
+#[test]
+fn a_call_that_finds_nobody_asks_at_once_whether_anybody_is_there() {
+    let mut world = bay(&["fox"]);
+    world.away = true;
+    let id = world.act("fox", Verb::Stop);
+    world.settle();
+    assert_eq!(refused(&world, id).0, "engine-away");
+    assert_eq!(world.view().status.engine.state, LinkState::Away);
+    world.away = false;
+    world.pass(40);
+    assert_eq!(world.row("fox").state, State::Exited, "what was accepted is done");
 }
 
 #[test]
@@ -474,7 +548,7 @@ fn k15_a_clock_that_jumps_moves_nothing() {
             mono: world.mono,
             wall: world::wall(world.mono) + jiff::SignedDuration::from_secs(jump),
         };
-        let effects = world.machine.handle(Event::Tick(podbay::api::types::Disk::default()), now);
+        let effects = world.machine.handle(Event::Tick(podbay::supervisor::event::Gauges::default()), now);
         world.effects.extend(effects);
         world.settle();
     }
@@ -659,4 +733,101 @@ fn d14_a_worker_that_the_engine_can_not_tell_of_is_unknown_and_left_alone() {
     world.named("fox").unwrap().status = before;
     world.hint();
     assert_eq!(world.row("fox").state, State::Running);
+}
+
+#[test]
+fn capacity_counts_what_every_worker_may_take() {
+    let mut world = World::new(
+        "[worker.limits]\nmemory = '1g'\ncpus = 0\n[[template]]\nname = 'big'\n[template.limits]\nmemory = '3g'\n",
+    );
+    world.settle();
+    let by_memory = |world: &World| -> Vec<(String, Option<u64>, Option<String>)> {
+        let rooms = world.view().status.capacity.templates;
+        rooms.into_iter().map(|room| (room.template, room.workers, room.ends_first)).collect()
+    };
+    let total = world.view().status.capacity.memory >> 30;
+    let left = |promised: u64, each: u64| Some((total - 1 - promised) / each);
+    let memory = || Some("memory".to_owned());
+    assert!(total > 6, "{total}");
+    assert_eq!(by_memory(&world), [("default".into(), left(0, 1), memory()), ("big".into(), left(0, 3), memory())]);
+    world.spawn("fox");
+    world.spawn_with(serde_json::from_str(r#"{"name": "owl", "template": "big", "memory": "2g"}"#).unwrap());
+    world.settle();
+    assert_eq!(by_memory(&world), [("default".into(), left(3, 1), memory()), ("big".into(), left(3, 3), memory())]);
+    // One that does not run takes nothing.
+    world.act("owl", Verb::Stop);
+    world.settle();
+    assert_eq!(by_memory(&world)[0].1, left(1, 1));
+}
+
+fn why(world: &mut World, word: &str) -> podbay::api::types::Why {
+    let id = world.command(Command::Why(word.to_owned()));
+    world.settle();
+    match &world.answers[&id] {
+        Reply::Why(why) => (**why).clone(),
+        other => panic!("why {word}: {other:?}"),
+    }
+}
+
+#[test]
+fn why_tells_how_it_ended_in_words() {
+    let mut world = bay(&["fox"]);
+    assert_eq!((why(&mut world, "fox").kind.as_str(), why(&mut world, "parent").kind.as_str()), ("worker", "parent"));
+    for (code, oom, said) in [
+        (127, false, "exited with code 127 (the command was not found): there is no such program"),
+        (126, false, "exited with code 126 (the command can't be executed)"),
+        (139, false, "exited with code 139 (SIGSEGV): it crashed"),
+        (137, true, "out of memory: the kernel killed it"),
+    ] {
+        let at = Some(world::wall(world.mono));
+        world.named("fox").unwrap().status = Status::Exited { code, oom, at, error: String::new() };
+        world.hint();
+        let told = why(&mut world, "fox").last_exit.unwrap();
+        assert!(told.starts_with(said) && told.contains(", at 2027-"), "{told}");
+    }
+    assert!(why(&mut world, "fox").hint.unwrap().contains("podbay start fox"));
+}
+
+#[test]
+fn why_tells_when_it_is_tried_again() {
+    let mut world = bay(&["fox"]);
+    let failed = || EngineError::Deadline { what: "stop fox".to_owned(), deadline: std::time::Duration::from_secs(20) };
+    world.failures.extend((0..3).map(|_| ("stop", failed())));
+    world.act("fox", Verb::Stop);
+    world.settle();
+    let told = why(&mut world, "fox");
+    assert!(
+        told.attempts > 0 && told.last_error.as_deref().is_some_and(|error| error.contains("no answer within 20s")),
+        "{told:?}"
+    );
+    assert!(told.next_try_at.is_some_and(|next| next > world::wall(world.mono)), "{told:?}");
+}
+
+#[test]
+fn why_knows_services_and_pools_by_whole_names_first() {
+    let toml = "[[service]]\nname = 'brain'\nimage = 'x'\ndepends_on = { db = 'ready' }\n[[service]]\nname = 'db'\n\
+                image = 'x'\n[[template]]\nname = 'claude'\npool = { target = 2 }\n";
+    let mut world = World::new(toml);
+    world.settle();
+    world.spawn("brain-2");
+    world.spawn("db");
+    world.settle();
+    for (word, kind, name) in [
+        ("brain", "service", "brain"),
+        ("brain-", "worker", "brain-2"),
+        ("service/db", "service", "db"),
+        ("service/d", "service", "db"),
+        ("db", "worker", "db"),
+        ("claude", "pool", "claude"),
+        ("pool/claude", "pool", "claude"),
+        ("par", "parent", "parent"),
+    ] {
+        let told = why(&mut world, word);
+        assert_eq!((told.kind.as_str(), told.name.as_str()), (kind, name), "{word}");
+        assert!(!told.wanted.is_empty() && !told.observed.is_empty(), "{told:?}");
+        assert!(kind != "service" || told.reason.is_some(), "{told:?}");
+    }
+    let id = world.command(Command::Why("brian".to_owned()));
+    world.settle();
+    assert_eq!(refused(&world, id).1, "no such name: \"brian\"; did you mean \"brain\"?");
 }

@@ -6,16 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use podbay::api::types::{Disk, Snapshot, SpawnRequest, Verb};
-use podbay::bay::container::{ContainerId, Observed, ObservedNetwork, Role, Status, label};
+use podbay::api::types::{Snapshot, SpawnRequest, Verb};
+use podbay::bay::container::{ContainerId, ImageFacts, Observed, ObservedNetwork, Role, Status, label};
 use podbay::bay::owner::OwnerKey;
+use podbay::bay::template::WarmMode;
 use podbay::config::Config;
 use podbay::engine::{EngineError, Identity};
-use podbay::supervisor::event::{Command, CommandId, Effect, Event, Now, Reply, StepError, StepNotes, Stepped};
+use podbay::supervisor::event::{
+    Command, CommandId, Effect, Event, Gauges, Now, Reply, StepError, StepNotes, Stepped, Vitals, Waiting,
+};
 use podbay::supervisor::goal::{CreateNetwork, Make, Step, What};
 use podbay::supervisor::guard::Namespaces;
 use podbay::supervisor::machine::{Birth, Machine};
 use podbay::supervisor::store::Stored;
+use podbay::workspace::WorkspaceError;
+
+use super::gates::Gate;
+use super::shims::Shims;
 
 pub struct World {
     pub machine: Machine,
@@ -26,6 +33,8 @@ pub struct World {
     pub disk: Stored,
     pub config: Arc<Config>,
     pub mono: Duration,
+    /// The wall clock was set by so much.
+    pub jump: jiff::SignedDuration,
     pub exited: bool,
     /// Every step that was carried out, in order.
     pub steps: Vec<(String, &'static str)>,
@@ -35,11 +44,31 @@ pub struct World {
     pub away: bool,
     /// Whatever is started ends at once.
     pub short_lived: bool,
+    /// How every worker fares.
+    pub vitals: Vitals,
     /// Containers whose sessions were forgotten.
     pub forgotten: Vec<ContainerId>,
+    /// The gates of warm workers, by container.
+    pub gates: BTreeMap<ContainerId, Gate>,
+    /// The supervisor is killed after so many acts of the next claim.
+    pub dies_in_claim: Option<usize>,
+    /// The next claim's workspace can't be filled.
+    pub fails_to_fill: Option<WorkspaceError>,
+    /// The next claim file can't be written.
+    pub fails_to_write: Option<StepError>,
+    /// Woken gates take their time.
+    pub slow_gates: bool,
+    /// Probes are not answered.
+    pub no_probes: bool,
+    /// A list can't be had.
+    pub no_lists: bool,
+    /// Ids of images, by reference.
+    pub images: BTreeMap<String, String>,
+    /// Native services.
+    pub shims: Shims,
     next_id: u64,
     next_command: u64,
-    boot: u32,
+    pub boot: u32,
 }
 
 fn key() -> OwnerKey {
@@ -62,12 +91,23 @@ impl World {
             disk: Stored::default(),
             config,
             mono: Duration::ZERO,
+            jump: jiff::SignedDuration::ZERO,
             exited: false,
             steps: Vec::new(),
             failures: VecDeque::new(),
             away: false,
             short_lived: false,
+            vitals: Vitals::default(),
             forgotten: Vec::new(),
+            gates: BTreeMap::new(),
+            dies_in_claim: None,
+            fails_to_fill: None,
+            fails_to_write: None,
+            slow_gates: false,
+            no_probes: false,
+            no_lists: false,
+            images: BTreeMap::new(),
+            shims: Shims::default(),
             next_id: 0,
             next_command: 0,
             boot: 0,
@@ -75,7 +115,7 @@ impl World {
     }
 
     pub fn now(&self) -> Now {
-        Now { mono: self.mono, wall: wall(self.mono) }
+        Now { mono: self.mono, wall: wall(self.mono) + self.jump }
     }
 
     pub fn event(&mut self, event: Event) {
@@ -86,6 +126,7 @@ impl World {
     /// The supervisor is killed and another one starts from what is on the disk.
     pub fn crash(&mut self) {
         self.effects.clear();
+        self.lose_shims(false);
         let (machine, effects) = born(&self.config, self.disk.clone(), self.boot, self.mono);
         self.machine = machine;
         self.effects = effects.into();
@@ -95,6 +136,7 @@ impl World {
     pub fn reboot(&mut self) {
         self.boot += 1;
         self.end_all(137);
+        self.lose_shims(true);
         self.crash();
     }
 
@@ -126,25 +168,57 @@ impl World {
 
     /// Carries out one effect; `false`: there was none.
     pub fn perform_one(&mut self) -> bool {
-        let Some(effect) = self.effects.pop_front() else { return false };
+        let Some(effect) = self.effects.pop_front() else { return self.hear_a_shim() };
         match effect {
-            Effect::Save(stored) => self.disk = *stored,
+            Effect::Save(stored) | Effect::Jot(stored) => self.disk = *stored,
             Effect::Connect => {
                 let answer = if self.away { Err(away()) } else { Ok(identity()) };
                 self.event(Event::Connected { endpoint: Some("memory".to_owned()), answer });
             }
             Effect::Look(look) => {
-                let seen = if self.away { Err(away()) } else { Ok(self.containers.values().cloned().collect()) };
+                let seen = match () {
+                    () if self.away => Err(away()),
+                    () if self.no_lists => Err(late("list")),
+                    () => Ok(self.containers.values().cloned().collect()),
+                };
                 self.event(Event::Looked { look, seen, namespaces: Namespaces::new() });
+            }
+            Effect::Probe { id, run, .. } => {
+                let running = self.containers.get(&id).is_some_and(|seen| seen.status.since() == Some(run));
+                let answer = match () {
+                    () if self.away => Waiting::Unknown,
+                    () if running => Waiting::Ready,
+                    () => Waiting::Never("it ended".to_owned()),
+                };
+                if !self.no_probes {
+                    self.event(Event::Probed { id, run, answer });
+                }
+            }
+            Effect::SweepWarm(kept) => {
+                for container in self.containers.values() {
+                    let made_as = container.label(label::WARM_NAME);
+                    assert!(made_as.is_empty() || kept.iter().any(|name| name.as_str() == made_as), "{made_as}");
+                }
+            }
+            Effect::LookAtImages(images) => {
+                let known = |name: &String| (name.clone(), self.images.get(name).cloned().unwrap_or_default());
+                let known = images.iter().map(known).collect();
+                self.event(Event::Images(known));
             }
             Effect::Ping => self.event(Event::Pinged(if self.away { Err(away()) } else { Ok(()) })),
             Effect::Step(target, step) => self.step(target, step),
+            Effect::Survey(workers) => {
+                let vitals = workers.into_iter().map(|worker| (worker.name, self.vitals.clone())).collect();
+                self.event(Event::Surveyed(vitals));
+            }
             Effect::Reply(id, reply) => {
                 assert!(self.answers.insert(id.0, reply).is_none(), "command {} was answered twice", id.0);
             }
             Effect::Exit => self.exited = true,
             Effect::ForgetSessions(id) => self.forgotten.push(id),
+            Effect::Service(effect) => self.serve(effect),
             Effect::Disconnect
+            | Effect::GiveUp(_)
             | Effect::OpenSession { .. }
             | Effect::EndSessions { .. }
             | Effect::ForgetWorker { .. } => {}
@@ -166,8 +240,13 @@ impl World {
     pub fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.settle();
+            let gates: Vec<ContainerId> = self.gates.keys().cloned().collect();
+            for id in gates {
+                self.stir(&id);
+            }
             self.mono += Duration::from_secs(1);
-            self.event(Event::Tick(Disk::default()));
+            self.tick_shims();
+            self.event(Event::Tick(Gauges::default()));
         }
         self.settle();
     }
@@ -206,6 +285,10 @@ impl World {
         if self.away {
             return self.stepped(target, step, Err(away()), false);
         }
+        if let Step::Open(id, opening) = &step {
+            let (id, opening) = (id.clone(), opening.clone());
+            return self.open(&target, &id, &opening, failure);
+        }
         match failure {
             // An answer that was lost: the engine has done it all the same.
             Some(error @ EngineError::Deadline { .. }) => {
@@ -221,13 +304,11 @@ impl World {
         }
     }
 
-    fn stepped(&mut self, target: String, step: Step, result: Result<StepNotes, EngineError>, certain: bool) {
+    pub fn stepped(&mut self, target: String, step: Step, result: Result<StepNotes, EngineError>, certain: bool) {
         let id = match (&step, &result) {
             (Step::Create(..), Ok(notes)) => notes.made.as_ref().map(|(_, id)| id.clone()),
             (Step::Create(..), Err(_)) => None,
-            (Step::Start(id) | Step::Stop(id) | Step::Restart(id) | Step::Remove(id) | Step::Rename(id, _), _) => {
-                Some(id.clone())
-            }
+            (step, _) => step.id().cloned(),
         };
         let seen = id.filter(|_| certain).and_then(|id| self.containers.get(&id).cloned());
         let certain = certain && !(matches!(step, Step::Create(..)) && result.is_err());
@@ -235,16 +316,23 @@ impl World {
         self.event(Event::Stepped(Box::new(Stepped { target, step, result, seen, certain })));
     }
 
-    fn carry_out(&mut self, target: &str, step: &Step) -> Result<StepNotes, EngineError> {
+    pub fn stepped_with(&mut self, target: String, step: Step, result: Result<StepNotes, StepError>, certain: bool) {
+        let seen = step.id().and_then(|id| self.containers.get(id).cloned());
+        self.event(Event::Stepped(Box::new(Stepped { target, step, result, seen, certain })));
+    }
+
+    pub fn carry_out(&mut self, target: &str, step: &Step) -> Result<StepNotes, EngineError> {
         match step {
             Step::Create(make, network) => self.create(target, make, network),
             Step::Start(id) => self.start(id),
             Step::Stop(id) => self.end(id, 143),
             Step::Restart(id) => self.end(id, 143).and_then(|_| self.start(id)),
             Step::Remove(id) => {
+                assert!(!self.is_used(id) || !target.starts_with("warm-"), "{target}: a used one was in the pool");
                 self.containers.remove(id);
                 Ok(StepNotes::default())
             }
+            Step::Open(..) => unreachable!("a claim is carried out act by act"),
             Step::Rename(id, name) => {
                 if self.containers.values().any(|other| other.name == *name && other.id != *id) {
                     return Err(EngineError::NameTaken(name.clone()));
@@ -265,22 +353,42 @@ impl World {
         let id = ContainerId::new(format!("{:064x}", self.next_id));
         let (role, template, request) = match &make.what {
             What::Parent => (Role::Parent, String::new(), String::new()),
+            What::Service { .. } => (Role::Service, String::new(), String::new()),
             What::Worker { template, overrides, .. } => {
                 (Role::Worker, template.to_string(), serde_json::to_string(overrides).unwrap())
             }
+            What::Warm { template } => (Role::Worker, template.to_string(), "{}".to_owned()),
         };
-        let labels = [
+        let mut labels: BTreeMap<String, String> = BTreeMap::new();
+        if let What::Warm { template } = &make.what {
+            let template = self.config.template(template).unwrap();
+            let mode = if template.warm == WarmMode::Gate { "gate" } else { "running" };
+            let facts = ImageFacts {
+                id: self.images.get(&template.image.to_string()).cloned().unwrap_or_default(),
+                ..ImageFacts::default()
+            };
+            labels.insert(label::WARM.to_owned(), mode.to_owned());
+            labels.insert(label::WARM_NAME.to_owned(), target.to_owned());
+            labels.insert(label::IMAGE.to_owned(), serde_json::to_string(&facts).unwrap());
+            labels.insert(label::TEMPLATE_HASH.to_owned(), template.hash());
+            self.gates.insert(id.clone(), Gate::default());
+        }
+        if role == Role::Parent {
+            labels.insert(label::TEMPLATE_HASH.to_owned(), self.config.parent.hash());
+        }
+        let own = [
             (label::BAY, "podbay".to_owned()),
             (label::ROLE, role.as_str().to_owned()),
             (label::TEMPLATE, template),
             (label::REQUEST, request),
             (label::OWNER, key().sign(&self.config.bay, role, &make.nonce)),
         ];
+        labels.extend(own.into_iter().map(|(key, value)| (key.to_owned(), value)));
         let container = Observed {
             id: id.clone(),
             name,
             image: "host".to_owned(),
-            labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            labels,
             status: Status::Created { error: String::new() },
             created_at: wall(self.mono),
             network: match network {
@@ -360,7 +468,7 @@ pub fn late(what: &str) -> EngineError {
     EngineError::Deadline { what: what.to_owned(), deadline: Duration::from_secs(30) }
 }
 
-fn not_found(what: &str) -> EngineError {
+pub fn not_found(what: &str) -> EngineError {
     EngineError::NotFound { what: what.to_owned(), message: "no such container".to_owned() }
 }
 
@@ -384,5 +492,6 @@ pub fn word(step: &Step) -> &'static str {
         Step::Restart(_) => "restart",
         Step::Remove(_) => "remove",
         Step::Rename(..) => "rename",
+        Step::Open(..) => "open",
     }
 }

@@ -131,7 +131,7 @@ async fn the_size_is_set_at_the_start() {
         || scene.stub.resizes.lock().unwrap().first().is_some_and(|(_, size)| *size == TermSize::new(41, 133)),
     )
     .await;
-    scene.sessions.renamed(&container(), &name("wolf"));
+    scene.sessions.renamed(&container(), &name("wolf"), None);
     scene.until_row(id, "the new name", |row| row.name == "wolf").await;
     assert_eq!((scene.sessions.main_of("wolf"), scene.sessions.main_of("fox")), (Some(id), None));
 }

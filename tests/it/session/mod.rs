@@ -1,5 +1,6 @@
 //! The sessions, over an engine that the test plays: rows X02 to X05, X10, X11 and V06 of the catalogue of faults.
 
+mod attention;
 mod clients;
 mod ends;
 mod shells;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use podbay::bay::container::{ContainerId, ContainerSpec, ImageRef, Observed, ObservedNetwork, Status};
+use podbay::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef, Observed, ObservedNetwork, Status};
 use podbay::bay::name::Name;
 use podbay::bay::port::PortMapping;
 use podbay::bay::session::TermSize;
@@ -123,6 +123,10 @@ impl Engine for Stub {
     }
 
     async fn ensure_image(&self, _image: &ImageRef) -> Result<(), EngineError> {
+        not_played()
+    }
+
+    async fn image(&self, _: &ImageRef) -> Result<ImageFacts, EngineError> {
         not_played()
     }
 

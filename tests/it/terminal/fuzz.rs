@@ -92,6 +92,7 @@ fn the_known_crashers_are_survived() {
         for size in [TermSize { rows, cols }, TermSize::new(rows, cols)] {
             let mut emulator = Emulator::new(size, 100);
             emulator.feed(b"\x1b[?2004h\x1b[?1006h");
+            let _drawn = emulator.screen();
             let fed = emulator.feed(bytes.as_bytes());
             rebuilt += u32::from(fed.rebuilt);
             read_all(&mut emulator, &mut Dice::new(1));
@@ -111,6 +112,7 @@ fn a_failure_is_told_and_stays_in_its_emulator() {
     other.feed(b"other");
     victim.feed("above\r\n".repeat(40).as_bytes());
     victim.feed(b"\x1b[?1049h\x1b[5;5Hshown");
+    let _drawn = victim.screen();
     let fed = victim.feed(CRASHERS[0].2.as_bytes());
     assert!(fed.rebuilt);
     assert!(victim.text().contains("shown"), "what can be read is kept: {:?}", victim.text());
@@ -120,6 +122,50 @@ fn a_failure_is_told_and_stays_in_its_emulator() {
     assert!(!victim.feed(b"\x1b[H\x1b[2Jagain").rebuilt);
     assert_eq!(victim.text().lines().next(), Some("again"));
     assert_eq!(other.text().lines().next(), Some("other"));
+}
+
+/// A screen that nobody asked for is drawn later, and is the same then.
+#[test]
+fn what_is_drawn_late_is_drawn_alike() {
+    quiet();
+    let mut dice = Dice::new(7);
+    let mut compared = 0;
+    for case in 0..3_000 {
+        let size = TermSize::new(dice.one(&[24, 3, 50]), dice.one(&[80, 4, 200]));
+        let (mut early, mut late) = (Emulator::new(size, 50), Emulator::new(size, 50));
+        let _drawn = early.screen();
+        let mut failed = false;
+        for _ in 0..dice.roll(6) {
+            let bytes = soup(&mut dice, 120);
+            let one = early.feed(&bytes);
+            assert_eq!(one.forward, late.feed(&bytes).forward, "case {case}");
+            failed |= one.rebuilt;
+            if dice.roll(4) == 0 {
+                let size = TermSize::new(1 + u16::try_from(dice.roll(40)).unwrap(), 80);
+                early.resize(size);
+                late.resize(size);
+            }
+        }
+        if !failed {
+            compared += 1;
+            assert_eq!(early.snapshot(), late.snapshot(), "case {case}");
+        }
+    }
+    assert!(compared > 2_000, "{compared}");
+}
+
+/// A failure that is drawn late is told with the next output, and costs no more than itself.
+#[test]
+fn a_late_failure_is_told_as_well() {
+    quiet();
+    let (rows, cols, bytes) = CRASHERS[0];
+    let mut emulator = Emulator::new(TermSize::new(rows, cols), 100);
+    assert!(!emulator.feed(b"\x1b[5;5Hbefore").rebuilt);
+    assert!(!emulator.feed(bytes.as_bytes()).rebuilt);
+    assert!(!emulator.feed(b"\x1b[7;1Hafter").rebuilt);
+    assert!(emulator.text().contains("before") && emulator.text().contains("after"), "{}", emulator.text());
+    assert!(emulator.feed(b"x").rebuilt);
+    assert!(!emulator.feed(b"x").rebuilt);
 }
 
 #[expect(clippy::print_stdout, reason = "how many panics there were is worth knowing")]

@@ -65,6 +65,7 @@ pub fn session(id: u64, name: &str, kind: SessionKind, title: &str) -> SessionRo
         size: TermSize::default(),
         clients: 0,
         ended: None,
+        attention: None,
     }
 }
 
@@ -147,6 +148,8 @@ pub fn why() -> Why {
         text: text.to_owned(),
     };
     Why {
+        kind: "worker".to_owned(),
+        last_exit: None,
         name: "fox".to_owned(),
         wanted: "running".to_owned(),
         observed: "exited".to_owned(),

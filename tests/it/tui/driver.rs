@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKind};
 use jiff::Timestamp;
-use podbay::api::types::{Frame, Snapshot};
+use podbay::api::types::{Frame, LogEntry, Snapshot};
 use podbay::tui::effect::{Effect, StreamKey};
 use podbay::tui::keymap::{Keymap, UserKeys};
 use podbay::tui::model::{Model, Settings};
-use podbay::tui::msg::{FeedMsg, Msg, TerminalMsg};
+use podbay::tui::msg::{FeedMsg, LogsMsg, Msg, TerminalMsg};
 use podbay::tui::symbols::Symbols;
 use podbay::tui::theme::Theme;
 use podbay::tui::update::update;
@@ -25,6 +25,7 @@ pub fn settings() -> Settings {
     Settings {
         bay: "podbay".to_owned(),
         theme: Theme::built_in(false),
+        themes: Theme::all(std::path::Path::new("/nowhere"), false),
         symbols: Symbols::new(false),
         keymap: Keymap::new(&UserKeys::new()).unwrap(),
     }
@@ -77,6 +78,12 @@ impl Driver {
         }
     }
 
+    /// What the mouse does at a column and row.
+    pub fn mouse(&mut self, kind: MouseEventKind, column: u16, row: u16) {
+        let event = MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
+        self.send(Msg::Input(Event::Mouse(event)));
+    }
+
     pub fn text(&mut self, text: &str) {
         for c in text.chars() {
             self.send(Msg::Input(Event::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE))));
@@ -91,6 +98,17 @@ impl Driver {
     /// The terminal that was asked for last.
     pub fn stream(&self) -> StreamKey {
         self.model.main.terminals.shown.as_ref().expect("no terminal is shown").key
+    }
+
+    /// The log that was asked for last.
+    pub fn log_stream(&self) -> StreamKey {
+        self.model.main.logs.streams.last().expect("no log is followed").key
+    }
+
+    /// Lines come from the log that was asked for last.
+    pub fn log(&mut self, lines: impl IntoIterator<Item = LogEntry>) {
+        let key = self.log_stream();
+        self.send(Msg::Logs { key, msg: LogsMsg::Lines(lines.into_iter().collect()) });
     }
 
     /// The terminal answers: a screen of this size, then these bytes.

@@ -1,8 +1,12 @@
 //! The dashboard: screens by snapshot, keys scripted, the loop with its terminal and input as parameters.
 
 mod bay;
+mod copying;
 mod driver;
 mod hostile;
+mod inbox;
+mod logs;
+mod looks;
 mod looping;
 mod pty;
 mod robust;

@@ -37,6 +37,8 @@ pub fn all(columns: u16, rows: u16) -> Vec<(&'static str, Driver)> {
         ("terminal", terminal(columns, rows)),
         ("sessions", sessions(columns, rows)),
         ("logs", logs(columns, rows)),
+        ("search", search(columns, rows)),
+        ("merged", merged(columns, rows)),
         ("inspect", inspect(columns, rows)),
         ("toasts", toasts(columns, rows)),
     ]
@@ -93,7 +95,7 @@ fn logs(columns: u16, rows: u16) -> Driver {
     let mut driver = Driver::of(bay::running(), columns, rows);
     driver.keys("l");
     driver.wait(200);
-    if let Some(key) = driver.model.main.logs.stream.as_ref().map(|stream| stream.key) {
+    if let Some(key) = driver.model.main.logs.streams.first().map(|stream| stream.key) {
         let lines = vec![
             log(0, "listening on http://localhost:3000"),
             log(250, "\u{1b}[32mGET\u{1b}[0m /health 200 in 1.2 ms"),
@@ -105,6 +107,36 @@ fn logs(columns: u16, rows: u16) -> Driver {
         ];
         driver.send(Msg::Logs { key, msg: LogsMsg::Lines(lines) });
     }
+    driver
+}
+
+fn search(columns: u16, rows: u16) -> Driver {
+    let mut driver = Driver::of(bay::running(), columns, rows);
+    driver.keys("l");
+    driver.wait(200);
+    if let Some(key) = driver.model.main.logs.streams.first().map(|stream| stream.key) {
+        let lines = (0..40).map(|at| match at % 8 {
+            3 => log(at * 100, r#"{"level":"error","msg":"upstream timeout","took":1.5,"url":"/api/health"}"#),
+            5 => log(at * 100, "2026-03-01 WARN retrying after a timeout"),
+            _ => log(at * 100, &format!("request {at} served")),
+        });
+        driver.send(Msg::Logs { key, msg: LogsMsg::Lines(lines.collect()) });
+    }
+    driver.keys("t / t i m e o u t enter N m");
+    driver.wait(200);
+    driver
+}
+
+fn merged(columns: u16, rows: u16) -> Driver {
+    let mut driver = Driver::of(bay::running(), columns, rows);
+    driver.keys("l a");
+    driver.wait(200);
+    let keys: Vec<_> = driver.model.main.logs.streams.iter().map(|stream| stream.key).collect();
+    for (at, key) in (0..).zip(keys) {
+        let lines = (0..3).map(|n| log(n * 1000 + at * 100, &format!("line {n}"))).collect();
+        driver.send(Msg::Logs { key, msg: LogsMsg::Lines(lines) });
+    }
+    driver.wait(300);
     driver
 }
 
@@ -146,7 +178,7 @@ fn every_screen_at_every_size() {
 
 #[test]
 fn styles_of_the_list_and_of_a_terminal() {
-    for name in ["mixed", "terminal"] {
+    for name in ["mixed", "terminal", "search", "merged"] {
         let driver = one(name)(80, 24);
         insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "snapshots", omit_expression => true }, {
             insta::assert_snapshot!(format!("{name}-styles"), styles(driver.draw().buffer()));

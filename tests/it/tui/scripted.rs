@@ -133,7 +133,8 @@ fn a_spawned_worker_is_selected_and_has_the_keys_when_its_terminal_is_there() {
     let effects = driver.taken();
     let size = driver.model.next_terminal_size();
     assert!(matches!(effects.as_slice(), [Effect::Spawn(request)] if request.size == Some(size)), "{effects:?}");
-    let reply = SpawnReply { id: "x".to_owned(), name: "fox".to_owned(), host_port: None, notes: Vec::new() };
+    let reply =
+        SpawnReply { id: "x".to_owned(), name: "fox".to_owned(), host_port: None, claimed: false, notes: Vec::new() };
     driver.send(Msg::Spawned(Ok(reply)));
     let mut snapshot = bay::empty();
     snapshot.containers.push(bay::worker("fox", State::Running, None));
@@ -158,7 +159,8 @@ fn a_spawned_worker_is_selected_and_has_the_keys_when_its_terminal_is_there() {
 fn a_spawned_worker_does_not_take_the_keys_from_who_moved_on() {
     let mut driver = running();
     driver.keys("n");
-    let reply = SpawnReply { id: "x".to_owned(), name: "zebra".to_owned(), host_port: None, notes: Vec::new() };
+    let reply =
+        SpawnReply { id: "x".to_owned(), name: "zebra".to_owned(), host_port: None, claimed: false, notes: Vec::new() };
     driver.send(Msg::Spawned(Ok(reply)));
     driver.keys("j");
     let mut snapshot = bay::running();

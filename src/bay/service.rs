@@ -11,10 +11,15 @@ use crate::bay::mount::MountRule;
 use crate::bay::name::Name;
 use crate::bay::port::PortRule;
 use crate::bay::size::Span;
-use crate::bay::template::NetworkMode;
+use crate::bay::template::{NetworkMode, short_hash};
 
-/// One service: read and checked in full; run by a later version.
-#[derive(Clone, Debug, PartialEq)]
+/// The variable that all processes of a native service carry.
+pub const MARK: &str = "PODBAY_SERVICE";
+
+pub use crate::bay::graph::Condition;
+
+/// One service, read and checked in full.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ServiceConfig {
     /// Its name.
     pub name: Name,
@@ -30,6 +35,8 @@ pub struct ServiceConfig {
     pub env_file: Vec<String>,
     /// When it is started again.
     pub restart: RestartPolicy,
+    /// Exit codes that are no failure.
+    pub success_exit_codes: Vec<i64>,
     /// What must come before it. Never a cycle, never a name that is not configured.
     pub depends_on: BTreeMap<Name, Condition>,
     /// When it counts as ready; `None`: as soon as it is started.
@@ -45,7 +52,7 @@ pub struct ServiceConfig {
 }
 
 /// Where a service runs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum ServiceRun {
     /// In a container: the default.
     Container {
@@ -68,7 +75,7 @@ pub enum ServiceRun {
 }
 
 /// Why a service can't live in a container.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum HostReason {
     /// It needs the graphics processor.
     Gpu,
@@ -99,6 +106,48 @@ const REASONS: [(HostReason, &str); 6] = [
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a reason: write gpu, display, audio, hardware, native-api, stdio or \"other: your sentence\"")]
 pub struct ReasonError(String);
+
+impl ServiceConfig {
+    /// Whether it runs outside of any container.
+    #[must_use]
+    pub const fn is_native(&self) -> bool {
+        matches!(self.run, ServiceRun::Host { .. })
+    }
+
+    /// The ports that it is to be found at, in its own namespace.
+    #[must_use]
+    pub fn listens(&self) -> Vec<u16> {
+        let numbers = |port: &ServicePort| match port {
+            ServicePort::Listens(port) => vec![*port],
+            ServicePort::Published(rule) => rule.mappings().iter().map(|mapping| mapping.host).collect(),
+        };
+        self.ports.iter().flat_map(numbers).collect()
+    }
+
+    /// The same for equal definitions: of what a run is made of. A change of what only podbay follows (when it waits, when
+    /// it restarts, how it is probed) is no reason to start it anew.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let made = (&self.run, &self.command, &self.ports, &self.env, &self.env_file);
+        short_hash(&serde_json::to_vec(&made).unwrap_or_default())
+    }
+}
+
+impl StopSignal {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SIGTERM => "SIGTERM",
+            Self::SIGINT => "SIGINT",
+            Self::SIGQUIT => "SIGQUIT",
+            Self::SIGHUP => "SIGHUP",
+            Self::SIGUSR1 => "SIGUSR1",
+            Self::SIGUSR2 => "SIGUSR2",
+            Self::SIGKILL => "SIGKILL",
+        }
+    }
+}
 
 impl FromStr for HostReason {
     type Err = ReasonError;
@@ -179,20 +228,8 @@ pub enum RestartPolicy {
     UnlessStopped,
 }
 
-/// What a service waits for in another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Condition {
-    /// Its process is there.
-    Started,
-    /// Its readiness probe has passed.
-    Ready,
-    /// It has ended with success.
-    Exited,
-}
-
 /// A probe and its pace.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Probe {
     /// What is asked.
     pub target: ProbeTarget,
@@ -202,10 +239,12 @@ pub struct Probe {
     pub timeout: Span,
     /// Failures in a row until it counts.
     pub retries: u32,
+    /// So long after a start, failures do not count.
+    pub start_period: Span,
 }
 
 /// What a probe asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum ProbeTarget {
     /// A GET that must answer with 2xx.
     Http(String),

@@ -1,0 +1,232 @@
+//! What a run writes: into the log, and to whoever looks at its terminal.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::broadcast;
+
+use super::spawn::{self, Ends};
+use crate::bay::session::TermSize;
+use crate::service::log::{Position, Writer};
+
+/// Read at once.
+const CHUNK: usize = 256 * 1024;
+/// The newest output of a terminal that somebody who comes later is shown.
+const KEPT: usize = 128 * 1024;
+/// Pieces that a reader of the terminal may be behind; then it is cut off, and comes back for the newest.
+const BEHIND: usize = 64;
+/// Input that the program does not read. More is refused: who types waits.
+const TYPED: usize = 256 * 1024;
+
+/// The streams of a run, and where they go.
+pub(super) struct Output {
+    log: Writer,
+    streams: [Option<AsyncFd<OwnedFd>>; 2],
+    is_terminal: bool,
+    chunk: Vec<u8>,
+    kept: VecDeque<u8>,
+    live: broadcast::Sender<Bytes>,
+    typed: VecDeque<u8>,
+}
+
+/// What can be done now.
+pub(super) enum Ready {
+    /// This stream has something to be read, or has ended.
+    Read(usize),
+    /// The terminal takes input.
+    Write,
+}
+
+impl Output {
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let (live, _) = broadcast::channel(BEHIND);
+        Ok(Self {
+            log: Writer::open(dir)?,
+            streams: [None, None],
+            is_terminal: false,
+            chunk: Vec::new(),
+            kept: VecDeque::new(),
+            live,
+            typed: VecDeque::new(),
+        })
+    }
+
+    pub fn log(&mut self) -> &mut Writer {
+        &mut self.log
+    }
+
+    pub fn position(&mut self) -> Position {
+        self.log.position()
+    }
+
+    /// The streams of a new run.
+    pub fn connect(&mut self, ends: Ends) -> io::Result<()> {
+        self.typed.clear();
+        match ends {
+            Ends::Pipes { out, err } => {
+                self.is_terminal = false;
+                self.streams = [Some(watched(out)?), Some(watched(err)?)];
+            }
+            Ends::Terminal(near) => {
+                self.is_terminal = true;
+                self.streams = [Some(watched(near)?), None];
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for what can be done. Pending while nothing is open. May be dropped at any time.
+    pub async fn ready(&self) -> Ready {
+        let [out, err] = &self.streams;
+        let typing = self.is_terminal && !self.typed.is_empty();
+        tokio::select! {
+            () = readable(out.as_ref()) => Ready::Read(0),
+            () = readable(err.as_ref()) => Ready::Read(1),
+            () = writable(out.as_ref()), if typing => Ready::Write,
+        }
+    }
+
+    pub fn take(&mut self, ready: &Ready) {
+        match ready {
+            // One piece a turn, so that orders and ends are heard in a flood, too.
+            Ready::Read(stream) => drop(self.read(*stream)),
+            Ready::Write => self.write(),
+        }
+    }
+
+    /// Reads one piece; `false`: there is nothing more at present, or ever.
+    fn read(&mut self, index: usize) -> bool {
+        let Some(Some(stream)) = self.streams.get(index) else { return false };
+        self.chunk.resize(CHUNK, 0);
+        let chunk = &mut self.chunk;
+        // Through the readiness that was seen: what comes after this read wakes the next wait.
+        let result = stream.try_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, chunk.as_mut_slice())?));
+        self.took(index, result)
+    }
+
+    /// The same, whatever is known of readiness.
+    fn read_the_rest(&mut self, index: usize) -> bool {
+        let Some(Some(stream)) = self.streams.get(index) else { return false };
+        self.chunk.resize(CHUNK, 0);
+        let result = rustix::io::read(stream.get_ref(), self.chunk.as_mut_slice()).map_err(io::Error::from);
+        self.took(index, result)
+    }
+
+    fn took(&mut self, index: usize, result: io::Result<usize>) -> bool {
+        match result {
+            Ok(count) if count > 0 => {
+                self.pass_on(index, count);
+                return true;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // Its end; of a terminal that nobody has open any more, an error.
+            Ok(_) | Err(_) => {
+                if let Some(slot) = self.streams.get_mut(index) {
+                    *slot = None;
+                }
+            }
+        }
+        self.let_go();
+        false
+    }
+
+    fn pass_on(&mut self, index: usize, count: usize) {
+        let chunk = std::mem::take(&mut self.chunk);
+        let bytes = chunk.get(..count).unwrap_or_default();
+        self.log.take(index == 1, bytes, Timestamp::now());
+        if self.is_terminal {
+            self.keep(bytes);
+            // Nobody looks, most of the time.
+            let _ = self.live.send(Bytes::copy_from_slice(bytes));
+        }
+        self.chunk = chunk;
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let bytes = bytes.get(bytes.len().saturating_sub(KEPT)..).unwrap_or_default();
+        let surplus = (self.kept.len() + bytes.len()).saturating_sub(KEPT);
+        self.kept.drain(..surplus.min(self.kept.len()));
+        self.kept.extend(bytes);
+    }
+
+    /// A quiet service costs no buffer.
+    fn let_go(&mut self) {
+        self.chunk = Vec::new();
+    }
+
+    /// Everything that the run has written is read; what a process outside of it still holds open is closed.
+    pub fn finish(&mut self) {
+        for index in 0..2 {
+            while self.read_the_rest(index) {}
+        }
+        self.streams = [None, None];
+        self.log.finish(Timestamp::now());
+        self.let_go();
+    }
+
+    /// The newest output of the terminal, and what comes after it.
+    pub fn look(&mut self) -> (Bytes, broadcast::Receiver<Bytes>) {
+        (Bytes::copy_from_slice(self.kept.make_contiguous()), self.live.subscribe())
+    }
+
+    /// Types into the terminal; `false`: its program does not read, so that no more is taken now.
+    pub fn type_in(&mut self, bytes: &[u8]) -> bool {
+        if self.is_terminal && self.typed.len() < TYPED {
+            self.typed.extend(bytes);
+            self.write();
+        }
+        self.typed.len() < TYPED
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.typed.len() < TYPED
+    }
+
+    fn write(&mut self) {
+        let [Some(terminal), _] = &self.streams else { return self.typed.clear() };
+        while !self.typed.is_empty() {
+            let (front, _) = self.typed.as_slices();
+            match terminal.try_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, front)?)) {
+                Ok(count) => drop(self.typed.drain(..count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.typed.clear(),
+            }
+        }
+    }
+
+    pub fn resize(&self, size: TermSize) {
+        if let ([Some(terminal), _], true) = (&self.streams, self.is_terminal) {
+            // A terminal that ends at this moment has no size.
+            let _ = spawn::resize(terminal.get_ref(), size);
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "tokio asks for a promise that an owned descriptor keeps by itself")]
+fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` always names the same descriptor, which is open as long as it lives.
+    Ok(unsafe { AsyncFd::register(fd) }?)
+}
+
+async fn readable(stream: Option<&AsyncFd<OwnedFd>>) {
+    match stream {
+        // A descriptor that can't be watched any more is read, which says so.
+        Some(stream) => drop(stream.readable().await.map(|mut guard| guard.retain_ready())),
+        None => std::future::pending().await,
+    }
+}
+
+async fn writable(stream: Option<&AsyncFd<OwnedFd>>) {
+    match stream {
+        Some(stream) => drop(stream.writable().await.map(|mut guard| guard.retain_ready())),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,120 @@
+//! Connections: lines and bytes in, status and bytes out. None of them can hold up the service.
+
+use bytes::Bytes;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::service::protocol::{Ask, Hello, MAX_LINE, Status, Told, VERSION, line};
+
+/// The newest output, and what comes after it.
+pub(super) type View = (Bytes, broadcast::Receiver<Bytes>);
+
+/// What a connection wants of the task that decides.
+pub(super) enum Asked {
+    Order(Told),
+    /// Bytes for the terminal; answered with whether it takes more.
+    Typed(Bytes, oneshot::Sender<bool>),
+    Look(oneshot::Sender<View>),
+}
+
+/// Read at once from who types.
+const CHUNK: usize = 4096;
+/// How long a terminal that does not take input is waited for, before it is asked again.
+const RETRY: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Takes connections for ever.
+pub(super) async fn accept(listener: UnixListener, requests: mpsc::Sender<Asked>, shown: watch::Sender<Status>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(serve(stream, requests.clone(), shown.clone()));
+            }
+            // Out of descriptors, most likely: some will be free again.
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    }
+}
+
+async fn serve(stream: UnixStream, requests: mpsc::Sender<Asked>, shown: watch::Sender<Status>) {
+    let (reading, writing) = stream.into_split();
+    let mut lines = BufReader::with_capacity(CHUNK, reading);
+    let Some(hello) = next::<Hello>(&mut lines).await.filter(|hello| hello.version == VERSION) else { return };
+    match hello.ask {
+        Ask::Control => control(lines, writing, requests, shown.subscribe()).await,
+        Ask::Attach => attach(lines, writing, requests).await,
+    }
+}
+
+/// The next line; `None`: the end, or something that is no line of ours.
+async fn next<T: serde::de::DeserializeOwned>(lines: &mut BufReader<OwnedReadHalf>) -> Option<T> {
+    let mut bytes = Vec::new();
+    let mut bounded = lines.take(MAX_LINE as u64);
+    bounded.read_until(b'\n', &mut bytes).await.ok().filter(|count| *count > 0)?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+async fn control(
+    mut lines: BufReader<OwnedReadHalf>,
+    mut writing: OwnedWriteHalf,
+    requests: mpsc::Sender<Asked>,
+    mut status: watch::Receiver<Status>,
+) {
+    let telling = async {
+        loop {
+            let now = status.borrow_and_update().clone();
+            let Ok(bytes) = line(&now) else { return };
+            if writing.write_all(&bytes).await.is_err() || status.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let hearing = async {
+        while let Some(order) = next::<Told>(&mut lines).await {
+            if requests.send(Asked::Order(order)).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = telling => {}
+        () = hearing => {}
+    }
+}
+
+async fn attach(mut lines: BufReader<OwnedReadHalf>, mut writing: OwnedWriteHalf, requests: mpsc::Sender<Asked>) {
+    let (reply, view) = oneshot::channel();
+    if requests.send(Asked::Look(reply)).await.is_err() {
+        return;
+    }
+    let Ok((newest, mut live)) = view.await else { return };
+    let showing = async {
+        if writing.write_all(&newest).await.is_err() {
+            return;
+        }
+        // Who is too far behind is cut off, and sees the newest when it comes again.
+        while let Ok(bytes) = live.recv().await {
+            if writing.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    let typing = async {
+        let mut chunk = [0; CHUNK];
+        while let Ok(count @ 1..) = lines.read(&mut chunk).await {
+            let bytes = Bytes::copy_from_slice(chunk.get(..count).unwrap_or_default());
+            let (room, answer) = oneshot::channel();
+            if requests.send(Asked::Typed(bytes, room)).await.is_err() {
+                return;
+            }
+            if answer.await == Ok(false) {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    };
+    tokio::select! {
+        () = showing => {}
+        () = typing => {}
+    }
+}

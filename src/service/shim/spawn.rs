@@ -1,0 +1,137 @@
+//! Beginning a run: a session of its own, a terminal or pipes, the lock, and a death that follows the shim's.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use rustix::pty::OpenptFlags;
+use rustix::termios::Winsize;
+
+use crate::bay::session::TermSize;
+use crate::service::process::{MARK, ProcessId};
+use crate::service::protocol::Spec;
+
+/// A run that has begun.
+pub(super) struct Begun {
+    pub main: ProcessId,
+    pub ends: Ends,
+}
+
+/// The shim's ends of a run's streams.
+pub(super) enum Ends {
+    Pipes { out: OwnedFd, err: OwnedFd },
+    Terminal(OwnedFd),
+}
+
+/// Pipes are made this large where the system allows it: a burst then costs fewer turns.
+const PIPE: usize = 1 << 20;
+
+/// Begins a run, or says in words why it can't.
+pub(super) fn begin(spec: &Spec, mark: &str, run_lock: &File) -> Result<Begun, String> {
+    let Some((program, arguments)) = spec.command.split_first() else {
+        return Err("it has no command".to_owned());
+    };
+    // Asked for by itself: the system says the same of a program that is missing.
+    if !spec.cwd.is_dir() {
+        return Err(format!("its directory {} does not exist", spec.cwd.display()));
+    }
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(&spec.cwd).env_clear().envs(&spec.env).env(MARK, mark);
+    let ends = streams(&mut command, spec.tty).map_err(|error| format!("its streams can't be made: {error}"))?;
+    settle_in(&mut command, run_lock, (spec.tty.is_some(), spec.umask));
+    let child = command.spawn().map_err(|error| told(program, &error))?;
+    // Dropping a child neither ends nor waits for it: the shim waits for all of them in one place.
+    let main = ProcessId::of(child.id()).unwrap_or(ProcessId { pid: child.id(), start: 0 });
+    Ok(Begun { main, ends })
+}
+
+fn told(program: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("{program:?} was not found"),
+        io::ErrorKind::PermissionDenied => format!("{program:?} may not be executed"),
+        io::ErrorKind::ExecutableFileBusy => format!("{program:?} is being written to"),
+        _ => format!("{program:?} can't be executed: {error}"),
+    }
+}
+
+fn streams(command: &mut Command, tty: Option<TermSize>) -> io::Result<Ends> {
+    let Some(size) = tty else {
+        let (out, out_far) = pipe()?;
+        let (err, err_far) = pipe()?;
+        command.stdin(Stdio::null()).stdout(out_far).stderr(err_far);
+        return Ok(Ends::Pipes { out, err });
+    };
+    let near = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    rustix::io::fcntl_setfd(&near, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::pty::grantpt(&near)?;
+    rustix::pty::unlockpt(&near)?;
+    resize(&near, size)?;
+    let name = rustix::pty::ptsname(&near, Vec::new())?;
+    let path = std::ffi::OsString::from(String::from_utf8_lossy(name.to_bytes()).into_owned());
+    let mut options = File::options();
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NOCTTY.bits().cast_signed());
+    let far = options.read(true).write(true).open(path)?;
+    command.stdin(far.try_clone()?).stdout(far.try_clone()?).stderr(far);
+    nonblocking(near.as_fd())?;
+    Ok(Ends::Terminal(near))
+}
+
+/// The near end does not block, the far end is an ordinary one.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (near, far) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    nonblocking(near.as_fd())?;
+    #[cfg(target_os = "linux")]
+    {
+        // Refused beyond the user's share of pipe memory: then it stays as it is.
+        let _ = rustix::pipe::fcntl_setpipe_size(&near, PIPE);
+    }
+    Ok((near, far))
+}
+
+fn nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(fd)?;
+    Ok(rustix::fs::fcntl_setfl(fd, flags | rustix::fs::OFlags::NONBLOCK)?)
+}
+
+/// Gives a terminal another size; its program is told by SIGWINCH.
+pub(super) fn resize(terminal: &OwnedFd, size: TermSize) -> io::Result<()> {
+    let size = Winsize { ws_row: size.rows, ws_col: size.cols, ws_xpixel: 0, ws_ypixel: 0 };
+    Ok(rustix::termios::tcsetwinsize(terminal, size)?)
+}
+
+/// What the child does between fork and exec: system calls alone.
+#[expect(unsafe_code, reason = "what runs between fork and exec makes only system calls, and allocates nothing")]
+fn settle_in(command: &mut Command, run_lock: &File, (tty, umask): (bool, u32)) {
+    let lock = run_lock.as_raw_fd();
+    // The supervisor's own is tight; what the service shares with others is the service's to say.
+    let umask = rustix::fs::Mode::from_bits_truncate(umask);
+    let shim = std::process::id();
+    let settle = move || {
+        rustix::process::setsid()?;
+        rustix::process::umask(umask);
+        // SAFETY: the file is open in the shim, of which this process is a copy.
+        let lock = unsafe { BorrowedFd::borrow_raw(lock) };
+        // Kept over the exec: as long as one process of the run has it, no other run can begin.
+        rustix::io::fcntl_setfd(lock, rustix::io::FdFlags::empty())?;
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+            // The shim has one thread, so this follows the shim and nothing else.
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            // It may have died before that was in force.
+            if getppid().is_none_or(|parent| parent.as_raw_nonzero().get().unsigned_abs() != shim) {
+                return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = shim;
+        if tty {
+            rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+        }
+        Ok(())
+    };
+    // SAFETY: see above; nothing of it takes a lock or allocates.
+    unsafe { command.pre_exec(settle) };
+}

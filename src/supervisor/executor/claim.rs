@@ -1,0 +1,215 @@
+//! Opening a gate: the claim file, the name, the directories and the line that wakes it, each seen before it is done.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::mpsc;
+
+use crate::bay::container::{ContainerId, Status};
+use crate::bay::gate::{self, Act, File, Sight};
+use crate::bay::name::Name;
+use crate::engine::SharedEngine;
+use crate::supervisor::crash;
+use crate::supervisor::event::{Event, StepError, StepNotes};
+use crate::supervisor::goal::Opening;
+use crate::workspace::WorkspaceError;
+use crate::workspace::warm::{Ticket, WarmPlace};
+
+use super::Ground;
+use super::create::{Way, blocking, fill, wrong};
+
+/// A gate that somebody may have woken already is given so long to take its claim.
+const WOKEN: Duration = Duration::from_secs(1);
+/// An opened gate has so long to take its claim.
+const TAKES: Duration = Duration::from_secs(5);
+/// Between two looks at a claim file.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What a claim has at hand.
+pub(super) struct Hall<'a> {
+    pub(super) ground: &'a Arc<Ground>,
+    pub(super) engine: &'a SharedEngine,
+    pub(super) events: &'a mpsc::Sender<Event>,
+    /// Hears how far it is, and may break it off.
+    pub(super) way: &'a Way,
+    /// When it was asked for.
+    pub(super) began: Instant,
+}
+
+/// Where a claim's files are.
+#[derive(Clone)]
+struct Door {
+    ground: Arc<Ground>,
+    made_as: Name,
+    name: Name,
+    run: String,
+    nonce: Option<String>,
+}
+
+impl Door {
+    fn ticket(&self) -> Ticket<'_> {
+        Ticket { run: &self.run, claim: self.nonce.as_deref() }
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&WarmPlace<'_>, &Self) -> Result<T, WorkspaceError> + Send + 'static,
+    ) -> Result<T, StepError> {
+        let door = self.clone();
+        blocking(move || {
+            let place = WarmPlace { paths: &door.ground.paths, made_as: &door.made_as, name: &door.name };
+            work(&place, &door)
+        })
+        .await
+    }
+
+    async fn look(&self) -> Result<(bool, File), StepError> {
+        self.with(|place, door| place.look(door.ticket())).await
+    }
+
+    /// Whether the claim was taken within `limit`.
+    async fn taken(&self, limit: Duration) -> Result<bool, StepError> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if self.look().await?.1 == File::Taken {
+                return Ok(true);
+            }
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// Gives a warm worker to its claimer. May be begun anew at any point, by whoever comes after a supervisor that was
+/// killed: every act is taken from what is seen.
+pub(super) async fn open(
+    hall: &Hall<'_>,
+    target: &str,
+    id: &ContainerId,
+    opening: &Opening,
+) -> Result<StepNotes, StepError> {
+    let name: Name = target.parse().map_err(|_| wrong(format!("{target:?} is not a name")))?;
+    let door = Door {
+        ground: hall.ground.clone(),
+        made_as: opening.made_as.clone(),
+        name,
+        run: opening.run.to_string(),
+        nonce: opening.nonce.as_ref().map(|nonce| nonce.as_str().to_owned()),
+    };
+    let mut named = opening.rename.is_none();
+    let mut fresh = false;
+    let mut notes = Vec::new();
+    loop {
+        let (moved, file) = door.look().await?;
+        // A program that runs already has taken all that there is to take.
+        let file = if opening.claim.is_some() { file } else { File::Taken };
+        match gate::next(Sight { named, moved, file }) {
+            None => break,
+            Some(Act::Rename) => {
+                rename(hall, &door, id, opening).await?;
+                named = true;
+                crash::point("claim-renamed");
+            }
+            Some(Act::Move) => {
+                door.with(|place, _| place.give_name()).await?;
+                crash::point("claim-moved");
+            }
+            Some(Act::Write) => {
+                // What is asked for at /workspace, before the command can see it.
+                let made = (opening.made.as_ref(), opening.branch.as_deref());
+                notes = fill(hall.ground, &door.name, made, hall.way).await.map_err(unfilled)?;
+                write(&door, opening).await?;
+                fresh = true;
+                crash::point("claim-written");
+            }
+            Some(Act::Wake) => {
+                if !fresh && door.taken(WOKEN).await? {
+                    break;
+                }
+                wake(hall, &door, id, opening).await?;
+                crash::point("claim-woken");
+                watch(hall, door, (id, opening));
+                return Ok(StepNotes { notes, made: None });
+            }
+        }
+    }
+    let speaks = opening.nonce.is_some() && opening.claim.is_none();
+    hall.ground.sessions.renamed(id, &door.name, speaks.then(|| hall.began.elapsed()));
+    Ok(StepNotes { notes, made: None })
+}
+
+fn unfilled(error: StepError) -> StepError {
+    match error {
+        StepError::Workspace(error) => StepError::Fill(error),
+        other => other,
+    }
+}
+
+async fn write(door: &Door, opening: &Opening) -> Result<(), StepError> {
+    let claim = opening.claim.clone().unwrap_or_default();
+    let user = opening.made.user.clone();
+    door.with(move |place, door| place.write(door.ticket(), &claim, (&user, &door.ground.env))).await
+}
+
+/// The commit point. Beside it, so that it takes no longer: the terminal's size, and whether the parent is still the one
+/// that the worker lives with.
+async fn rename(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Opening) -> Result<(), StepError> {
+    door.with(|place, _| place.is_free()).await?;
+    let name = opening.rename.as_deref().unwrap_or_default();
+    let sized = async {
+        let Some(size) = opening.size else { return };
+        if let Err(error) = hall.engine.resize(id, size).await {
+            tracing::debug!(%error, "a claimed terminal was not resized");
+        }
+    };
+    let parent = async {
+        let Some((parent, since)) = &opening.parent else { return true };
+        match hall.engine.inspect(parent).await {
+            Ok(seen) => matches!(seen.status, Status::Running { since: now, .. } if now == *since),
+            Err(_) => false,
+        }
+    };
+    let (renamed, (), with_parent) = tokio::join!(hall.engine.rename(id, name), sized, parent);
+    renamed?;
+    if with_parent {
+        return Ok(());
+    }
+    // What is made in its place has the name, and these directories with it: nobody else would clear them.
+    door.with(|place, _| place.give_name()).await?;
+    Err(wrong("it has lost the parent's network".to_owned()))
+}
+
+/// One line on the terminal that is open anyway, or on one that is opened for it.
+async fn wake(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Opening) -> Result<(), StepError> {
+    let began = opening.nonce.is_some().then_some(hall.began);
+    if hall.ground.sessions.claim(id, &door.name, opening.size, began).await {
+        return Ok(());
+    }
+    let mut tty = hall.engine.attach(id).await?;
+    let written = async {
+        tty.input.write_all(gate::WAKE).await?;
+        tty.input.flush().await
+    };
+    written.await.map_err(|error| wrong(format!("its terminal can't be written to: {error}")))
+}
+
+/// Sees in the background that the gate takes its claim.
+fn watch(hall: &Hall<'_>, door: Door, (id, opening): (&ContainerId, &Opening)) {
+    let (events, id, run) = (hall.events.clone(), id.clone(), opening.run);
+    tokio::spawn(async move {
+        if matches!(door.taken(TAKES).await, Ok(true)) {
+            drop(
+                door.with(|place, _| {
+                    place.sweep();
+                    Ok(())
+                })
+                .await,
+            );
+        } else {
+            drop(events.send(Event::Shut { id, run }).await);
+        }
+    });
+}

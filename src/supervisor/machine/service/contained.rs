@@ -1,0 +1,238 @@
+//! Container services: the same rules as for native ones, kept here, over goals that the rest of the machine reaches.
+
+use std::time::Duration;
+
+use crate::bay::container::{Observed, Role, Status, label};
+use crate::bay::lifecycle::{Act, Event, Exit, Lifecycle, Phase, Rules};
+use crate::bay::name::Name;
+use crate::bay::service::ServiceRun;
+use crate::bay::template::NetworkMode;
+use crate::service::process::ProcessId;
+use crate::service::protocol::RunState;
+
+use super::super::super::event::Now;
+use super::super::super::goal::{Goal, GoalKind, Make, What};
+use super::super::{Link, Machine};
+use super::container_key;
+use super::unit::{Owed, Unit, Want};
+
+impl Machine {
+    /// Compares what the engine shows with where the service is in its life.
+    pub(super) fn observe_contained(&mut self, name: &Name, now: Now) {
+        let key = container_key(name);
+        let known = self.looking.known && matches!(self.link, Link::Up { .. });
+        if !known {
+            return;
+        }
+        let goal = self.stored.goals.get(&key).map(|goal| goal.kind.clone());
+        let seen = self.seen.get(&key).map(|seen| seen.container.clone());
+        let Some(unit) = self.services.units.get_mut(name) else { return };
+        let Some(life) = &mut unit.life else { return };
+        if !std::mem::replace(&mut unit.found, true) {
+            return self.find_contained(name, goal.as_ref(), seen.as_ref(), now);
+        }
+        if goal.is_some() {
+            return;
+        }
+        let running = seen.as_ref().is_some_and(|seen| seen.status.may_run());
+        let events = match life.phase() {
+            Phase::Starting { .. } if running => vec![Event::Began],
+            Phase::Starting { .. } => {
+                let fault =
+                    || self.faults.get(&key).cloned().unwrap_or_else(|| "its container could not be made".to_owned());
+                let ended = seen.as_ref().and_then(exit_of);
+                ended.map_or_else(
+                    || vec![Event::NotBegun(fault())],
+                    |exit| vec![Event::Began, Event::Ended(exit), Event::Emptied],
+                )
+            }
+            Phase::Running { .. } | Phase::Stopping(_) if !running => {
+                vec![Event::Ended(seen.as_ref().and_then(exit_of).unwrap_or(Exit::Lost)), Event::Emptied]
+            }
+            // Started by somebody else; it is ours, and follows what is wanted of it.
+            Phase::Idle | Phase::Waiting { .. } | Phase::Ended { .. } | Phase::Failed if running => {
+                life.adopt(now.mono);
+                vec![]
+            }
+            Phase::Waiting { until } if *until <= now.mono => vec![Event::Tick],
+            _ => vec![],
+        };
+        for event in events {
+            self.live_contained(name, event, now);
+        }
+        self.show_contained(name, now);
+    }
+
+    /// The first look of this supervisor: what an earlier one left.
+    fn find_contained(&mut self, name: &Name, goal: Option<&GoalKind>, seen: Option<&Observed>, now: Now) {
+        let Some(unit) = self.services.units.get_mut(name) else { return };
+        let Some(life) = &mut unit.life else { return };
+        let running = seen.is_some_and(|seen| seen.status.may_run());
+        match goal {
+            Some(GoalKind::Stopped | GoalKind::Gone) | None if running => life.adopt(now.mono),
+            Some(GoalKind::Stopped | GoalKind::Gone) => {}
+            Some(_) => life.rest_as(Phase::Starting { stop: unit.want != Want::Up }),
+            None if self.stored.services_failed.contains(name) => life.rest_as(Phase::Failed),
+            None if unit.want == Want::Up && unit.owed == Owed::Nothing => {
+                // It ended, or was removed, while nobody looked.
+                let exit = seen.and_then(exit_of).unwrap_or(Exit::Lost);
+                self.live_contained(name, Event::Lost(exit), now);
+            }
+            None => {}
+        }
+        self.show_contained(name, now);
+    }
+
+    /// Hands an event to its life, and turns what that says into goals.
+    pub(super) fn live_contained(&mut self, name: &Name, event: Event, now: Now) {
+        let spread = self.next_spread();
+        let Some(life) = self.services.units.get_mut(name).and_then(|unit| unit.life.as_mut()) else { return };
+        let acts = life.handle(event, now.mono, spread);
+        for act in acts {
+            match act {
+                Act::Begin => self.begin_contained(name, now),
+                // The engine's stop is the signal, the grace and SIGKILL in one.
+                Act::Signal(_) => {
+                    let key = container_key(name);
+                    if self.seen.get(&key).is_some_and(|seen| seen.container.status.may_run()) {
+                        self.stored.goals.insert(key, Goal::new(GoalKind::Stopped));
+                    }
+                }
+                Act::Kill => {}
+            }
+        }
+        self.dirty = true;
+        self.show_contained(name, now);
+    }
+
+    fn begin_contained(&mut self, name: &Name, now: Now) {
+        let key = container_key(name);
+        let Some(unit) = self.services.units.get_mut(name) else { return };
+        unit.status.run += 1;
+        let shared = matches!(unit.config.run, ServiceRun::Container { network: NetworkMode::Shared, .. });
+        let hash = unit.config.hash();
+        if shared {
+            self.want_parent();
+        }
+        self.faults.remove(&key);
+        let make = || Make {
+            nonce: self.fresh_nonce(&format!("{key}{}", now.wall)),
+            what: What::Service { service: name.clone() },
+        };
+        let kind = match self.seen.get(&key).map(|seen| &seen.container) {
+            None => GoalKind::Made(make()),
+            Some(old) if old.label(label::TEMPLATE_HASH) != hash => {
+                GoalKind::Recreated { make: make(), old: old.id.clone(), start: true }
+            }
+            Some(old) => match self.bring_back(old) {
+                Ok(kind) => kind,
+                Err(_) => GoalKind::Recreated { make: make(), old: old.id.clone(), start: true },
+            },
+        };
+        self.stored.goals.insert(key, Goal::new(kind));
+    }
+
+    pub(super) fn start_contained(&mut self, name: &Name, now: Now) {
+        let Some(unit) = self.services.units.get_mut(name) else { return };
+        unit.owed = Owed::Nothing;
+        let rules = Rules::of(&unit.config);
+        if let Some(life) = &mut unit.life {
+            life.set_rules(rules);
+        }
+        self.live_contained(name, Event::Start, now);
+    }
+
+    /// What everybody may see of it.
+    fn show_contained(&mut self, name: &Name, now: Now) {
+        let seen = self.seen.get(&container_key(name)).map(|seen| seen.container.clone());
+        let Some(unit) = self.services.units.get_mut(name) else { return };
+        let Some(life) = &unit.life else { return };
+        let state = state_of(life);
+        let status = &mut unit.status;
+        status.memory = life.memory().clone();
+        if status.state != state {
+            status.state = state;
+            status.since = Some(now.wall);
+            self.dirty = true;
+        }
+        status.next_start_at = match (life.phase(), status.next_start_at) {
+            (Phase::Waiting { .. }, Some(known)) => Some(known),
+            (Phase::Waiting { until }, None) => now.wall.checked_add(until.saturating_sub(now.mono)).ok(),
+            _ => None,
+        };
+        status.main = seen.as_ref().and_then(|seen| match seen.status {
+            Status::Running { pid, .. } if pid != 0 => Some(ProcessId { pid, start: 0 }),
+            _ => None,
+        });
+        if let Some(seen) = &seen {
+            seen.label(label::TEMPLATE_HASH).clone_into(&mut status.hash);
+            if let Some(since) = seen.status.since() {
+                status.since = Some(since);
+            }
+        }
+        if state != RunState::Running {
+            unit.health.reset();
+        }
+        match state {
+            RunState::Failed => drop(self.stored.services_failed.insert(name.clone())),
+            RunState::Running | RunState::Starting | RunState::Idle => drop(self.stored.services_failed.remove(name)),
+            _ => {}
+        }
+    }
+
+    /// Containers of services that are not in the configuration any more, or are native by now.
+    pub(super) fn clear_contained(&mut self, now: Now) {
+        if !self.looking.known || !matches!(self.link, Link::Up { .. }) {
+            return;
+        }
+        let wanted = |key: &str| {
+            let name = key.strip_prefix("svc-").and_then(|name| name.parse::<Name>().ok());
+            name.and_then(|name| self.services.units.get(&name))
+                .is_some_and(|unit| unit.life.is_some() && !unit.removed)
+        };
+        let left = self.seen.iter().filter(|(key, seen)| {
+            seen.container.role() == Some(Role::Service)
+                && !wanted(key)
+                && !self.stored.goals.contains_key(*key)
+                && !self.rests(key, now)
+        });
+        let left: Vec<String> = left.map(|(key, _)| key.clone()).collect();
+        for key in left {
+            self.say(now, Some(&key), "is not in the configuration any more; it is removed");
+            self.stored.goals.insert(key, Goal::new(GoalKind::Gone));
+        }
+    }
+}
+
+/// How a container's last run ended; `None`: it never ran, or runs.
+fn exit_of(container: &Observed) -> Option<Exit> {
+    match &container.status {
+        Status::Exited { oom: true, .. } => Some(Exit::OutOfMemory),
+        Status::Exited { error, .. } if !error.is_empty() => Some(Exit::NotStarted(error.clone())),
+        Status::Exited { code, .. } => Some(Exit::Code(*code)),
+        _ => None,
+    }
+}
+
+fn state_of(life: &Lifecycle) -> RunState {
+    match life.phase() {
+        Phase::Idle => RunState::Idle,
+        Phase::Starting { .. } => RunState::Starting,
+        Phase::Running { .. } => RunState::Running,
+        Phase::Stopping(_) => RunState::Stopping,
+        Phase::Waiting { .. } => RunState::Waiting,
+        Phase::Ended { success: true } => RunState::Done,
+        Phase::Ended { success: false } => RunState::Ended,
+        Phase::Failed => RunState::Failed,
+    }
+}
+
+impl Unit {
+    /// When a wait of its own rules is over.
+    pub(super) fn life_due(&self) -> Option<Duration> {
+        match self.life.as_ref()?.phase() {
+            Phase::Waiting { until } => Some(*until),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! How services are, for everybody to see.
+
+use crate::api::types::{ServiceRow, Why};
+use crate::bay::lifecycle::Exit;
+use crate::bay::name::Name;
+use crate::bay::service::{ProbeTarget, ServiceRun};
+use crate::service::protocol::RunState;
+
+use super::super::Machine;
+use super::unit::{Owed, Unit, Want};
+
+impl Machine {
+    /// A row for each service, in the order of the configuration.
+    pub(in super::super) fn service_rows(&self) -> Vec<ServiceRow> {
+        let configured =
+            self.config.services.iter().filter_map(|service| self.services.units.get_key_value(&service.name));
+        let removed = self.services.units.iter().filter(|(_, unit)| unit.removed);
+        configured.chain(removed).map(|(name, unit)| self.service_row(name, unit)).collect()
+    }
+
+    fn service_row(&self, name: &Name, unit: &Unit) -> ServiceRow {
+        let status = &unit.status;
+        let running = status.state == RunState::Running;
+        ServiceRow {
+            name: name.to_string(),
+            run: if unit.config.is_native() { "host" } else { "container" }.to_owned(),
+            reason_for_host: match &unit.config.run {
+                ServiceRun::Host { reason, .. } => Some(reason.to_string()),
+                ServiceRun::Container { .. } => None,
+            },
+            state: self.service_word(unit).to_owned(),
+            pid: status.main.map(|main| main.pid),
+            ports: unit.config.listens(),
+            ready: unit.ready(),
+            restarts: status.memory.restarts,
+            last_exit: status.memory.last_exit.as_ref().map(Exit::to_string),
+            next_start_at: unit.next_start(),
+            depends_on: unit
+                .config
+                .depends_on
+                .iter()
+                .map(|(name, condition)| (name.to_string(), condition.as_str().to_owned()))
+                .collect(),
+            reason: self.service_reason(unit),
+            started_at: status.since.filter(|_| running),
+            tty: status.tty && running,
+        }
+    }
+
+    fn service_word(&self, unit: &Unit) -> &'static str {
+        if !self.services.surveyed {
+            return "unknown";
+        }
+        let to_come = unit.want == Want::Up && (unit.owed != Owed::Nothing || unit.anew);
+        match unit.status.state {
+            RunState::Stuck => "stuck",
+            RunState::Stopping => "stopping",
+            RunState::Running if unit.line.stop_told => "stopping",
+            RunState::Running => "running",
+            RunState::Starting => "starting",
+            _ if unit.trouble.is_some() && to_come => "backoff",
+            _ if unit.waits.is_some() && to_come => "waiting",
+            _ if unit.line.awaiting.is_some() || to_come => "starting",
+            RunState::Waiting => "backoff",
+            RunState::Done => "exited",
+            RunState::Ended | RunState::Failed => "failed",
+            RunState::Idle => "stopped",
+        }
+    }
+
+    /// Why it is not simply running.
+    fn service_reason(&self, unit: &Unit) -> Option<String> {
+        if !self.services.surveyed {
+            return Some("its shim has not answered yet".to_owned());
+        }
+        if let Some(trouble) = unit.trouble.as_ref().filter(|_| unit.want == Want::Up || unit.unproven) {
+            return Some(trouble.text.clone());
+        }
+        if let Some(waits) = &unit.waits {
+            return Some(format!("waits for {waits}"));
+        }
+        let said = match unit.status.state {
+            RunState::Running if unit.removed => {
+                Some("not in the configuration any more; it is being stopped".to_owned())
+            }
+            RunState::Running if unit.line.stop_told => Some("is being stopped".to_owned()),
+            RunState::Running => unit.health.says(),
+            RunState::Stopping if unit.want == Want::Up && !unit.anew => Some(match &unit.status.memory.last_exit {
+                Some(exit) => format!("{exit}; what it left behind is being ended"),
+                None => "is being ended".to_owned(),
+            }),
+            RunState::Stopping => Some("is being stopped".to_owned()),
+            RunState::Stuck => Some(unit.stuck_text()),
+            RunState::Waiting | RunState::Ended | RunState::Failed => Some(unit.end_text()),
+            RunState::Done => Some(match &unit.status.memory.last_exit {
+                Some(exit) => format!("{exit}: done"),
+                None => "done".to_owned(),
+            }),
+            RunState::Idle if unit.want == Want::Stopped && unit.line.awaiting.is_none() => {
+                Some("stopped by request".to_owned())
+            }
+            RunState::Idle if unit.want == Want::Down && unit.line.awaiting.is_none() => {
+                Some("not started; `podbay up` starts it".to_owned())
+            }
+            RunState::Starting | RunState::Idle => Some("is being started".to_owned()),
+        };
+        let dropped = unit.status.dropped;
+        if dropped > 0 && unit.status.state == RunState::Running {
+            let lost = format!("{dropped} lines of its log could not be written");
+            return Some(said.map_or(lost.clone(), |said| format!("{said}; {lost}")));
+        }
+        said
+    }
+
+    /// One answer for a service.
+    pub(in super::super) fn why_service(&self, name: &Name) -> Option<Why> {
+        let unit = self.services.units.get(name)?;
+        let row = self.service_row(name, unit);
+        let wanted = match unit.want {
+            Want::Up => "running",
+            Want::Stopped => "stopped, by request",
+            Want::Down if unit.removed => "nothing: it is not in the configuration any more",
+            Want::Down => "nothing: the bay was not brought up",
+        };
+        let since = unit.status.since.map(|since| format!(" since {since}")).unwrap_or_default();
+        let pid = row.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
+        let ready = match row.ready {
+            Some(true) => ", ready",
+            Some(false) if row.pid.is_some() => ", not ready",
+            _ => "",
+        };
+        let key = super::container_key(name);
+        let mut history: Vec<_> =
+            self.history.iter().filter(|line| line.name.as_ref() == Some(&key)).cloned().collect();
+        history.drain(..history.len().saturating_sub(10));
+        Some(Why {
+            name: name.to_string(),
+            kind: "service".to_owned(),
+            wanted: wanted.to_owned(),
+            observed: format!("{}{since}{pid}{ready}", row.state),
+            hint: hint(unit, &row),
+            reason: row.reason,
+            waits_for: unit.waits.clone(),
+            last_error: unit.trouble.as_ref().map(|trouble| trouble.text.clone()),
+            last_exit: row.last_exit,
+            attempts: unit.troubles.failures().max(unit.status.memory.failures),
+            next_try_at: row.next_start_at,
+            history,
+        })
+    }
+
+    /// Lines of history for services whose state changed.
+    pub(in super::super) fn note_services(&mut self, now: super::Now) {
+        let rows = self.service_rows();
+        let old = std::mem::replace(&mut self.services.told, rows.clone());
+        for row in &rows {
+            let before = old.iter().find(|known| known.name == row.name);
+            let word = |row: &ServiceRow| (row.state.clone(), row.restarts, row.ready == Some(true));
+            if before.map(word) == Some(word(row)) || (before.is_none() && row.state == "unknown") {
+                continue;
+            }
+            let ready = if row.ready == Some(true) { ", ready" } else { "" };
+            let text = match &row.reason {
+                Some(reason) => format!("{}: {reason}", row.state),
+                None => format!("{}{ready}", row.state),
+            };
+            self.say(now, Some(&format!("svc-{}", row.name)), text);
+        }
+    }
+}
+
+fn hint(unit: &Unit, row: &ServiceRow) -> Option<String> {
+    let name = &row.name;
+    match row.state.as_str() {
+        "failed" | "backoff" => Some(format!(
+            "`podbay service logs {name}` shows what it said, `podbay service start {name}` tries again now"
+        )),
+        "stopped" => Some(format!("`podbay service start {name}` starts it")),
+        "running" if row.ready == Some(false) => {
+            let asked = unit.config.ready.as_ref().map(|probe| match &probe.target {
+                ProbeTarget::Http(url) => url.clone(),
+                ProbeTarget::Tcp(address) => address.clone(),
+                ProbeTarget::Exec(argv) => argv.join(" "),
+                ProbeTarget::Log(pattern) => format!("a line like {pattern:?}"),
+            });
+            Some(format!("its probe asks {}", asked.unwrap_or_default()))
+        }
+        _ => None,
+    }
+}
+
+impl Unit {
+    fn next_start(&self) -> Option<jiff::Timestamp> {
+        let trouble = self.trouble.as_ref().filter(|_| self.owed != Owed::Nothing).map(|trouble| trouble.until_wall);
+        trouble.or(self.status.next_start_at)
+    }
+
+    pub(super) fn stuck_text(&self) -> String {
+        let pids: Vec<String> = self.status.stuck.iter().map(u32::to_string).collect();
+        format!("SIGKILL does not end it (pid {}): the kernel holds it, or a debugger does", pids.join(", "))
+    }
+
+    pub(super) fn end_text(&self) -> String {
+        let exit = self.status.memory.last_exit.as_ref().map_or_else(|| "it ended".to_owned(), Exit::to_string);
+        match self.status.state {
+            RunState::Failed => {
+                let limit = self.config.start_limit;
+                format!("{exit}; it was started {} times within {} and is given up", limit.burst, limit.interval)
+            }
+            RunState::Waiting => format!("{exit}; it is started again"),
+            _ => exit,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The gate's script, run by every shell of this machine.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+
+use podbay::bay::gate::{CLAIM, OPENED, READY, WAKE, argv, claim_file};
+
+/// Runs the gate by one shell with a claim, on a pipe: what it printed after the clear.
+fn opened_by(shell: &[&str], env: &BTreeMap<String, String>, command: &[&str]) -> (String, bool) {
+    use std::io::Write as _;
+    let room = tempfile::tempdir().unwrap();
+    let file = room.path().join(CLAIM);
+    let gate = argv(file.to_str().unwrap());
+    let mut child = Command::new(shell[0])
+        .args(&shell[1..])
+        .args(&gate[1..])
+        .env("KEPT", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+    // In place at once, as the supervisor does it.
+    std::fs::write(room.path().join("new"), claim_file(env, &command)).unwrap();
+    std::fs::rename(room.path().join("new"), &file).unwrap();
+    // In one piece: a command that reads nothing may be gone before a second one.
+    input.write_all(&[WAKE, b"for the command\n"].concat()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (before, after) = text.split_once(OPENED).unwrap_or_else(|| panic!("{shell:?}: not opened: {text:?}"));
+    assert_eq!(before, format!("{READY}\n\n"), "{shell:?}");
+    (after.to_owned(), std::fs::metadata(&file).unwrap().len() == 0)
+}
+
+fn shells() -> Vec<Vec<&'static str>> {
+    let known: [&[&str]; 5] =
+        [&["/bin/sh"], &["/bin/dash"], &["/bin/bash", "--posix"], &["/bin/bash"], &["/bin/busybox", "sh"]];
+    known.iter().filter(|shell| std::path::Path::new(shell[0]).exists()).map(|shell| shell.to_vec()).collect()
+}
+
+#[test]
+fn every_shell_of_this_machine_becomes_the_command() {
+    let nasty = "it's \"$HOME\" `id` \\ \t\n\u{1b}[31m é $((1+1)) #";
+    let long = "x".repeat(100_000);
+    let env = BTreeMap::from([("NASTY".to_owned(), nasty.to_owned()), ("LONG".to_owned(), long.clone())]);
+    for shell in shells() {
+        let show = "printf '%s|%s|%s|%s|' \"$NASTY\" \"$KEPT\" \"$1\" \"$LONG\"; read -r rest; printf '%s' \"$rest\"";
+        let (text, taken) = opened_by(&shell, &env, &["sh", "-c", show, "sh", "a 'word'"]);
+        assert!(taken, "{shell:?}: the claim is still there");
+        assert!(text == format!("{nasty}|1|a 'word'|{long}|for the command"), "{shell:?}: {text:.200}");
+    }
+}
+
+#[test]
+fn a_line_without_a_claim_opens_nothing_and_a_lost_tty_ends_it() {
+    let home = tempfile::tempdir().unwrap();
+    let gate = argv(home.path().join(CLAIM).to_str().unwrap());
+    let room = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(room.path(), "stray\nlines\n").unwrap();
+    let input = Stdio::from(std::fs::File::open(room.path()).unwrap());
+    let output = Command::new("/bin/sh").args(&gate[1..]).stdin(input).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(1), format!("{READY}\n").into_bytes()));
+}
+
+#[test]
+fn a_home_that_is_closed_to_the_gate_is_said_at_once() {
+    let gate = argv("/nowhere/claim");
+    let output = Command::new("/bin/sh").args(&gate[1..]).stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.code() == Some(1) && text.contains("may not look") && !text.contains(READY), "{text}");
+}
+
+/// What the gate's own script uses must not show in what the command finds: names that people use, above all.
+#[test]
+fn the_environment_is_the_same_warm_and_cold() {
+    let own = ["_", "PWD", "OLDPWD", "SHLVL"];
+    let lines = |text: &str| -> Vec<String> {
+        let others = text.lines().filter(|line| !own.contains(&line.split('=').next().unwrap_or_default()));
+        let mut lines: Vec<String> = others.map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let inherited = ["line", "failed", "claim", "file", "REPLY", "KEPT"].map(|key| (key, "as it was"));
+    for shell in shells() {
+        let mut cold = Command::new("/usr/bin/env");
+        cold.env_clear().envs(inherited).env("KEPT", "1");
+        let cold = String::from_utf8(cold.output().unwrap().stdout).unwrap();
+        let outer: Vec<&str> = ["/usr/bin/env", "-i"].into_iter().collect();
+        let inherited: Vec<String> = inherited.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut words = outer;
+        words.extend(inherited.iter().map(String::as_str));
+        words.push("KEPT=1");
+        words.extend(&shell);
+        let (warm, _) = opened_by(&words, &BTreeMap::new(), &["/usr/bin/env"]);
+        assert_eq!(lines(&warm), lines(&cold), "{shell:?}");
+    }
+}

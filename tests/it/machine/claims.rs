@@ -1,0 +1,145 @@
+//! Claims that go wrong, and claimed workers that run on under another configuration.
+
+use std::sync::Arc;
+
+use podbay::api::types::Verb;
+use podbay::bay::template::Overrides;
+use podbay::config::Config;
+use podbay::supervisor::event::{Command, Event, Reply, StepError};
+use podbay::workspace::WorkspaceError;
+
+use super::pool::{POOLED, claim, claim_with, filled, pool, spawned};
+use super::world::{World, late};
+
+pub fn fault(text: &str) -> WorkspaceError {
+    WorkspaceError { text: text.to_owned(), hint: None, by_request: false }
+}
+
+/// What the program of a claimed worker was, run by run.
+fn became(world: &mut World, name: &str) -> Vec<String> {
+    let id = world.id(name);
+    let execs = world.gates[&id].taken.iter().map(|(_, text)| text.lines().find(|line| line.starts_with("exec")));
+    execs.map(|line| line.unwrap_or_default().to_owned()).collect()
+}
+
+fn reload(world: &mut World, toml: &str) {
+    world.config = Arc::new(Config::parse("podbay.toml", toml).unwrap());
+    world.command(Command::Reload(Ok(world.config.clone())));
+}
+
+#[test]
+fn a_request_that_is_wrong_is_not_tried_twice() {
+    let mut world = filled(POOLED);
+    world.fails_to_fill = Some(fault("no such repository"));
+    let id = claim(&mut world, "fox");
+    world.settle();
+    let Reply::Refused(error) = &world.answers[&id] else { panic!("{:?}", world.answers[&id]) };
+    assert_eq!(error.message, "no such repository");
+    world.pass(10);
+    assert!(world.named("fox").is_none(), "another one could not be given it either");
+    assert!(world.disk.goals.is_empty(), "{:?}", world.disk.goals);
+    assert_eq!((pool(&world).warm, pool(&world).hits), (3, 0));
+    // The name is free, and the next claim of it is as any.
+    let id = claim(&mut world, "fox");
+    world.settle();
+    assert!(spawned(&world, id).claimed);
+    world.assert_claims();
+}
+
+#[test]
+fn a_claim_file_that_cannot_be_written_costs_a_cold_start() {
+    let mut world = filled(POOLED);
+    world.fails_to_write = Some(StepError::Workspace(fault("the disk is full")));
+    let id = claim(&mut world, "fox");
+    world.pass(5);
+    let reply = spawned(&world, id);
+    assert!(!reply.claimed, "{reply:?}");
+    assert_eq!(reply.notes, ["cold start: the warm worker could not be claimed: the disk is full"]);
+    assert_eq!((pool(&world).hits, pool(&world).misses, pool(&world).warm), (0, 1, 3));
+    world.assert_claims();
+    world.assert_no_doubles();
+}
+
+#[test]
+fn a_claimed_worker_stays_what_it_was_claimed_as() {
+    let mut world = filled(POOLED);
+    claim(&mut world, "fox");
+    world.settle();
+    reload(&mut world, &POOLED.replace("\"agent\"", "\"other\""));
+    world.pass(3);
+    world.act("fox", Verb::Restart);
+    world.pass(3);
+    // Its template is gone, and so is the supervisor that knew it.
+    reload(&mut world, "");
+    world.pass(3);
+    world.crash();
+    world.pass(3);
+    world.act("fox", Verb::Restart);
+    world.pass(3);
+    assert_eq!(became(&mut world, "fox"), ["exec 'agent'"; 3]);
+    world.assert_claims();
+}
+
+#[test]
+fn a_reload_in_the_middle_of_a_claim_changes_nothing_of_it() {
+    let mut world = filled(POOLED);
+    world.failures.push_back(("open", late("rename")));
+    let id = claim(&mut world, "fox");
+    world.perform_one();
+    reload(&mut world, "");
+    world.pass(5);
+    let reply = spawned(&world, id);
+    assert!(!reply.id.is_empty(), "{reply:?}");
+    assert_eq!(became(&mut world, "fox"), ["exec 'agent'"]);
+}
+
+#[test]
+fn claims_are_counted_and_restarts_are_not() {
+    let mut world = filled(POOLED);
+    world.failures.push_back(("open", late("rename")));
+    claim(&mut world, "fox");
+    world.pass(5);
+    assert_eq!(pool(&world).hits, 1, "by the claim, whoever gave the name");
+    world.act("fox", Verb::Restart);
+    world.pass(5);
+    assert_eq!(became(&mut world, "fox").len(), 2);
+    assert_eq!((pool(&world).hits, pool(&world).misses), (1, 0));
+}
+
+#[test]
+fn a_gate_that_never_takes_its_claim_is_given_up_and_says_so() {
+    let mut world = filled(POOLED);
+    claim(&mut world, "fox");
+    world.settle();
+    let (id, run) = (world.id("fox"), world.named("fox").unwrap().status.since().unwrap());
+    for _ in 0..6 {
+        assert_eq!(world.row("fox").reason, None);
+        world.event(Event::Shut { id: id.clone(), run });
+        world.pass(3);
+    }
+    let opened = world.count("open");
+    assert_eq!(opened, 6, "the first, and five tries");
+    world.pass(60);
+    assert_eq!(world.count("open"), opened, "it is left alone then");
+    let reason = world.row("fox").reason.unwrap_or_default();
+    assert!(reason.contains("did not take its claim"), "{reason}");
+}
+
+#[test]
+fn environments_of_claims_are_bounded() {
+    let mut world = filled(POOLED);
+    let env = [("BIG".to_owned(), "x".repeat(1 << 20))];
+    let overrides = Overrides { env: env.into(), ..Overrides::default() };
+    let asked: Vec<u64> = (0..3)
+        .map(|n| {
+            let id = claim_with(&mut world, &format!("w{n}"), overrides.clone());
+            world.pass(10);
+            id
+        })
+        .collect();
+    let claimed: Vec<bool> = asked.iter().map(|id| spawned(&world, *id).claimed).collect();
+    assert_eq!(claimed, [true, false, false]);
+    let notes = spawned(&world, asked[2]).notes;
+    assert!(notes[0].contains("environments of claimed workers"), "{notes:?}");
+    world.assert_claims();
+}
