@@ -25,6 +25,8 @@ fn a_first_session_from_opening_to_quitting() {
     den.until_state(&["worker-1"], "running");
     // The new worker's terminal is the user's at once: the prompt of its shell, at the size of the pane.
     pty.shows("/workspace");
+    // Until then the prompt is only looked at, and keys are commands.
+    pty.shows("TERMINAL");
     pty.type_in("echo hi-$((20+22)); stty size\r");
     pty.shows("hi-42");
     let size = until("the size", || {
