@@ -1,0 +1,31 @@
+//! The shapes on the wire, a file a noun. INTERFACE's JSON and this room are the same thing; a field here is a promise.
+
+mod bay;
+mod container;
+mod doctor;
+mod error;
+mod event;
+mod image;
+mod log;
+mod pool;
+mod port;
+mod service;
+mod session;
+mod spawn;
+mod status;
+mod why;
+
+pub use bay::{Done, DownRequest, Reloaded, UpRequest};
+pub use container::{ContainerDetail, ContainerRow, State, StatsRow, Verb};
+pub use doctor::{Finding, Verdict};
+pub use error::{ErrorBody, ErrorDetail};
+pub use event::{BayEvent, Change, HISTORY_KEPT, HistoryLine, Snapshot};
+pub use image::ImageRow;
+pub use log::LogEntry;
+pub use pool::{Percentiles, PoolOrder, PoolRequest, PoolRow};
+pub use port::PortRow;
+pub use service::{ServiceRow, ServiceVerb};
+pub use session::{ExecRequest, Frame, SEND_MAX, SendRequest, SessionRequest, SessionRow};
+pub use spawn::{SpawnReply, SpawnRequest};
+pub use status::{Capacity, Disk, EngineStatus, LinkState, Status, TemplateRoom};
+pub use why::Why;

@@ -1,0 +1,145 @@
+//! The bay as a whole, its engine, and how much room there is.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::container::ContainerRow;
+use super::pool::PoolRow;
+use super::service::ServiceRow;
+
+/// How the supervisor stands with its engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkState {
+    /// Trying for the first time.
+    Connecting,
+    /// It answers.
+    Up,
+    /// It does not answer; podbay tries again.
+    Away,
+}
+
+/// The engine, in `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineStatus {
+    /// `docker`, `podman`; empty while it has never answered.
+    pub kind: String,
+    /// Where it is.
+    pub endpoint: String,
+    /// Its version; empty while it has never answered.
+    pub version: String,
+    /// Whether it answers.
+    pub state: LinkState,
+    /// Why it does not.
+    pub reason: Option<String>,
+    /// When podbay tries again.
+    pub next_try_at: Option<Timestamp>,
+    /// What it can't do, each with its reason.
+    pub limits: Vec<String>,
+}
+
+/// Bytes on the state directory's file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// In all.
+    pub total: u64,
+    /// To be had.
+    pub free: u64,
+}
+
+/// What the engine's machine has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// CPUs.
+    pub cpus: u32,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Memory that could be had at this moment; `null` where it can't be seen.
+    #[serde(default)]
+    pub memory_free: Option<u64>,
+    /// How many more workers of the default template fit; `null` when nothing ends it.
+    pub workers: Option<u64>,
+    /// The same for each template, the default first.
+    #[serde(default)]
+    pub templates: Vec<TemplateRoom>,
+}
+
+/// How many more workers of one template fit, if each takes what it may; `null`: that one does not end it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateRoom {
+    /// The template.
+    pub template: String,
+    /// The least of the three.
+    pub workers: Option<u64>,
+    /// Which of the three that is: `memory`, `cpu` or `disk`.
+    pub ends_first: Option<String>,
+    /// By memory.
+    pub by_memory: Option<u64>,
+    /// By CPUs, none shared.
+    pub by_cpu: Option<u64>,
+    /// By disk.
+    pub by_disk: Option<u64>,
+}
+
+impl std::fmt::Display for TemplateRoom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Some(count), Some(first)) = (self.workers, self.ends_first.as_deref()) else {
+            return write!(f, "{}: no limit ends its number", self.template);
+        };
+        let all = [("memory", self.by_memory), ("cpu", self.by_cpu), ("disk", self.by_disk)];
+        let others: Vec<String> = all
+            .into_iter()
+            .filter(|(word, _)| *word != first)
+            .filter_map(|(word, count)| Some(format!("{word} {}", count?)))
+            .collect();
+        let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
+        let past = if first == "cpu" { "; past that they share CPUs" } else { "" };
+        write!(f, "{}: room for {count} more, {first} ends first{others}{past}", self.template)
+    }
+}
+
+/// `status --json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The bay's name.
+    pub bay: String,
+    /// podbay's version.
+    pub version: String,
+    /// The supervisor's pid.
+    pub pid: u32,
+    /// The engine.
+    pub engine: EngineStatus,
+    /// The parent, when there is one.
+    pub parent: Option<ContainerRow>,
+    /// Workers by state.
+    pub workers: BTreeMap<String, u64>,
+    /// Pools.
+    pub pool: Vec<PoolRow>,
+    /// Services.
+    pub services: Vec<ServiceRow>,
+    /// The state directory's file system.
+    pub disk: Disk,
+    /// The engine's machine.
+    pub capacity: Capacity,
+    /// Seconds since the supervisor started.
+    pub uptime_s: u64,
+    /// Templates by name, the default first.
+    pub templates: Vec<String>,
+    /// Troubles of the supervisor itself, in words: a state file that can't be written, a configuration that is not read.
+    pub troubles: Vec<String>,
+}
+
+impl Status {
+    /// Equal but for what changes by itself with time.
+    pub(super) fn same_but_for_time(&self, other: &Self) -> bool {
+        let timeless = |status: &Self| Self {
+            uptime_s: 0,
+            disk: Disk::default(),
+            capacity: Capacity { memory_free: None, ..status.capacity.clone() },
+            ..status.clone()
+        };
+        timeless(self) == timeless(other)
+    }
+}
