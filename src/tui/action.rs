@@ -55,6 +55,28 @@ pub enum Action {
     Help,
     /// The focused pane alone.
     Zoom,
+    /// Pane 5 alone, with all its terminals.
+    Wide,
+    /// Keeps a terminal in sight.
+    Keep,
+    /// Lets a tile go.
+    CloseTile,
+    /// The next tile.
+    NextTile,
+    /// The previous tile.
+    PreviousTile,
+    /// The tile to the left.
+    TileLeft,
+    /// The tile to the right.
+    TileRight,
+    /// The tile above.
+    TileUp,
+    /// The tile below.
+    TileDown,
+    /// Another arrangement of the tiles.
+    Arrange,
+    /// Terminals beside the other tabs.
+    Beside,
     /// Repairs the parent and all that are cut off.
     Fix,
     /// To the shell, the dashboard waits.
@@ -192,6 +214,8 @@ pub struct ActionSpec {
 
 use Context as C;
 const EVERYWHERE: &[Context] = &[Context::Global];
+const TILED: &[Context] = EVERYWHERE;
+const TILED_OR_LEFT: &[Context] = &[Context::Global, Context::Left];
 const MOVING: &[Context] = &[Context::Global, Context::Reader, Context::Copy];
 const ROWS: &[Context] = &[Context::Parent, Context::Workers];
 const DRIVEN: &[Context] = &[Context::Parent, Context::Workers, Context::Services];
@@ -310,7 +334,31 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::NextTab, "next-tab", "next tab", EVERYWHERE, &["]"]).hint("tab"),
     row(Action::PreviousTab, "previous-tab", "previous tab", EVERYWHERE, &["["]),
     row(Action::Filter, "filter", "narrow the list", LISTS, &["/"]).hint("filter"),
-    row(Action::Zoom, "zoom", "the focused pane alone, and back", EVERYWHERE, &["z"]),
+    row(Action::Keep, "keep", "keep this terminal in sight beside the next, or let it go", TILED, &["|", "ctrl-w v"])
+        .hint("keep"),
+    row(Action::NextTile, "next-tile", "next terminal in sight", TILED_OR_LEFT, &["o", "ctrl-w w"]).hint("next tile"),
+    row(Action::PreviousTile, "previous-tile", "previous terminal in sight", TILED_OR_LEFT, &["O", "ctrl-w p"]),
+    row(Action::TileLeft, "tile-left", "terminal to the left", TILED_OR_LEFT, &["alt-left", "alt-h", "ctrl-w h"]),
+    row(Action::TileRight, "tile-right", "terminal to the right", TILED_OR_LEFT, &["alt-right", "alt-l", "ctrl-w l"]),
+    row(Action::TileUp, "tile-up", "terminal above", TILED_OR_LEFT, &["alt-up", "alt-k", "ctrl-w k"]),
+    row(Action::TileDown, "tile-down", "terminal below", TILED_OR_LEFT, &["alt-down", "alt-j", "ctrl-w j"]),
+    row(
+        Action::CloseTile,
+        "close-tile",
+        "let this terminal go from sight; its program goes on",
+        TILED,
+        &["X", "ctrl-w c"],
+    ),
+    row(Action::Arrange, "arrange", "terminals in a grid, columns, rows, stacked", TILED, &["=", "ctrl-w space"]),
+    row(Action::Beside, "beside", "terminals beside logs, inspect and the rest, and back", TILED, &["B", "ctrl-w b"]),
+    row(
+        Action::Zoom,
+        "zoom",
+        "the focused pane alone, and back; of several terminals the active one",
+        TILED_OR_LEFT,
+        &["z"],
+    ),
+    row(Action::Wide, "wide", "pane 5 with all its terminals alone, and back", TILED, &["Z"]),
     row(Action::Fix, "fix", "restart the parent and repair all that are cut off", &[C::Global, C::Reader], &["F"]),
     row(Action::Theme, "theme", "choose another look; seen at once", EVERYWHERE, &["T"]),
     row(Action::Palette, "palette", "every action by name", EVERYWHERE, &[":", "ctrl-k"]),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::model::logs::store::Block;
+use super::model::memory::Remembered;
 
 use crate::api::types::{SpawnRequest, Verb};
 use crate::bay::session::{SessionId, TermSize};
@@ -155,6 +156,8 @@ pub enum Effect {
     Title(String),
     /// Calls the user.
     Notify(String),
+    /// Remember this until the next time.
+    Remember(Box<Remembered>),
     /// To the shell, until `fg`.
     Suspend,
     /// The end.

@@ -16,6 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::effect::{Effect, StreamKey, Target};
 use super::looping::Execute;
+use super::memory::MemoryFile;
 use super::msg::{FeedMsg, LogsMsg, Msg, TerminalMsg};
 use super::notify::Way;
 use super::tty::Copier;
@@ -41,6 +42,7 @@ pub struct Executor {
     logs: HashMap<StreamKey, AbortHandle>,
     terminals: HashMap<StreamKey, TerminalHandle>,
     notifier: Notifier,
+    memory: Option<MemoryFile>,
 }
 
 /// How the user is called.
@@ -74,6 +76,7 @@ impl Executor {
             logs: HashMap::new(),
             terminals: HashMap::new(),
             notifier: Notifier { way: Way::Silent, command: Vec::new() },
+            memory: None,
         }
     }
 
@@ -81,6 +84,12 @@ impl Executor {
     #[must_use]
     pub fn calling(self, notifier: Notifier) -> Self {
         Self { notifier, ..self }
+    }
+
+    /// The same, with a file to remember in.
+    #[must_use]
+    pub fn remembering(self, memory: MemoryFile) -> Self {
+        Self { memory: Some(memory), ..self }
     }
 
     fn notify(&mut self, text: &str) {
@@ -271,6 +280,11 @@ impl Executor {
             }
             Effect::Title(text) => self.copier.title(&text),
             Effect::Notify(text) => self.notify(&text),
+            Effect::Remember(remembered) => {
+                if let Some(memory) = self.memory.as_mut() {
+                    memory.write(&remembered);
+                }
+            }
             Effect::Suspend => {
                 if let Err(error) = self.copier.suspend() {
                     tracing::warn!("the dashboard could not be suspended: {error}");

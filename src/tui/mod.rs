@@ -11,6 +11,7 @@ pub mod executor;
 pub mod keymap;
 pub mod layout;
 mod looping;
+pub mod memory;
 pub mod model;
 pub mod msg;
 pub mod notify;
@@ -35,6 +36,7 @@ use crate::config::{Config, Notify};
 use executor::{Executor, Notifier};
 use keymap::{Keymap, KeymapError};
 pub use looping::{Execute, LoopError, run_with};
+use memory::MemoryFile;
 use model::{Model, Settings};
 use msg::Msg;
 use notify::Way;
@@ -91,6 +93,7 @@ pub fn settings(config: &Config, env: &Env) -> Result<Settings, StartError> {
         symbols: Symbols::new(config.ui.ascii),
         keymap: Keymap::new(&config.ui.keys)
             .map_err(|source| StartError::Keys { source: Box::new(source), file: file() })?,
+        remembered: MemoryFile::of(&Paths::of(&config.bay, env).state).read(),
     })
 }
 
@@ -103,8 +106,9 @@ pub async fn run(client: Client, config: &Config) -> color_eyre::Result<()> {
     let settings = settings(config, &env)?;
     let home = env.home.clone();
     let notifier = Notifier { way: Way::of(config.ui.notify, &env), command: command(config) };
+    let memory = MemoryFile::of(&Paths::of(&config.bay, &env).state);
     show(settings, config.ui.mouse, &env, |messages, copier| {
-        Executor::new(client, messages, copier, home).calling(notifier)
+        Executor::new(client, messages, copier, home).calling(notifier).remembering(memory)
     })
     .await?;
     let bay = &config.bay;

@@ -33,6 +33,8 @@ const SCOPES: &[&str] = &[
     "ui.mark",
     "ui.tab",
     "ui.tab.active",
+    "ui.tile",
+    "ui.tile.active",
     "ui.key",
     "ui.hint",
     "ui.chip",

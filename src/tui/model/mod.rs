@@ -8,13 +8,16 @@ pub mod inbox;
 pub mod inspect;
 pub mod list;
 pub mod logs;
+pub mod memory;
 pub mod overlay;
 pub mod terminals;
+pub mod tiles;
 pub mod toast;
 pub mod work;
 
 use jiff::Timestamp;
 use ratatui::layout::{Position, Rect, Size};
+use serde::{Deserialize, Serialize};
 
 use crate::api::types::{ContainerRow, ServiceRow};
 
@@ -29,8 +32,10 @@ use inbox::Inbox;
 use inspect::Inspect;
 use list::{Lists, Sort};
 use logs::Logs;
+use memory::{Memory, Remembered};
 use overlay::Overlay;
 use terminals::Terminals;
+use tiles::Tiles;
 use toast::Toasts;
 use work::Work;
 
@@ -59,6 +64,8 @@ pub struct Model {
     pub work: Work,
     /// Who needs somebody.
     pub inbox: Inbox,
+    /// What is remembered until the next time.
+    pub memory: Memory,
     /// The keys of a sequence so far.
     pub keys: Vec<Key>,
     /// Something changed since the last frame.
@@ -78,10 +85,13 @@ pub struct Settings {
     pub symbols: Symbols,
     /// Keys.
     pub keymap: Keymap,
+    /// What the last dashboard of this bay left.
+    pub remembered: Option<Remembered>,
 }
 
 /// A pane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Pane {
     /// 1.
     Parent,
@@ -113,7 +123,8 @@ impl Pane {
 }
 
 /// A tab of pane 5.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Tab {
     /// Embedded terminals.
     Terminal,
@@ -130,10 +141,20 @@ impl Tab {
     /// Its name.
     #[must_use]
     pub const fn title(self) -> &'static str {
+        self.spec().0
+    }
+
+    /// Whose keys hold there.
+    #[must_use]
+    pub const fn context(self) -> Context {
+        self.spec().1
+    }
+
+    const fn spec(self) -> (&'static str, Context) {
         match self {
-            Self::Terminal => "terminal",
-            Self::Logs => "logs",
-            Self::Inspect => "inspect",
+            Self::Terminal => ("terminal", Context::Terminal),
+            Self::Logs => ("logs", Context::Logs),
+            Self::Inspect => ("inspect", Context::Inspect),
         }
     }
 
@@ -159,6 +180,8 @@ pub struct MainPane {
     pub tab: Tab,
     /// Embedded terminals.
     pub terminals: Terminals,
+    /// How they lie beside one another.
+    pub tiles: Tiles,
     /// Live logs.
     pub logs: Logs,
     /// The engine's JSON.
@@ -204,7 +227,16 @@ pub struct Focus {
 impl Model {
     /// Nothing known yet.
     #[must_use]
-    pub fn new(settings: Settings, now: Timestamp) -> Self {
+    pub fn new(mut settings: Settings, now: Timestamp) -> Self {
+        let remembered = settings.remembered.take();
+        let mut model = Self::blank(settings, now);
+        if let Some(remembered) = remembered {
+            model.recall(remembered);
+        }
+        model
+    }
+
+    fn blank(settings: Settings, now: Timestamp) -> Self {
         Self {
             now,
             size: Size::ZERO,
@@ -214,6 +246,7 @@ impl Model {
             main: MainPane {
                 tab: Tab::Terminal,
                 terminals: Terminals::default(),
+                tiles: Tiles::default(),
                 logs: Logs::default(),
                 inspect: Inspect::default(),
                 copying: None,
@@ -233,6 +266,7 @@ impl Model {
             toasts: Toasts::default(),
             work: Work::default(),
             inbox: Inbox::default(),
+            memory: Memory::default(),
             keys: Vec::new(),
             dirty: true,
         }
@@ -250,14 +284,12 @@ impl Model {
         if self.focus.terminal {
             return Context::Focused;
         }
-        match (self.focus.pane, self.main.tab) {
-            (Pane::Parent, _) => Context::Parent,
-            (Pane::Workers, _) => Context::Workers,
-            (Pane::Pool, _) => Context::Pool,
-            (Pane::Services, _) => Context::Services,
-            (Pane::Main, Tab::Terminal) => Context::Terminal,
-            (Pane::Main, Tab::Logs) => Context::Logs,
-            (Pane::Main, Tab::Inspect) => Context::Inspect,
+        match self.focus.pane {
+            Pane::Parent => Context::Parent,
+            Pane::Workers => Context::Workers,
+            Pane::Pool => Context::Pool,
+            Pane::Services => Context::Services,
+            Pane::Main => self.main.tab.context(),
         }
     }
 
@@ -323,6 +355,7 @@ impl Model {
             self.feed.next_wake(self.now),
             self.main.terminals.retry_at(),
             self.main.logs.next_wake(self.now).filter(|_| self.main.tab == Tab::Logs),
+            self.memory.at.filter(|_| self.memory.waits).map(|at| at + super::update::PACE),
             self.main.opened_at.filter(|_| self.main.held_back).map(|at| at + super::update::SETTLE),
         ];
         times.into_iter().flatten().chain(ages).min()

@@ -1,4 +1,4 @@
-//! The embedded terminal that is shown, and which one each worker shows.
+//! The embedded terminals that are looked at, and which one each worker shows.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,8 +18,10 @@ pub const SCROLLBACK: usize = 1000;
 /// Embedded terminals.
 #[derive(Debug, Default)]
 pub struct Terminals {
-    /// The one that is shown. Only what is visible is attached to.
-    pub shown: Option<TerminalPane>,
+    /// Those that are looked at. Only what is visible is attached to.
+    pub panes: Vec<TerminalPane>,
+    /// The one that keys are meant for, if it is on the screen.
+    pub active: Option<Target>,
     /// By worker: the shell that is shown instead of the main tty.
     pub chosen: BTreeMap<String, SessionId>,
     /// The last key given out.
@@ -90,19 +92,43 @@ impl Terminals {
         StreamKey(self.last_key)
     }
 
+    /// A terminal that is looked at.
+    #[must_use]
+    pub fn pane(&self, target: &Target) -> Option<&TerminalPane> {
+        self.panes.iter().find(|pane| pane.target == *target)
+    }
+
+    /// The same, to be changed.
+    pub fn pane_mut(&mut self, target: &Target) -> Option<&mut TerminalPane> {
+        self.panes.iter_mut().find(|pane| pane.target == *target)
+    }
+
+    /// The one that keys are meant for.
+    #[must_use]
+    pub fn shown(&self) -> Option<&TerminalPane> {
+        self.pane(self.active.as_ref()?)
+    }
+
+    /// The same, to be changed.
+    pub fn shown_mut(&mut self) -> Option<&mut TerminalPane> {
+        let active = self.active.clone()?;
+        self.pane_mut(&active)
+    }
+
     /// When a lost terminal is tried again.
     #[must_use]
     pub fn retry_at(&self) -> Option<Timestamp> {
-        match self.shown.as_ref()?.state {
+        let lost = |pane: &TerminalPane| match pane.state {
             PaneState::Lost { retry_at, .. } => Some(retry_at),
             _ => None,
-        }
+        };
+        self.panes.iter().filter_map(lost).min()
     }
 
     /// Whether keys can go to a program.
     #[must_use]
     pub fn takes_keys(&self) -> bool {
-        self.shown.as_ref().is_some_and(|pane| pane.state == PaneState::Live)
+        self.shown().is_some_and(|pane| pane.state == PaneState::Live)
     }
 }
 
@@ -119,12 +145,18 @@ impl super::Model {
     /// The terminals of the subject: its main tty first, then its shells.
     #[must_use]
     pub fn strip(&self) -> Vec<StripTab> {
-        let Some(row) = self.subject() else { return Vec::new() };
+        self.subject().map(|row| self.strip_of(row)).unwrap_or_default()
+    }
+
+    /// The terminals of a row.
+    #[must_use]
+    pub fn strip_of(&self, row: &ContainerRow) -> Vec<StripTab> {
         let sessions: Vec<&SessionRow> = self.feed.sessions(&row.name).collect();
         let known = sessions.iter().any(|session| session.kind == SessionKind::Main);
         // A running worker has a main tty, even if the list of sessions has not come yet.
         let worker = row.role == Role::Worker && matches!(row.state, State::Running | State::CutOff);
-        let service = row.role == Role::Service && self.selected_service().is_some_and(|service| service.tty);
+        let tty = |name: &str| self.feed.services().iter().any(|service| service.tty && service.name == name);
+        let service = row.role == Role::Service && row.name.strip_prefix("svc-").is_some_and(tty);
         let expected = worker || service;
         let main = StripTab { target: Target::Main(row.name.clone()), title: "main".to_owned() };
         let shells = sessions.iter().filter(|session| session.kind == SessionKind::Shell);

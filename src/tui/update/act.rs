@@ -7,7 +7,7 @@ use super::super::effect::Effect;
 use super::super::model::overlay::{FilterLine, Overlay, Palette, WhyAnswer, line};
 use super::super::model::toast::Kind;
 use super::super::model::{Model, Pane, Tab, cycle};
-use super::{copying, inbox, list, log_keys, looks, main_pane, overlay, pool, tell, terminal, worker};
+use super::{copying, inbox, list, log_keys, looks, main_pane, overlay, pool, tell, terminal, tiles, worker};
 use crate::api::types::Verb;
 use crate::bay::container::Role;
 
@@ -20,6 +20,9 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     }
     if let Some(taken) = copying::act(model, action) {
         return taken;
+    }
+    if tiles::act(model, action).is_some() {
+        return Vec::new();
     }
     match action {
         Action::MoveDown
@@ -42,7 +45,6 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::ShowLogs => show(model, Tab::Logs),
         Action::ShowInspect => show(model, Tab::Inspect),
         Action::Back => back(model),
-        Action::Zoom => model.focus.zoom = !model.focus.zoom,
         Action::Help => model.overlay = Some(Overlay::Help { context: model.context(), top: 0 }),
         Action::Palette => model.overlay = Some(Overlay::Palette(Box::new(Palette::new(model.context())))),
         Action::Filter => filter(model),

@@ -41,7 +41,13 @@ pub fn act(model: &mut Model, action: Action) -> Option<Vec<Effect>> {
 
 /// Holds the text of pane 5 still. From the logs lines are selected at once; a terminal's cursor goes first where it likes.
 pub fn enter(model: &mut Model, select: bool) {
-    let Some(mut copying) = begin(model) else {
+    let tab = model.main.tab;
+    enter_in(model, tab, select);
+}
+
+/// The same for the text of a tab that may not be the chosen one: terminals lie beside the others.
+pub fn enter_in(model: &mut Model, tab: Tab, select: bool) {
+    let Some(mut copying) = begin(model, tab) else {
         tell(model, Kind::Note, "there is no text to copy");
         return;
     };
@@ -53,8 +59,7 @@ pub fn enter(model: &mut Model, select: bool) {
 }
 
 /// Copy mode with the cursor where the text's own is, or at the lowest line.
-fn begin(model: &mut Model) -> Option<Copying> {
-    let tab = model.main.tab;
+fn begin(model: &mut Model, tab: Tab) -> Option<Copying> {
     let (columns, height) = model.page(Pane::Main);
     let mut copying = Copying {
         of: model.subject().map(|row| row.name.clone()),
@@ -71,7 +76,7 @@ fn begin(model: &mut Model) -> Option<Copying> {
     };
     match tab {
         Tab::Terminal => {
-            let emulator = model.main.terminals.shown.as_ref()?.emulator.as_ref()?;
+            let emulator = model.main.terminals.shown()?.emulator.as_ref()?;
             copying.still = emulator.still();
             let (row, column) = emulator.screen().cursor_position();
             let rows = usize::from(emulator.size().rows);
@@ -282,7 +287,8 @@ fn pressed(model: &mut Model, at: Position) {
 /// Copy mode that begins at this place.
 fn by_mouse(model: &mut Model, at: Position) -> Option<&mut Copying> {
     if model.main.copying.is_none() {
-        model.main.copying = begin(model);
+        let tab = clicked_tab(model);
+        model.main.copying = begin(model, tab);
     }
     let area = text_area(model)?;
     let point = point_at(model, at, area)?;
@@ -312,17 +318,23 @@ fn dragged(model: &mut Model, at: Position, area: Rect) -> Option<()> {
     Some(())
 }
 
+/// Whose text the mouse is in: a click into a terminal gives it the keys.
+fn clicked_tab(model: &Model) -> Tab {
+    let held = model.main.copying.as_ref().map(|copying| copying.tab);
+    held.unwrap_or(if model.focus.terminal { Tab::Terminal } else { model.main.tab })
+}
+
 /// Where the text of pane 5 is drawn.
 fn text_area(model: &Model) -> Option<Rect> {
     let layout = model.layout()?;
-    let area = match model.main.tab {
+    let area = match clicked_tab(model) {
         Tab::Terminal => model.terminal_area(&layout),
         Tab::Logs => {
-            let area = layout.inner(Pane::Main);
+            let area = model.parts(&layout).1;
             let margin = u16::try_from(model.main.logs.margin()).ok()?.min(area.width);
             Rect { x: area.x + margin, width: area.width - margin, ..area }
         }
-        Tab::Inspect => layout.inner(Pane::Main),
+        Tab::Inspect => model.parts(&layout).1,
     };
     (!area.is_empty()).then_some(area)
 }
@@ -362,7 +374,11 @@ fn point_at(model: &Model, at: Position, area: Rect) -> Option<Point> {
 /// Copy mode ends where another text is shown.
 pub fn settle(model: &mut Model) {
     let Some(copying) = model.main.copying.as_ref() else { return };
-    let other = copying.tab != model.main.tab || copying.of != model.subject().map(|row| row.name.clone());
+    let elsewhere = match copying.tab {
+        Tab::Terminal => model.terminal_size().is_none(),
+        tab => tab != model.main.tab,
+    };
+    let other = elsewhere || copying.of != model.subject().map(|row| row.name.clone());
     if other || model.focus.pane != Pane::Main && !copying.by_mouse {
         leave(model);
     }

@@ -45,7 +45,7 @@ pub fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
 /// Tells the user of one, in the way that fits: nothing where it is on the screen already, a word where the dashboard is
 /// looked at, else by the terminal.
 fn call(model: &mut Model, name: &str, need: Need, effects: &mut Vec<Effect>) {
-    let shown = model.main.tab == Tab::Terminal && model.subject().is_some_and(|row| row.name == name);
+    let shown = model.is_seen(name);
     let looking = model.inbox.looking;
     if shown && looking != Some(false) {
         return;

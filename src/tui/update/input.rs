@@ -8,7 +8,7 @@ use super::super::effect::Effect;
 use super::super::keymap::{Found, Key};
 use super::super::model::Model;
 use super::super::model::toast::Kind;
-use super::{act, mouse, overlay, tell, terminal};
+use super::{act, mouse, overlay, tell, terminal, tiles};
 
 /// Longest sequence of keys.
 const MAX_KEYS: usize = 8;
@@ -45,8 +45,11 @@ fn pressed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
     }
     let just_left = terminal::left_just_now(model);
     model.focus.left_at = None;
-    if just_left && model.settings.keymap.find(Context::Left, &[key]) == Found::Action(Action::LookBack) {
-        terminal::look_back(model);
+    if just_left && let Found::Action(action) = model.settings.keymap.find(Context::Left, &[key]) {
+        match action {
+            Action::LookBack => terminal::look_back(model),
+            other => tiles::act_and_type(model, other),
+        }
         return Vec::new();
     }
     model.keys.push(key);

@@ -1,6 +1,6 @@
 //! Pane 5: the logs and inspect tabs.
 
-use super::super::effect::Effect;
+use super::super::effect::{Effect, Target};
 use super::super::model::inspect::InspectText;
 use super::super::model::{Model, Pane, Tab};
 use super::super::msg::Answer;
@@ -23,14 +23,18 @@ pub fn scroll(model: &mut Model, step: isize) -> Vec<Effect> {
             let most = model.main.inspect.text.len().saturating_sub(page.1);
             model.main.inspect.top = model.main.inspect.top.saturating_add_signed(step).min(most);
         }
-        Tab::Terminal => scroll_terminal(model, step),
+        Tab::Terminal => {
+            if let Some(target) = model.main.terminals.active.clone() {
+                scroll_terminal(model, &target, step);
+            }
+        }
     }
     Vec::new()
 }
 
-/// Shows what has left the terminal's screen.
-fn scroll_terminal(model: &mut Model, step: isize) {
-    let pane = model.main.terminals.shown.as_mut();
+/// Shows what has left a terminal's screen.
+pub fn scroll_terminal(model: &mut Model, target: &Target, step: isize) {
+    let pane = model.main.terminals.pane_mut(target);
     if let Some(emulator) = pane.and_then(|pane| pane.emulator.as_mut()) {
         let above = emulator.screen().scrollback();
         emulator.scroll_to(above.saturating_add_signed(step.saturating_neg()));

@@ -12,11 +12,13 @@ mod log_keys;
 mod logs;
 mod looks;
 mod main_pane;
+mod memory;
 mod mouse;
 mod overlay;
 mod pool;
 mod settle;
 mod terminal;
+mod tiles;
 mod worker;
 
 use std::time::Duration;
@@ -29,6 +31,8 @@ use super::model::Model;
 use super::model::toast::Kind;
 use super::msg::Msg;
 use crate::api::client::ClientError;
+
+pub use memory::PACE;
 
 /// Running through a list opens at most one stream in this time.
 pub const SETTLE: Duration = Duration::from_millis(120);
@@ -58,6 +62,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::Copied(result) => feed::copied(model, result),
     };
     effects.extend(settle::settle(model));
+    memory::settle(model, &mut effects);
     effects
 }
 

@@ -4,8 +4,9 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 use ratatui::layout::Position;
 
 use super::super::effect::Effect;
+use super::super::model::tiles::Tile;
 use super::super::model::{Model, Pane};
-use super::{act, copying, list, terminal};
+use super::{act, copying, list, main_pane, terminal, tiles};
 use crate::terminal::keys;
 
 /// Lines that a notch of the wheel moves.
@@ -17,26 +18,15 @@ pub fn mouse(model: &mut Model, event: MouseEvent) -> Vec<Effect> {
     if model.overlay.is_some() {
         return Vec::new();
     }
-    let area = model.terminal_area(&layout);
-    if model.focus.terminal && model.main.copying.is_none() && area.contains(at) {
-        let pane = model.main.terminals.shown.as_ref();
-        let Some((key, emulator)) = pane.and_then(|pane| Some((pane.key, pane.emulator.as_ref()?))) else {
-            return Vec::new();
-        };
-        let bytes = keys::mouse(event, at.y - area.y, at.x - area.x, emulator.screen());
-        if !bytes.is_empty() {
-            return terminal::type_into(key, bytes);
-        }
-        let wheel = match event.kind {
-            MouseEventKind::ScrollUp => Some(KeyCode::Up),
-            MouseEventKind::ScrollDown => Some(KeyCode::Down),
-            _ => None,
-        };
-        // A program with the screen for itself and no mind for the mouse has nothing above it: it gets arrows, as in xterm.
-        if let (Some(arrow), true) = (wheel, emulator.modes().alternate_screen) {
-            let arrow = keys::key(KeyEvent::new(arrow, KeyModifiers::NONE), emulator.modes());
-            return terminal::type_into(key, arrow.repeat(NOTCH.unsigned_abs()));
-        }
+    if let Some(effects) = program(model, event, at) {
+        return effects;
+    }
+    let tile = tiles::at(model, event.column, event.row);
+    if let Some((_, tile)) = &tile
+        && event.kind == MouseEventKind::Down(MouseButton::Left)
+        && !model.main.copying.as_ref().is_some_and(|copying| copying.by_mouse)
+    {
+        into(model, tile);
     }
     if let Some(effects) = copying::mouse(model, event) {
         return effects;
@@ -44,8 +34,13 @@ pub fn mouse(model: &mut Model, event: MouseEvent) -> Vec<Effect> {
     let Some(pane) = Pane::ALL.into_iter().find(|pane| layout.pane(*pane).contains(at)) else { return Vec::new() };
     let mut effects = Vec::new();
     match event.kind {
-        MouseEventKind::ScrollDown => effects = list::by(model, pane, NOTCH),
-        MouseEventKind::ScrollUp => effects = list::by(model, pane, -NOTCH),
+        MouseEventKind::ScrollDown | MouseEventKind::ScrollUp => {
+            let step = if event.kind == MouseEventKind::ScrollDown { NOTCH } else { -NOTCH };
+            match tile {
+                Some((_, tile)) => main_pane::scroll_terminal(model, &tile.target, step),
+                None => effects = list::by(model, pane, step),
+            }
+        }
         MouseEventKind::Down(MouseButton::Left) if !(model.focus.terminal && pane == Pane::Main) => {
             act::focus(model, pane);
             if pane == Pane::Workers {
@@ -58,4 +53,45 @@ pub fn mouse(model: &mut Model, event: MouseEvent) -> Vec<Effect> {
     }
     model.dirty = true;
     effects
+}
+
+/// A click into a terminal: it is the active one then, and has the keys, or what is typed next would be commands.
+fn into(model: &mut Model, tile: &Tile) {
+    if model.active_tile() != model.main.tiles.all().position(|known| known == tile) {
+        tiles::select(model, tile);
+    }
+    let live = model.main.terminals.takes_keys();
+    if live && !model.focus.terminal && model.main.copying.is_none() {
+        model.focus.from = model.focus.pane;
+        model.focus.pane = Pane::Main;
+        model.focus.terminal = true;
+        model.dirty = true;
+    }
+}
+
+/// What the program that has the keys gets of the mouse. `None`: nothing, so it is the dashboard's.
+fn program(model: &Model, event: MouseEvent, at: Position) -> Option<Vec<Effect>> {
+    let area = model.terminal_area(&model.layout()?);
+    if !model.focus.terminal || model.main.copying.is_some() || !area.contains(at) {
+        return None;
+    }
+    let pane = model.main.terminals.shown();
+    let Some((key, emulator)) = pane.and_then(|pane| Some((pane.key, pane.emulator.as_ref()?))) else {
+        return Some(Vec::new());
+    };
+    let bytes = keys::mouse(event, at.y - area.y, at.x - area.x, emulator.screen());
+    if !bytes.is_empty() {
+        return Some(terminal::type_into(key, bytes));
+    }
+    let arrow = match event.kind {
+        MouseEventKind::ScrollUp => KeyCode::Up,
+        MouseEventKind::ScrollDown => KeyCode::Down,
+        _ => return None,
+    };
+    if !emulator.modes().alternate_screen {
+        return None;
+    }
+    // A program with the screen for itself and no mind for the mouse has nothing above it: it gets arrows, as in xterm.
+    let arrow = keys::key(KeyEvent::new(arrow, KeyModifiers::NONE), emulator.modes());
+    Some(terminal::type_into(key, arrow.repeat(NOTCH.unsigned_abs())))
 }

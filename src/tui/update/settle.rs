@@ -1,9 +1,9 @@
 //! After each message: the selection is on a row that exists, the streams that are open are those that the screen
 //! needs, and the terminal that was waited for has the keys. Level-triggered: it compares, it does not remember why.
 
-use super::super::effect::{Effect, Target};
+use super::super::effect::Effect;
 use super::super::model::inspect::{Inspect, InspectText};
-use super::super::model::terminals::{PaneState, Run, TerminalPane};
+use super::super::model::terminals::PaneState;
 use super::super::model::{Model, Pane, Tab};
 use super::SETTLE;
 use crate::api::types::State;
@@ -16,7 +16,7 @@ pub fn settle(model: &mut Model) -> Vec<Effect> {
     await_terminal(model);
     model.main.held_back = false;
     let mut effects = Vec::new();
-    terminal(model, &mut effects);
+    super::tiles::settle(model, &mut effects);
     super::logs::settle(model, &mut effects);
     inspect(model, &mut effects);
     super::inbox::settle(model, &mut effects);
@@ -42,7 +42,9 @@ fn select(model: &mut Model) {
     }
     let known: Vec<String> = model.feed.workers().map(|row| row.name.clone()).collect();
     model.lists.marks.retain(|name| known.contains(name));
-    model.main.terminals.chosen.retain(|name, _| known.contains(name) || name == "parent");
+    let mut chosen = std::mem::take(&mut model.main.terminals.chosen);
+    chosen.retain(|name, _| model.row_of(name).is_some());
+    model.main.terminals.chosen = chosen;
     model.lists.pool = model.lists.pool.min(model.feed.pool().len().saturating_sub(1));
     model.lists.service = model.lists.service.min(model.services().count().saturating_sub(1));
 }
@@ -56,44 +58,6 @@ pub fn may_open(model: &mut Model) -> bool {
     }
     model.main.opened_at = Some(model.now);
     true
-}
-
-fn terminal(model: &mut Model, effects: &mut Vec<Effect>) {
-    let size = model.terminal_size().filter(|_| model.main.tab == Tab::Terminal);
-    let wanted = model.wanted_terminal().zip(model.subject().map(Run::of)).zip(size);
-    let shown = model.main.terminals.shown.as_ref();
-    let keep = wanted
-        .as_ref()
-        .is_some_and(|((target, run), _)| shown.is_some_and(|pane| pane.target == *target && !stale(model, pane, run)));
-    if !keep && let Some(old) = model.main.terminals.shown.take() {
-        effects.push(Effect::CloseTerminal { key: old.key });
-        // Another run of the same one is the same terminal to whoever types.
-        model.focus.terminal &= wanted.as_ref().is_some_and(|((target, _), _)| *target == old.target);
-    }
-    let Some(((target, run), size)) = wanted else { return };
-    if let Some(pane) = model.main.terminals.shown.as_mut() {
-        if pane.size != size {
-            pane.size = size;
-            effects.push(Effect::ResizeTerminal { key: pane.key, size });
-        }
-        return;
-    }
-    if !may_open(model) {
-        return;
-    }
-    let key = model.main.terminals.new_key();
-    effects.push(Effect::OpenTerminal { key, target: target.clone(), size });
-    model.main.terminals.shown =
-        Some(TerminalPane { key, target, run, emulator: None, state: PaneState::Opening, size });
-}
-
-/// Whether a terminal must be opened anew: it is cut and its time has come, or it ended and another run began.
-fn stale(model: &Model, pane: &TerminalPane, run: &Run) -> bool {
-    match &pane.state {
-        PaneState::Lost { retry_at, .. } => *retry_at <= model.now || pane.run != *run,
-        PaneState::Ended(_) => matches!(pane.target, Target::Main(_)) && pane.run != *run,
-        PaneState::Opening | PaneState::Live => pane.run.id != run.id && !pane.run.id.is_empty(),
-    }
 }
 
 fn inspect(model: &mut Model, effects: &mut Vec<Effect>) {
@@ -132,7 +96,7 @@ fn await_terminal(model: &mut Model) {
     if model.subject().is_none_or(|row| row.name != name) {
         model.focus.list = Pane::Workers;
     }
-    if model.main.tab != Tab::Terminal {
+    if model.main.tab != Tab::Terminal && !(model.main.tiles.beside && model.terminal_size().is_some()) {
         model.main.tab = Tab::Terminal;
     }
     if model.overlay.is_none() && model.terminal_size().is_none() {
@@ -142,7 +106,7 @@ fn await_terminal(model: &mut Model) {
     }
     // The terminal that is shown may still be the one before.
     let wanted = model.wanted_terminal();
-    let shown = model.main.terminals.shown.as_ref().filter(|pane| wanted.as_ref() == Some(&pane.target));
+    let shown = model.main.terminals.shown().filter(|pane| wanted.as_ref() == Some(&pane.target));
     match shown.map(|pane| &pane.state) {
         Some(PaneState::Live) if model.overlay.is_none() && model.subject().is_some_and(|row| row.name == name) => {
             model.focus.pane = Pane::Main;

@@ -10,7 +10,7 @@ use super::super::model::terminals::{PaneState, SCROLLBACK, TerminalPane};
 use super::super::model::toast::Kind;
 use super::super::model::{Model, Pane, Tab, cycle};
 use super::super::msg::{Answer, TerminalMsg};
-use super::{RETRY, act, complain, copying, tell, worker};
+use super::{RETRY, act, complain, copying, tell, tiles, worker};
 use crate::api::types::{Frame, SessionRow};
 use crate::bay::session::{SessionId, TermSize};
 use crate::terminal::emulator::Emulator;
@@ -21,8 +21,10 @@ const TWICE: Duration = Duration::from_secs(1);
 
 pub fn terminal(model: &mut Model, key: StreamKey, msg: TerminalMsg) -> Vec<Effect> {
     let retry_at = model.now + RETRY;
-    let Some(pane) = model.main.terminals.shown.as_mut().filter(|pane| pane.key == key) else { return Vec::new() };
-    model.dirty |= model.main.tab == Tab::Terminal;
+    let active = model.main.terminals.active.clone();
+    let Some(pane) = model.main.terminals.panes.iter_mut().find(|pane| pane.key == key) else { return Vec::new() };
+    // Only what is on the screen is looked at.
+    model.dirty = true;
     match msg {
         TerminalMsg::Bytes(bytes) => {
             let Some(emulator) = pane.emulator.as_mut() else { return Vec::new() };
@@ -44,7 +46,8 @@ pub fn terminal(model: &mut Model, key: StreamKey, msg: TerminalMsg) -> Vec<Effe
         TerminalMsg::Frame(Frame::Ended { reason, .. }) => {
             // Who is typing goes on typing: the keys stay here until the leaving key, or they would be commands.
             pane.state = PaneState::Ended(reason.clone());
-            if let (Target::Shell(id), true) = (pane.target.clone(), model.focus.terminal) {
+            let typed_into = model.focus.terminal && active.as_ref() == Some(&pane.target);
+            if let (Target::Shell(id), true) = (pane.target.clone(), typed_into) {
                 return shell_ended(model, id, &reason);
             }
         }
@@ -76,7 +79,7 @@ pub fn typed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
         // Nobody is there to read it, and it was not meant for the dashboard.
         return Vec::new();
     }
-    let Some(pane) = model.main.terminals.shown.as_mut() else { return Vec::new() };
+    let Some(pane) = model.main.terminals.shown_mut() else { return Vec::new() };
     let Some(emulator) = pane.emulator.as_mut() else { return Vec::new() };
     if emulator.screen().scrollback() > 0 {
         emulator.scroll_to(0);
@@ -89,14 +92,14 @@ pub fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
     if !model.main.terminals.takes_keys() {
         return Vec::new();
     }
-    let Some(pane) = model.main.terminals.shown.as_ref() else { return Vec::new() };
+    let Some(pane) = model.main.terminals.shown() else { return Vec::new() };
     let Some(emulator) = pane.emulator.as_ref() else { return Vec::new() };
     type_into(pane.key, keys::paste(text, emulator.modes()))
 }
 
 /// The user's window got or lost the focus: a program that asked to know is told, while it has the keys.
 pub fn focused(model: &Model, gained: bool) -> Vec<Effect> {
-    let pane = model.main.terminals.shown.as_ref().filter(|_| model.focus.terminal);
+    let pane = model.main.terminals.shown().filter(|_| model.focus.terminal);
     let asked = |pane: &&TerminalPane| pane.emulator.as_ref().is_some_and(|emulator| emulator.modes().focus_events);
     let Some(pane) = pane.filter(asked) else { return Vec::new() };
     type_into(pane.key, if gained { b"\x1b[I".to_vec() } else { b"\x1b[O".to_vec() })
@@ -134,7 +137,7 @@ pub fn send_leaving_key(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
 /// Holds the terminal that was just left still, to look back in it.
 pub fn look_back(model: &mut Model) {
     model.focus.pane = Pane::Main;
-    copying::enter(model, false);
+    copying::enter_in(model, Tab::Terminal, false);
 }
 
 /// Gives the keys to the subject's terminal, now or as soon as it is there.
@@ -145,7 +148,9 @@ pub fn focus(model: &mut Model) -> Vec<Effect> {
     }
     let Some(name) = act::subject_name(model) else { return Vec::new() };
     let from = model.focus.pane;
-    model.main.tab = Tab::Terminal;
+    if !(model.main.tiles.beside && model.terminal_size().is_some()) {
+        model.main.tab = Tab::Terminal;
+    }
     model.focus.from = from;
     if model.strip().is_empty() {
         model.focus.pane = Pane::Main;
@@ -163,7 +168,11 @@ pub fn step(model: &mut Model, step: isize) {
     let Some(now) = model.wanted_terminal() else { return };
     let at: Vec<usize> = (0..targets.len()).collect();
     let from = targets.iter().position(|target| *target == now).unwrap_or(0);
-    match targets.get(cycle(&at, from, step)) {
+    let next = targets.get(cycle(&at, from, step));
+    if let Some(target) = next {
+        tiles::retarget(model, target);
+    }
+    match next {
         Some(Target::Shell(id)) => model.main.terminals.chosen.insert(name, *id),
         _ => model.main.terminals.chosen.remove(&name),
     };
@@ -202,7 +211,7 @@ pub fn opened(model: &mut Model, name: &str, result: Answer<SessionRow>) -> Vec<
 
 /// Ends the shell that is shown; the main tty is stopped, not closed.
 pub fn close(model: &mut Model) -> Vec<Effect> {
-    let shown = model.main.terminals.shown.as_ref();
+    let shown = model.main.terminals.shown();
     let Some((Target::Shell(id), state)) = shown.map(|pane| (pane.target.clone(), pane.state.clone())) else {
         tell(model, Kind::Note, "this is the main terminal: stop the worker to end it");
         return Vec::new();

@@ -19,16 +19,30 @@ pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) -> Cursor {
     let heading = title(canvas);
     let inner = canvas.frame(area, Pane::Main, heading);
     chip(canvas, area);
+    let (terminals, own) = canvas.model.parts(layout);
+    let mut cursor = None;
+    if !terminals.is_empty() {
+        cursor = terminal::draw(canvas, layout);
+        between(canvas, inner, terminals);
+    }
     match canvas.model.main.tab {
-        Tab::Terminal => terminal::draw(canvas, inner, layout),
-        Tab::Logs => {
-            logs::draw(canvas, inner);
-            None
+        Tab::Terminal => {}
+        Tab::Logs => logs::draw(canvas, own),
+        Tab::Inspect => inspect::draw(canvas, own),
+    }
+    cursor
+}
+
+/// The line between the terminals and the tab beside them.
+fn between(canvas: &mut Canvas<'_>, inner: Rect, terminals: Rect) {
+    let (set, style) = (canvas.model.settings.symbols.border, canvas.style("ui.border"));
+    if terminals.right() < inner.right() {
+        for y in inner.y..inner.bottom() {
+            canvas.text(Rect { x: terminals.right(), y, width: 1, height: 1 }, set.vertical_right, style);
         }
-        Tab::Inspect => {
-            inspect::draw(canvas, inner);
-            None
-        }
+    } else if terminals.bottom() < inner.bottom() {
+        let line = set.horizontal_top.repeat(usize::from(inner.width));
+        canvas.text(Rect { y: terminals.bottom(), height: 1, ..inner }, &line, style);
     }
 }
 
@@ -66,7 +80,7 @@ fn copy_chip(model: &Model, copying: &Copying) -> String {
 /// Who has the keys, at the right end of the title.
 fn chip(canvas: &mut Canvas<'_>, area: Rect) {
     let model = canvas.model;
-    let shown = model.main.terminals.shown.as_ref().filter(|_| model.main.tab == Tab::Terminal);
+    let shown = model.main.terminals.shown();
     let above = shown.and_then(|pane| pane.emulator.as_ref()).map_or(0, |emulator| emulator.screen().scrollback());
     let text = if let Some(copying) = &model.main.copying {
         copy_chip(model, copying)

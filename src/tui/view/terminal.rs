@@ -3,31 +3,86 @@
 use ratatui::layout::{Position, Rect};
 
 use super::super::action::{Action, Context};
-use super::super::layout::{Layout, bottom};
+use super::super::effect::Target;
+use super::super::layout::{Layout, TileArea, bottom};
 use super::super::model::copying::Copying;
 use super::super::model::feed::seconds_until;
-use super::super::model::terminals::PaneState;
+use super::super::model::terminals::{PaneState, TerminalPane};
+use super::super::model::tiles::Tile;
 use super::super::model::{Model, Tab};
 use super::super::widget::ansi::width;
 use super::super::widget::{line, screen};
 use super::{Canvas, Cursor, from, row};
-use crate::api::types::State;
+use crate::api::types::{ContainerRow, State};
 use crate::bay::container::Role;
 
-pub fn draw(canvas: &mut Canvas<'_>, inner: Rect, layout: &Layout) -> Cursor {
+pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) -> Cursor {
     let model = canvas.model;
-    strip(canvas, inner);
-    let area = model.terminal_area(layout).intersection(inner);
-    if let Some(copying) = model.main.copying.as_ref().filter(|copying| copying.tab == Tab::Terminal) {
+    let (inner, _) = model.parts(layout);
+    let areas = model.tile_areas(layout);
+    if areas.is_empty() {
+        words(canvas, inner, &absent(model, model.subject(), None));
+        return None;
+    }
+    let tiles: Vec<&Tile> = model.main.tiles.all().collect();
+    if tiles.len() == 1 {
+        strip(canvas, inner);
+    }
+    let active = model.active_tile();
+    let mut cursor = None;
+    for area in areas {
+        let Some(tile) = tiles.get(area.at) else { continue };
+        let is_active = Some(area.at) == active;
+        heading(canvas, &area, tile, is_active, inner);
+        let own = body(canvas, area.body, tile, is_active);
+        cursor = cursor.or(own);
+    }
+    cursor
+}
+
+/// A tile's title, and the line between it and the tile to its right.
+fn heading(canvas: &mut Canvas<'_>, area: &TileArea, tile: &Tile, active: bool, inner: Rect) {
+    let model = canvas.model;
+    if area.title.is_empty() {
+        return;
+    }
+    let whole = area.whole();
+    if whole.right() < inner.right() {
+        let (line, style) = (model.settings.symbols.border.vertical_right, canvas.style("ui.border"));
+        for y in whole.y..whole.bottom() {
+            canvas.text(Rect { x: whole.right(), y, width: 1, height: 1 }, line, style);
+        }
+    }
+    let style = canvas.style(match active {
+        true if model.focus.terminal => "ui.chip",
+        true => "ui.tile.active",
+        false => "ui.tile",
+    });
+    let blank = " ".repeat(usize::from(area.title.width));
+    canvas.text(area.title, &blank, style);
+    let sign = if active { model.settings.symbols.pointer } else { " " };
+    let kept = if area.at < model.main.tiles.kept.len() { model.settings.symbols.mark } else { " " };
+    let need = model.row_of(&tile.name).and_then(|row| model.note_of(row));
+    let need = need.map(|need| format!(" {} {need}", model.settings.symbols.dot)).unwrap_or_default();
+    canvas.outside(area.title, &format!("{sign}{kept}{}{need}", model.tile_title(tile)), style);
+}
+
+/// A tile's screen, or why there is none.
+fn body(canvas: &mut Canvas<'_>, area: Rect, tile: &Tile, active: bool) -> Cursor {
+    let model = canvas.model;
+    if area.is_empty() {
+        return None;
+    }
+    if let Some(copying) = model.main.copying.as_ref().filter(|copying| active && copying.tab == Tab::Terminal) {
         return held_still(canvas, area, copying);
     }
-    let shown = model.main.terminals.shown.as_ref();
+    let shown = model.main.terminals.pane(&tile.target);
     let Some((pane, emulator)) = shown.and_then(|pane| Some((pane, pane.emulator.as_ref()?))) else {
-        words(canvas, area, &absent(model));
+        words(canvas, area, &absent(model, model.row_of(&tile.name), shown));
         return None;
     };
     screen::draw(emulator.screen(), area, canvas.buf, model.settings.theme.colourless());
-    if let Some(text) = ended(model, &pane.state) {
+    if let Some(text) = ended(model, pane) {
         let (_, last) = bottom(area, 1);
         let style = canvas.style("ui.banner");
         canvas.buf.set_style(last, style);
@@ -35,7 +90,7 @@ pub fn draw(canvas: &mut Canvas<'_>, inner: Rect, layout: &Layout) -> Cursor {
         canvas.text(last, &blank, style);
         canvas.outside(last, &format!(" {text}"), style);
     }
-    model.focus.terminal.then(|| screen::cursor(emulator.screen(), area)).flatten()
+    (active && model.focus.terminal).then(|| screen::cursor(emulator.screen(), area)).flatten()
 }
 
 /// Copy mode: the rows as they were, what is selected and what was found.
@@ -90,8 +145,8 @@ fn key(model: &Model, action: Action, context: Context) -> String {
 }
 
 /// Why there is no screen, and what helps.
-fn absent(model: &Model) -> String {
-    if let Some(pane) = model.main.terminals.shown.as_ref() {
+fn absent(model: &Model, row: Option<&ContainerRow>, pane: Option<&TerminalPane>) -> String {
+    if let Some(pane) = pane {
         return match &pane.state {
             PaneState::Opening | PaneState::Live => "opening the terminal".to_owned(),
             PaneState::Ended(reason) => reason.clone(),
@@ -100,7 +155,7 @@ fn absent(model: &Model) -> String {
             }
         };
     }
-    let Some(row) = model.subject() else {
+    let Some(row) = row else {
         let spawn = key(model, Action::Spawn, Context::Workers);
         return match (&model.feed.snapshot, model.work.spawning) {
             (None, _) => "asking the supervisor".to_owned(),
@@ -121,14 +176,10 @@ fn absent(model: &Model) -> String {
 }
 
 /// What stands over the last screen of a program that has ended.
-fn ended(model: &Model, state: &PaneState) -> Option<String> {
-    match state {
+fn ended(model: &Model, pane: &TerminalPane) -> Option<String> {
+    match &pane.state {
         PaneState::Ended(reason) => {
-            let shell = matches!(
-                model.main.terminals.shown.as_ref().map(|pane| &pane.target),
-                Some(super::super::effect::Target::Shell(_))
-            );
-            let offer = if shell {
+            let offer = if matches!(pane.target, Target::Shell(_)) {
                 format!("{} closes it", key(model, Action::CloseSession, Context::Terminal))
             } else {
                 format!("{} starts it again", key(model, Action::Restart, Context::Workers))

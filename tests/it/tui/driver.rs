@@ -7,8 +7,9 @@ use bytes::Bytes;
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKind};
 use jiff::Timestamp;
 use podbay::api::types::{Frame, LogEntry, Snapshot};
-use podbay::tui::effect::{Effect, StreamKey};
+use podbay::tui::effect::{Effect, StreamKey, Target};
 use podbay::tui::keymap::{Keymap, UserKeys};
+use podbay::tui::model::memory::Remembered;
 use podbay::tui::model::{Model, Settings};
 use podbay::tui::msg::{FeedMsg, LogsMsg, Msg, TerminalMsg};
 use podbay::tui::symbols::Symbols;
@@ -28,6 +29,7 @@ pub fn settings() -> Settings {
         themes: Theme::all(std::path::Path::new("/nowhere"), false),
         symbols: Symbols::new(false),
         keymap: Keymap::new(&UserKeys::new()).unwrap(),
+        remembered: None,
     }
 }
 
@@ -36,6 +38,8 @@ pub struct Driver {
     pub model: Model,
     pub now: Timestamp,
     pub effects: Vec<Effect>,
+    /// What was to be remembered, each time.
+    pub remembered: Vec<Remembered>,
 }
 
 impl Driver {
@@ -45,7 +49,7 @@ impl Driver {
 
     pub fn with(settings: Settings, columns: u16, rows: u16) -> Self {
         let now = bay::now();
-        let mut driver = Self { model: Model::new(settings, now), now, effects: Vec::new() };
+        let mut driver = Self { model: Model::new(settings, now), now, effects: Vec::new(), remembered: Vec::new() };
         driver.send(Msg::Start(columns, rows));
         driver
     }
@@ -59,7 +63,12 @@ impl Driver {
 
     pub fn send(&mut self, msg: Msg) {
         let effects = update(&mut self.model, msg, self.now);
-        self.effects.extend(effects);
+        for effect in effects {
+            match effect {
+                Effect::Remember(remembered) => self.remembered.push(*remembered),
+                other => self.effects.push(other),
+            }
+        }
     }
 
     pub fn hear(&mut self, snapshot: Snapshot) {
@@ -97,7 +106,7 @@ impl Driver {
 
     /// The terminal that was asked for last.
     pub fn stream(&self) -> StreamKey {
-        self.model.main.terminals.shown.as_ref().expect("no terminal is shown").key
+        self.model.main.terminals.shown().expect("no terminal is shown").key
     }
 
     /// The log that was asked for last.
@@ -114,10 +123,22 @@ impl Driver {
     /// The terminal answers: a screen of this size, then these bytes.
     pub fn screen(&mut self, bytes: &str) {
         let key = self.stream();
-        let size = self.model.main.terminals.shown.as_ref().unwrap().size;
+        let size = self.model.main.terminals.shown().unwrap().size;
         let reset = Frame::Reset { rows: size.rows, cols: size.cols };
         self.send(Msg::Terminal { key, msg: TerminalMsg::Frame(reset) });
         self.send(Msg::Terminal { key, msg: TerminalMsg::Bytes(Bytes::copy_from_slice(bytes.as_bytes())) });
+    }
+
+    /// Every terminal that is looked at answers, by the name that it is called by.
+    pub fn screens(&mut self, text: impl Fn(&str) -> String) {
+        let panes = self.model.main.terminals.panes.iter();
+        let panes: Vec<_> = panes.map(|pane| (pane.key, pane.size, pane.target.clone())).collect();
+        for (key, size, target) in panes {
+            let name = if let Target::Main(name) = target { name } else { "shell".to_owned() };
+            let reset = Frame::Reset { rows: size.rows, cols: size.cols };
+            self.send(Msg::Terminal { key, msg: TerminalMsg::Frame(reset) });
+            self.send(Msg::Terminal { key, msg: TerminalMsg::Bytes(Bytes::from(text(&name))) });
+        }
     }
 
     pub fn draw(&self) -> TestBackend {
@@ -140,8 +161,9 @@ impl Driver {
 }
 
 pub fn key_event(text: &str) -> KeyEvent {
-    let (mods, name) = match text.split_once("ctrl-") {
-        Some(("", name)) => (KeyModifiers::CONTROL, name),
+    let (mods, name) = match text.split_once('-') {
+        Some(("ctrl", name)) => (KeyModifiers::CONTROL, name),
+        Some(("alt", name)) => (KeyModifiers::ALT, name),
         _ => (KeyModifiers::NONE, text),
     };
     let code = match name {

@@ -140,7 +140,7 @@ fn storm(rounds: u64, seed: u64) {
             if numbers.below(97) == 0 {
                 driver.hear(numbers.one_of(&[bay::empty(), bay::running(), bay::mixed(), bay::away()]).clone());
             }
-            if numbers.below(31) == 0 && driver.model.main.terminals.shown.is_some() {
+            if numbers.below(31) == 0 && driver.model.main.terminals.shown().is_some() {
                 driver.screen("\x1b[24;80H\u{26a0}\u{fe0f}\x1b[23;80Hx\u{1f468}\u{200d}\u{1f469}");
             }
             driver.now += std::time::Duration::from_millis(numbers.below(400));

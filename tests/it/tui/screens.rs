@@ -36,6 +36,10 @@ pub fn all(columns: u16, rows: u16) -> Vec<(&'static str, Driver)> {
         ("why", why(columns, rows)),
         ("terminal", terminal(columns, rows)),
         ("sessions", sessions(columns, rows)),
+        ("tiles", super::tiles::three(columns, rows)),
+        ("typing", typing(columns, rows)),
+        ("stack", stack(columns, rows)),
+        ("beside", beside(columns, rows)),
         ("logs", logs(columns, rows)),
         ("search", search(columns, rows)),
         ("merged", merged(columns, rows)),
@@ -64,7 +68,7 @@ fn why(columns: u16, rows: u16) -> Driver {
 
 fn terminal(columns: u16, rows: u16) -> Driver {
     let mut driver = pressed(bay::running(), "enter", columns, rows);
-    if driver.model.main.terminals.shown.is_some() {
+    if driver.model.main.terminals.shown().is_some() {
         driver.screen(
             "\x1b[1;32mbadger\x1b[0m:\x1b[34m/workspace\x1b[0m$ git status\r\nOn branch \x1b[1mmain\x1b[0m\r\n\
              \x1b[31m\tmodified:   src/main.rs\x1b[0m\r\n漢字 ├──┤ \x1b[7mreversed\x1b[0m\r\n$ ",
@@ -81,9 +85,36 @@ fn sessions(columns: u16, rows: u16) -> Driver {
     let mut driver = Driver::of(snapshot, columns, rows);
     driver.keys("5 }");
     driver.wait(200);
-    if driver.model.main.terminals.shown.is_some() {
+    if driver.model.main.terminals.shown().is_some() {
         driver.screen("$ ");
     }
+    driver
+}
+
+fn typing(columns: u16, rows: u16) -> Driver {
+    let mut driver = super::tiles::three(columns, rows);
+    driver.keys("enter");
+    driver.screens(|name| format!("{name} $ "));
+    driver.keys("ctrl-q o");
+    driver
+}
+
+fn stack(columns: u16, rows: u16) -> Driver {
+    let mut driver = super::tiles::three(columns, rows);
+    driver.keys("= = =");
+    driver.wait(5000);
+    driver
+}
+
+fn beside(columns: u16, rows: u16) -> Driver {
+    let mut driver = super::tiles::three(columns, rows);
+    driver.keys("l B");
+    driver.wait(200);
+    driver.screens(|name| format!("{name} $ "));
+    if !driver.model.main.logs.streams.is_empty() {
+        driver.log((0..30).map(|at| log(at * 250, &format!("request {at} served in {} ms", at * 7 % 13))));
+    }
+    driver.wait(5000);
     driver
 }
 
@@ -178,7 +209,7 @@ fn every_screen_at_every_size() {
 
 #[test]
 fn styles_of_the_list_and_of_a_terminal() {
-    for name in ["mixed", "terminal", "search", "merged"] {
+    for name in ["mixed", "terminal", "search", "merged", "tiles", "typing"] {
         let driver = one(name)(80, 24);
         insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "snapshots", omit_expression => true }, {
             insta::assert_snapshot!(format!("{name}-styles"), styles(driver.draw().buffer()));

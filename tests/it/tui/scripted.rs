@@ -246,7 +246,7 @@ fn running_through_a_list_opens_few_terminals() {
     driver.wait(200);
     let opened = driver.taken().iter().filter(|effect| matches!(effect, Effect::OpenTerminal { .. })).count();
     assert!((2..=6).contains(&opened), "{opened}");
-    let target = driver.model.main.terminals.shown.as_ref().map(|pane| pane.target.clone());
+    let target = driver.model.main.terminals.shown().map(|pane| pane.target.clone());
     assert_eq!(target, Some(Target::Main("w50".to_owned())));
 }
 

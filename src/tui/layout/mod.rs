@@ -1,9 +1,11 @@
 //! The screen cut into panes. Pure, and the same for `update` (how large is a page?) and `view` (where is it?).
 
+mod tiles;
+
 use ratatui::layout::Rect;
 
 use super::model::{Model, Pane, Tab};
-use crate::bay::session::TermSize;
+pub use tiles::{TileArea, arrange, size_of};
 
 /// Below this nothing but a notice is drawn.
 pub const LEAST: (u16, u16) = (40, 12);
@@ -98,32 +100,15 @@ pub fn bottom(area: Rect, height: u16) -> (Rect, Rect) {
 }
 
 impl Model {
-    /// Where a terminal is drawn: pane 5, without the strip of sessions when there is one.
-    #[must_use]
-    pub fn terminal_area(&self, layout: &Layout) -> Rect {
-        top(layout.inner(Pane::Main), u16::from(self.strip().len() > 1)).1
-    }
-
-    /// The size that a program in pane 5 is to have; `None` while the pane is not on the screen.
-    #[must_use]
-    pub fn terminal_size(&self) -> Option<TermSize> {
-        let area = self.terminal_area(&self.layout()?);
-        (area.width > 0 && area.height > 0).then(|| TermSize::new(area.height, area.width))
-    }
-
-    /// The size that a terminal opened next will have, even if pane 5 is not on the screen now.
-    #[must_use]
-    pub fn next_terminal_size(&self) -> TermSize {
-        self.terminal_size().unwrap_or_else(|| {
-            let (width, height) = (self.size.width.max(4), self.size.height.max(6));
-            TermSize::new(height - 5, width - 2)
-        })
-    }
-
     /// Columns and rows of what is scrolled in a pane.
     #[must_use]
     pub fn page(&self, pane: Pane) -> (usize, usize) {
-        let area = self.layout().map(|layout| layout.inner(pane)).unwrap_or_default();
+        let area = self.layout().map(|layout| match (pane, self.main.tab) {
+            (Pane::Main, Tab::Terminal) => self.terminal_area(&layout),
+            (Pane::Main, _) => self.parts(&layout).1,
+            _ => layout.inner(pane),
+        });
+        let area = area.unwrap_or_default();
         let rows = if pane == Pane::Main && self.main.tab == Tab::Logs { area.height } else { area.height.max(1) };
         (usize::from(area.width.max(1)), usize::from(rows.max(1)))
     }

@@ -1,0 +1,284 @@
+//! Several terminals in sight at once: which streams that takes, whose keys they are, and how one gets about.
+
+use bytes::Bytes;
+use crossterm::event::{Event, MouseButton, MouseEventKind};
+use podbay::api::types::{Frame, State};
+use podbay::bay::session::{SessionId, SessionKind, TermSize};
+use podbay::tui::effect::{Effect, Target};
+use podbay::tui::model::tiles::Arrangement;
+use podbay::tui::model::{Model, Pane, Tab};
+use podbay::tui::msg::{Msg, TerminalMsg};
+
+use super::bay;
+use super::driver::Driver;
+
+const DOWN: MouseEventKind = MouseEventKind::Down(MouseButton::Left);
+
+fn main_of(name: &str) -> Target {
+    Target::Main(name.to_owned())
+}
+
+/// The terminals that are attached to, in no order.
+fn attached(model: &Model) -> Vec<Target> {
+    let mut targets: Vec<Target> = model.main.terminals.panes.iter().map(|pane| pane.target.clone()).collect();
+    targets.sort_by_key(|target| format!("{target:?}"));
+    targets
+}
+
+fn sizes(model: &Model) -> Vec<(u16, u16)> {
+    model.main.terminals.panes.iter().map(|pane| (pane.size.rows, pane.size.cols)).collect()
+}
+
+/// badger and fox are kept, owl passes.
+pub fn three(columns: u16, rows: u16) -> Driver {
+    let mut driver = Driver::of(bay::running(), columns, rows);
+    driver.wait(200);
+    driver.keys("| j");
+    driver.wait(200);
+    driver.keys("| j");
+    driver.wait(200);
+    driver.wait(5000);
+    driver.screens(|name| format!("\x1b[1;32m{name}\x1b[0m $ make test\r\n\x1b[32mok\x1b[0m all of {name}\r\n$ "));
+    driver
+}
+
+#[test]
+fn what_is_kept_stays_and_what_is_selected_comes_beside_it() {
+    let mut driver = three(120, 40);
+    assert_eq!(attached(&driver.model), [main_of("badger"), main_of("fox"), main_of("owl")]);
+    let shot = driver.shot();
+    for name in ["badger", "fox", "owl"] {
+        assert!(shot.contains(&format!("ok all of {name}")), "{shot}");
+    }
+    // The one that passes gives way, the kept ones do not; going back to a kept one opens and closes nothing.
+    driver.taken();
+    driver.keys("k k");
+    driver.wait(200);
+    assert_eq!(driver.taken(), []);
+    assert_eq!(driver.model.active_tile(), Some(0));
+    // Let go: it is the one that passes now.
+    driver.keys("|");
+    driver.wait(200);
+    assert_eq!(attached(&driver.model), [main_of("badger"), main_of("fox")]);
+}
+
+#[test]
+fn each_has_its_own_size_and_is_told_when_that_changes() {
+    let mut driver = three(120, 40);
+    let before = sizes(&driver.model);
+    assert_eq!(before.len(), 3);
+    for how in [Arrangement::Columns, Arrangement::Rows] {
+        driver.taken();
+        driver.keys("5 =");
+        assert_eq!(driver.model.main.tiles.arrangement, how);
+        let resized: Vec<TermSize> = driver
+            .taken()
+            .into_iter()
+            .filter_map(|effect| if let Effect::ResizeTerminal { size, .. } = effect { Some(size) } else { None })
+            .collect();
+        assert_eq!(resized.len(), 3, "{how:?}");
+    }
+    // Stacked: only the active one is seen, so only that one is attached to.
+    driver.keys("=");
+    assert_eq!(attached(&driver.model), [main_of("owl")]);
+    let shot = driver.shot();
+    assert!(shot.contains("badger") && shot.contains("fox"), "{shot}");
+    driver.keys("=");
+    driver.send(Msg::Input(Event::Resize(140, 50)));
+    assert_ne!(sizes(&driver.model), before);
+}
+
+#[test]
+fn zoom_shows_the_active_one_alone_and_wide_all_of_them() {
+    let mut driver = three(120, 40);
+    driver.keys("5 z");
+    assert_eq!(attached(&driver.model), [main_of("owl")]);
+    driver.keys("esc");
+    assert_eq!(attached(&driver.model).len(), 3);
+    driver.keys("Z");
+    assert_eq!(attached(&driver.model).len(), 3);
+    assert!(!driver.shot().contains("2 workers"), "{}", driver.shot());
+    driver.keys("Z 2 z");
+    assert_eq!(attached(&driver.model), []);
+}
+
+#[test]
+fn one_gets_about_by_keys_and_the_list_follows() {
+    let mut driver = three(120, 40);
+    let names = |driver: &Driver| driver.model.lists.worker.clone().unwrap();
+    driver.keys("5 o");
+    assert_eq!(names(&driver), "badger");
+    driver.keys("o");
+    assert_eq!(names(&driver), "fox");
+    driver.keys("O O");
+    assert_eq!(names(&driver), "owl");
+    // badger and fox above, owl below.
+    driver.keys("alt-up alt-right");
+    assert_eq!(names(&driver), "fox");
+    driver.keys("ctrl-w h");
+    assert_eq!(names(&driver), "badger");
+    driver.keys("ctrl-w j");
+    assert_eq!(names(&driver), "owl");
+    assert!(driver.model.focus.pane == Pane::Main && !driver.model.focus.terminal);
+}
+
+#[test]
+fn what_is_typed_goes_to_the_active_one_alone() {
+    let mut driver = three(120, 40);
+    driver.keys("enter");
+    let typed = |driver: &mut Driver| -> Vec<Target> {
+        let taken = driver.taken();
+        let keys = taken.iter().filter_map(|effect| match effect {
+            Effect::TypeInto { key, .. } => Some(*key),
+            _ => None,
+        });
+        let of = |key| driver.model.main.terminals.panes.iter().find(|pane| pane.key == key).unwrap().target.clone();
+        keys.map(of).collect()
+    };
+    driver.taken();
+    driver.text("x");
+    assert_eq!(typed(&mut driver), [main_of("owl")]);
+    // As after tmux's prefix: the next one has the keys at once.
+    driver.keys("ctrl-q o");
+    assert!(driver.model.focus.terminal);
+    driver.text("x");
+    assert_eq!(typed(&mut driver), [main_of("badger")]);
+    driver.keys("ctrl-q alt-l x");
+    assert_eq!(typed(&mut driver), [main_of("fox")]);
+    driver.keys("ctrl-q z x");
+    assert_eq!(typed(&mut driver), [main_of("fox")]);
+    assert_eq!(attached(&driver.model), [main_of("fox")]);
+}
+
+#[test]
+fn a_click_gives_the_keys_to_what_is_clicked() {
+    let mut driver = three(120, 40);
+    let layout = driver.model.layout().unwrap();
+    let areas = driver.model.tile_areas(&layout);
+    driver.mouse(DOWN, areas[1].body.x + 3, areas[1].body.y + 3);
+    assert_eq!(driver.model.lists.worker.as_deref(), Some("fox"));
+    assert!(driver.model.focus.terminal);
+    driver.taken();
+    driver.text("q");
+    let key = driver.stream();
+    assert_eq!(driver.taken(), [Effect::TypeInto { key, bytes: Bytes::from_static(b"q") }]);
+    // From one to another, without leaving.
+    driver.mouse(DOWN, areas[0].title.x + 3, areas[0].title.y);
+    assert_eq!(driver.model.lists.worker.as_deref(), Some("badger"));
+    assert!(driver.model.focus.terminal);
+    driver.keys("ctrl-q");
+    assert!(!driver.model.focus.terminal);
+    assert_eq!(driver.model.focus.pane, Pane::Workers);
+}
+
+#[test]
+fn a_terminal_goes_from_sight_and_its_program_goes_on() {
+    let mut driver = three(120, 40);
+    driver.keys("k X");
+    driver.wait(200);
+    assert_eq!(attached(&driver.model), [main_of("badger"), main_of("owl")]);
+    driver.keys("X");
+    driver.wait(200);
+    assert_eq!(attached(&driver.model).len(), 1);
+    driver.keys("X");
+    assert!(driver.shot().contains("no other terminal"), "{}", driver.shot());
+    let ends = |effect: &Effect| matches!(effect, Effect::CloseSession { .. } | Effect::Act { .. });
+    assert!(!driver.taken().iter().any(ends));
+}
+
+#[test]
+fn a_second_shell_comes_beside_the_first_terminal() {
+    let mut driver = Driver::of(bay::running(), 120, 40);
+    driver.wait(200);
+    driver.keys("| e");
+    let session = bay::session(9, "badger", SessionKind::Shell, "bash");
+    driver.send(Msg::SessionOpened { name: "badger".to_owned(), result: Ok(session) });
+    driver.wait(200);
+    assert_eq!(attached(&driver.model), [main_of("badger"), Target::Shell(SessionId(9))]);
+    driver.screen("# ");
+    assert!(driver.model.focus.terminal);
+    // Left by exit: its tile goes.
+    let key = driver.stream();
+    let ended = Frame::Ended { reason: "exited with code 0".to_owned(), code: Some(0) };
+    driver.send(Msg::Terminal { key, msg: TerminalMsg::Frame(ended) });
+    driver.hear(bay::running());
+    driver.wait(200);
+    assert_eq!(attached(&driver.model), [main_of("badger")]);
+}
+
+#[test]
+fn a_worker_that_goes_takes_its_tile_and_never_the_keys_of_another() {
+    let mut driver = three(120, 40);
+    driver.keys("enter");
+    assert!(driver.model.focus.terminal);
+    let mut snapshot = bay::running();
+    snapshot.containers.retain(|row| row.name != "owl");
+    driver.hear(snapshot);
+    driver.wait(200);
+    assert!(!driver.model.focus.terminal, "what is typed was meant for owl");
+    assert_eq!(attached(&driver.model), [main_of("badger"), main_of("fox")]);
+    // One that has stopped stays, and says what starts it again.
+    let mut snapshot = bay::running();
+    snapshot.containers[1] = bay::worker("badger", State::Exited, Some("exited with code 1"));
+    snapshot.sessions.clear();
+    driver.hear(snapshot);
+    driver.wait(200);
+    assert!(driver.shot().contains("starts it again"), "{}", driver.shot());
+}
+
+#[test]
+fn terminals_stay_beside_the_logs() {
+    let mut driver = three(160, 45);
+    driver.keys("l");
+    assert_eq!(attached(&driver.model), []);
+    driver.keys("B");
+    driver.wait(200);
+    assert_eq!(attached(&driver.model).len(), 3);
+    assert_eq!(driver.model.main.tab, Tab::Logs);
+    driver.log([super::screens::log(0, "a line of the log")]);
+    driver.screens(|name| format!("{name} $ "));
+    let shot = driver.shot();
+    assert!(shot.contains("a line of the log") && shot.contains("fox $"), "{shot}");
+    // The keys go to the terminal, the log stays; back, they are the log's.
+    driver.keys("enter");
+    assert!(driver.model.focus.terminal && driver.model.main.tab == Tab::Logs);
+    driver.keys("ctrl-q");
+    driver.wait(2000);
+    driver.taken();
+    driver.keys("w");
+    assert!(driver.model.main.logs.look.wrap);
+    // Too narrow for both: the log alone.
+    driver.send(Msg::Input(Event::Resize(80, 18)));
+    assert_eq!(attached(&driver.model), []);
+}
+
+#[test]
+fn a_drag_in_one_tile_copies_from_that_one() {
+    let mut driver = three(120, 40);
+    let layout = driver.model.layout().unwrap();
+    let area = driver.model.tile_areas(&layout)[1].body;
+    driver.mouse(DOWN, area.x, area.y + 1);
+    driver.mouse(MouseEventKind::Drag(MouseButton::Left), area.x + 1, area.y + 1);
+    // Beyond its edge into the neighbour: it stops there.
+    driver.mouse(MouseEventKind::Drag(MouseButton::Left), area.x - 30, area.y);
+    driver.taken();
+    driver.mouse(MouseEventKind::Up(MouseButton::Left), area.x - 30, area.y);
+    let copied: Vec<Effect> = driver.taken().into_iter().filter(|e| matches!(e, Effect::Copy(_))).collect();
+    assert_eq!(copied, [Effect::Copy("fox $ make test\no".to_owned())]);
+}
+
+#[test]
+fn the_wheel_scrolls_what_lies_under_it() {
+    let mut driver = three(120, 40);
+    let many = (0..100).map(|at| format!("line {at}")).collect::<Vec<_>>().join("\r\n");
+    driver.screens(|_| many.clone());
+    let layout = driver.model.layout().unwrap();
+    let area = driver.model.tile_areas(&layout)[0].body;
+    driver.mouse(MouseEventKind::ScrollUp, area.x, area.y);
+    let above = |name: &str| {
+        let pane = driver.model.main.terminals.pane(&main_of(name)).unwrap();
+        pane.emulator.as_ref().unwrap().screen().scrollback()
+    };
+    assert_eq!((above("badger"), above("fox"), above("owl")), (3, 0, 0));
+    assert_eq!(driver.model.lists.worker.as_deref(), Some("owl"), "the wheel selects nothing");
+}
