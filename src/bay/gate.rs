@@ -4,6 +4,12 @@
 //! stands in the worker's private home, takes that: the file holds the claim's environment and command as shell words,
 //! and ends with an `exec`. So nothing of a claim passes the tty (no echo, no line limit, no log), an argv or the
 //! engine's inspect, and whether it was taken can be seen from outside: the gate empties the file first.
+//!
+//! The line that wakes the gate must never be the command's, though nobody who comes after a killed supervisor can tell
+//! whether one is on its way. So each wake of a run has a turn of its own, and a claim is for one turn: the gate takes it
+//! only at that turn's line, and only by making a file that nobody else has made. Who wants to wake it once more makes
+//! that file first, which ends the turn for ever, and gives the claim to the next one: lines of turns that ended are read
+//! by the gate and lead nowhere.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +21,8 @@ pub const READY: &str = "podbay: waiting in the pool for a claim";
 pub const OPENED: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
 /// The claim file, in the worker's home.
 pub const CLAIM: &str = ".podbay-claim";
-/// What wakes the gate. Whatever was typed before it belongs to the same line.
-pub const WAKE: &[u8] = b"\n";
-
-/// Reads until there is a claim: a line at least, or the one that wakes it would be the command's. A tty that is gone
-/// must not make it spin. Its own variables have names that nobody exports: the command would find them changed.
+/// Reads lines until a claim is for the turn of one of them. A tty that is gone must not make it spin. Its own variables
+/// have names that nobody exports: the command would find them changed.
 const SCRIPT: &str = r#"trap 'exit 129' HUP
 trap 'exit 143' TERM
 trap 'exit 130' INT
@@ -28,15 +31,13 @@ echo 'READY'
 __podbay_failed=
 while :; do
   if read -r __podbay_line; then
-    [ -s "$1" ] && break
     __podbay_failed=
+    [ -s "$1" ] && . "$1"
   else
     __podbay_failed=.$__podbay_failed
     [ ${#__podbay_failed} -lt 20 ] || exit 1
   fi
 done
-trap - HUP TERM INT
-. "$1"
 "#;
 
 /// Names that a shell keeps for itself: it would refuse them or change what they hold.
@@ -69,12 +70,28 @@ pub fn argv(claim: &str) -> Vec<String> {
     ["sh", "-c", &script, "podbay-gate", claim].into_iter().map(str::to_owned).collect()
 }
 
-/// What a claim file holds. `argv` is not empty.
-///
-/// One group, so that a shell has read it to its end before it runs the first word of it, which empties the file.
+/// What wakes the gate at this turn: the first one opens at any line, whatever was typed before it.
 #[must_use]
-pub fn claim_file(env: &BTreeMap<String, String>, argv: &[String]) -> String {
-    let mut text = String::from("{\n: > \"$1\"\n");
+pub fn wake(turn: u32) -> Vec<u8> {
+    if turn == 0 { b"\n".to_vec() } else { format!("{}\n", word(turn)).into_bytes() }
+}
+
+/// What stands at the end of the line of a later turn.
+fn word(turn: u32) -> String {
+    format!("podbay-wake-{turn}")
+}
+
+/// Beside the claim file: whoever makes this file has the turn.
+#[must_use]
+pub fn turn_file(run: &str, turn: u32) -> String {
+    let run: String = run.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("{CLAIM}-{run}-{turn}")
+}
+
+/// What the gate does with a claim that it takes. `argv` is not empty.
+#[must_use]
+pub fn claim(env: &BTreeMap<String, String>, argv: &[String]) -> String {
+    let mut text = String::from("trap - HUP TERM INT\n: > \"$1\"\n");
     for (key, value) in env {
         text.extend(["export ", key, "=", &quoted(value), "\n"]);
     }
@@ -85,8 +102,22 @@ pub fn claim_file(env: &BTreeMap<String, String>, argv: &[String]) -> String {
         text.push(' ');
         text.push_str(&quoted(word));
     }
-    text.push_str("\n}\n");
+    text.push('\n');
     text
+}
+
+/// What a claim file holds: a claim for this turn of this run.
+///
+/// One group, so that a shell has read it to its end before it runs the first word of it, which empties the file.
+#[must_use]
+pub fn claim_file(run: &str, turn: u32, claim: &str) -> String {
+    let line = if turn == 0 { String::new() } else { quoted(&word(turn)) };
+    let file = quoted(&turn_file(run, turn));
+    // A redirection that fails must be no special builtin's: those end the shell.
+    format!(
+        "{{\ncase $__podbay_line in *{line})\nset -C\nif true 2>/dev/null >\"${{1%/*}}\"/{file}; then\nset +C\n{claim}fi\nset \
+         +C\nesac\n}}\n"
+    )
 }
 
 /// Why a shell can't hand on this variable; `None`: it can.
@@ -127,8 +158,8 @@ pub struct Sight {
 pub enum File {
     /// Not written for this run.
     None,
-    /// Written, and not taken yet.
-    Written,
+    /// Written for this turn, and not taken yet.
+    Written(u32),
     /// The gate has taken it.
     Taken,
 }
@@ -142,7 +173,7 @@ pub enum Act {
     Move,
     /// Fill the workspace, and only then write the claim file: from there on any line lets the command in.
     Write,
-    /// Wake the gate.
+    /// Wake the gate; if that may have been done already, at a turn of its own.
     Wake,
 }
 
@@ -154,7 +185,7 @@ pub const fn next(sight: Sight) -> Option<Act> {
         Sight { named: false, .. } => Some(Act::Rename),
         Sight { moved: false, .. } => Some(Act::Move),
         Sight { file: File::None, .. } => Some(Act::Write),
-        Sight { file: File::Written, .. } => Some(Act::Wake),
+        Sight { file: File::Written(_), .. } => Some(Act::Wake),
         Sight { file: File::Taken, .. } => None,
     }
 }
@@ -179,7 +210,7 @@ mod tests {
         while let Some(act) = next(sight) {
             acts.push(act);
             match act {
-                Act::Write => sight.file = File::Written,
+                Act::Write => sight.file = File::Written(0),
                 Act::Rename => sight.named = true,
                 Act::Move => sight.moved = true,
                 Act::Wake => sight.file = File::Taken,

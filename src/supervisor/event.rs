@@ -142,6 +142,13 @@ pub enum Event {
         /// Whether it does.
         answer: Waiting,
     },
+    /// An opened gate has taken its claim.
+    Taken {
+        /// Whose.
+        id: ContainerId,
+        /// Of which run.
+        run: Timestamp,
+    },
     /// An opened gate has not taken its claim in time.
     Shut {
         /// Whose.

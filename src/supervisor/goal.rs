@@ -206,7 +206,7 @@ pub struct Opening {
     pub nonce: Option<Nonce>,
     /// The engine's new name for it; `None`: it has it.
     pub rename: Option<String>,
-    /// What the claim file holds; `None`: the program runs already, there is no gate.
+    /// What the gate does with the claim; `None`: the program runs already, there is no gate.
     pub claim: Option<String>,
     /// The template with what was asked for laid over it: whose the files are, and what is put into the workspace.
     pub made: Box<Template>,

@@ -86,6 +86,9 @@ pub struct Claim {
     /// The run whose gate was opened.
     #[serde(default)]
     pub opened: Option<Timestamp>,
+    /// The run whose gate was seen to have taken it: until then, the line that wakes it may be lost with the supervisor.
+    #[serde(default)]
+    pub taken: Option<Timestamp>,
     /// What the template said then: a later one is for workers that are made later. `None`: a claim of an older podbay.
     #[serde(default)]
     pub made_of: Option<MadeOf>,

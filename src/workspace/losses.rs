@@ -18,6 +18,7 @@ use super::WorkspaceError;
 use super::cache::Repositories;
 use super::clone;
 use super::git::{Git, GitError, fresh_name};
+use super::ignored::can_be_made_again;
 
 /// A workspace that takes longer to look at is said to be unknown.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -49,10 +50,12 @@ impl Repositories {
         let room = Room::new(self.root(), workspace)?;
         let refs = room.refs()?;
         let mut lines = Vec::new();
-        let changed = room.changed(self).await?;
+        let Changes { changed, ignored } = room.changed(self).await?;
         if !changed.is_empty() {
-            let what = if changed.len() == 1 { "file that no commit holds" } else { "files that no commit holds" };
-            lines.push(format!("{} {what}: {}", changed.len(), few(&changed)));
+            lines.push(format!("{} that no commit holds: {}", files(&changed), few(&changed)));
+        }
+        if !ignored.is_empty() {
+            lines.push(format!("{} that git ignores, perhaps nowhere else: {}", files(&ignored), few(&ignored)));
         }
         let known = self.known(remote).await;
         for (name, id) in refs.own() {
@@ -71,6 +74,18 @@ impl Repositories {
         }
         Ok(lines)
     }
+}
+
+/// What a status tells.
+struct Changes {
+    /// Changed since the commit, or not known to git.
+    changed: Vec<String>,
+    /// Ignored, and not what some tool makes again.
+    ignored: Vec<String>,
+}
+
+fn files(names: &[String]) -> String {
+    if names.len() == 1 { "1 file".to_owned() } else { format!("{} files", names.len()) }
 }
 
 fn few(names: &[String]) -> String {
@@ -149,19 +164,34 @@ impl Room {
         git.env("GIT_OBJECT_DIRECTORY", self.git_dir.join("objects")).env("GIT_INDEX_FILE", self.dir.join("index"))
     }
 
-    /// Files that differ from the index, the index from the commit, and files that git does not know.
-    async fn changed(&self, repositories: &Repositories) -> Result<Vec<String>, WorkspaceError> {
+    /// Files that differ from the index, the index from the commit, and files that git does not know or ignores.
+    async fn changed(&self, repositories: &Repositories) -> Result<Changes, WorkspaceError> {
         let refs = self.refs()?;
         if let Some(id) = self.head(&refs) {
             // HEAD as a commit: what is staged is compared with it.
             fs::write(self.dir.join("HEAD"), format!("{id}\n"))?;
         }
         let git = self.git(repositories, "looking for changes");
-        let args =
-            ["status", "--porcelain=v1", "-z", "--untracked-files=normal", "--ignore-submodules=all", "--no-renames"];
+        let args = [
+            "status",
+            "--porcelain=v1",
+            "-z",
+            "--untracked-files=normal",
+            // Directories that a rule names as a whole are not gone into.
+            "--ignored=matching",
+            "--ignore-submodules=all",
+            "--no-renames",
+        ];
         let answer = git.args(args).run().await?;
         let entries = answer.split(|byte| *byte == 0).filter(|entry| entry.len() > 3);
-        Ok(entries.map(|entry| String::from_utf8_lossy(entry.get(3..).unwrap_or_default()).into_owned()).collect())
+        let (ignored, changed): (Vec<&[u8]>, Vec<&[u8]>) = entries.partition(|entry| entry.starts_with(b"!!"));
+        let names = |entries: Vec<&[u8]>| -> Vec<String> {
+            let name = |entry: &[u8]| String::from_utf8_lossy(entry.get(3..).unwrap_or_default()).into_owned();
+            entries.into_iter().map(name).collect()
+        };
+        let mut ignored = names(ignored);
+        ignored.retain(|path| !can_be_made_again(path));
+        Ok(Changes { changed: names(changed), ignored })
     }
 
     fn head(&self, refs: &Refs) -> Option<String> {

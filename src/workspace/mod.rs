@@ -11,6 +11,7 @@ pub mod env_file;
 pub mod git;
 mod home;
 mod hooks;
+mod ignored;
 mod losses;
 mod mounts;
 mod project;
@@ -35,7 +36,7 @@ use crate::config::paths::{Paths, private_dir, told};
 use build::Build;
 use mounts::MountList;
 pub use mounts::SSH_AGENT;
-pub use project::source;
+pub use project::{is_same, source};
 use user::WorkerUser;
 
 /// Where a worker's workspace stands in it, and where it starts.

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::bay::gate::{CLAIM, File};
+use crate::bay::gate::{CLAIM, File, claim_file, turn_file};
 use crate::bay::name::{Name, WARM};
 use crate::config::env::Env;
 use crate::config::paths::{Paths, told};
@@ -18,8 +18,11 @@ use super::WorkspaceError;
 use super::build::Build;
 use super::user::WorkerUser;
 
-/// Beside the home, out of the worker's sight: the run that the claim file was last written for, and whose claim it is.
+/// Beside the home, out of the worker's sight: the run that the claim file was last written for, whose claim it is, and
+/// the turn that it is for.
 const TICKET: &str = "gate";
+/// A turn's file that podbay made leads here: the gate makes plain ones.
+const ENDED: &str = "this turn has ended";
 
 /// A worker that was made for the pool.
 #[derive(Clone, Copy, Debug)]
@@ -42,14 +45,17 @@ pub struct Ticket<'a> {
 }
 
 impl Ticket<'_> {
-    fn text(self) -> String {
-        format!("{}\n{}", self.run, self.claim.unwrap_or_default())
+    fn text(self, turn: u32) -> String {
+        format!("{}\n{}\n{turn}", self.run, self.claim.unwrap_or_default())
     }
 
-    fn is(self, text: &str) -> bool {
-        let (run, claim) = text.split_once('\n').unwrap_or((text, ""));
-        // Where nobody knows whose it was, what was taken stays taken: one more line would be the command's.
-        run == self.run && self.claim.is_none_or(|ours| ours == claim)
+    /// The turn that was written, if it was for this run; and whether it was for this claim.
+    fn turn(self, text: &str) -> Option<(u32, bool)> {
+        let mut lines = text.lines();
+        let (run, claim) = (lines.next()?, lines.next().unwrap_or_default());
+        let turn = lines.next().and_then(|turn| turn.parse().ok()).unwrap_or_default();
+        // Where nobody knows whose it was, what was taken stays taken.
+        (run == self.run).then(|| (turn, self.claim.is_none_or(|ours| ours == claim)))
     }
 }
 
@@ -61,18 +67,17 @@ impl WarmPlace<'_> {
     pub fn look(&self, ticket: Ticket<'_>) -> Result<(bool, File), WorkspaceError> {
         let moved = fs::symlink_metadata(self.paths.worker(self.made_as)).is_ok_and(|meta| meta.is_symlink());
         let dir = self.dir();
-        let written = match fs::read_to_string(dir.join(TICKET)) {
-            Ok(text) => ticket.is(&text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => return Err(told("can't read", &dir.join(TICKET), &error).into()),
-        };
-        let waits = || fs::symlink_metadata(self.claim()).is_ok_and(|meta| meta.len() > 0);
-        let file = match written {
-            false => File::None,
-            true if waits() => File::Written,
-            true => File::Taken,
+        let file = match noted(&dir, ticket)? {
+            Some((turn, true)) if self.waits() => File::Written(turn),
+            Some((_, true)) => File::Taken,
+            _ => File::None,
         };
         Ok((moved, file))
+    }
+
+    /// Whether a claim file is there that no gate has emptied.
+    fn waits(&self) -> bool {
+        fs::symlink_metadata(self.claim()).is_ok_and(|meta| meta.len() > 0)
     }
 
     /// Whether the directories can get the claimer's name.
@@ -87,20 +92,47 @@ impl WarmPlace<'_> {
         Err(WorkspaceError::new(format!("{} holds files of an earlier worker of that name", own.display())))
     }
 
-    /// Puts a claim where this run's gate looks for it. `user` is the template's.
+    /// Puts a claim where this run's gate looks for it, for a turn that nobody has woken the gate at; `None`: the gate has
+    /// taken one already. `user` is the template's.
     ///
     /// # Errors
     /// The system's.
-    pub fn write(&self, ticket: Ticket<'_>, claim: &str, (user, env): (&str, &Env)) -> Result<(), WorkspaceError> {
+    pub fn write(
+        &self,
+        ticket: Ticket<'_>,
+        claim: &str,
+        (user, env): (&str, &Env),
+    ) -> Result<Option<u32>, WorkspaceError> {
         let dir = self.dir();
+        let turn = match noted(&dir, ticket)? {
+            None => 0,
+            Some((turn, _)) if self.end_turn(ticket.run, turn)? => turn + 1,
+            Some(_) => return Ok(None),
+        };
         let name = dir.file_name().map(PathBuf::from).unwrap_or_default();
         let user = WorkerUser::of(user, env);
         let mut build = Build::start(&self.paths.state.join("workers"), name, user.owner(env))?;
-        build.replace(&Path::new("home").join(CLAIM), 0o600, claim.as_bytes())?;
+        build.replace(&Path::new("home").join(CLAIM), 0o600, claim_file(ticket.run, turn, claim).as_bytes())?;
         // After the claim itself: a ticket without a claim is one that was taken.
-        build.replace(Path::new(TICKET), 0o600, ticket.text().as_bytes())?;
+        build.replace(Path::new(TICKET), 0o600, ticket.text(turn).as_bytes())?;
         build.keep();
-        Ok(())
+        Ok(Some(turn))
+    }
+
+    /// Ends a turn, so that whatever line comes for it leads nowhere. `false`: the gate was faster.
+    fn end_turn(&self, run: &str, turn: u32) -> Result<bool, WorkspaceError> {
+        let file = self.dir().join("home").join(turn_file(run, turn));
+        match symlink(ENDED, &file) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !fs::symlink_metadata(&file).is_ok_and(|meta| meta.is_symlink()) {
+                    return Ok(false);
+                }
+            }
+            Err(error) => return Err(told("can't write", &file, &error).into()),
+        }
+        // One that was taken and swept leaves neither.
+        Ok(self.waits())
     }
 
     /// Gives the directories the claimer's name.
@@ -119,11 +151,11 @@ impl WarmPlace<'_> {
         symlink(self.name.as_str(), &old).map_err(fail)
     }
 
-    /// The claim file, once it was taken: nothing is in it any more.
+    /// The claim file, once it was taken: nothing is in it any more. Left there, it and what is beside it would only be a
+    /// riddle to whoever looks into the home.
     pub fn sweep(&self) {
         if fs::symlink_metadata(self.claim()).is_ok_and(|meta| meta.len() == 0) {
-            // Left there, it would only be a riddle to whoever looks into the home.
-            drop(fs::remove_file(self.claim()));
+            clear(&self.dir());
         }
     }
 
@@ -155,8 +187,27 @@ pub fn is_of_the_pool(paths: &Paths, name: &Name) -> bool {
 
 /// Takes back a claim that nobody took: secrets are in it, and whoever has the directories next has a claim of their own.
 pub(super) fn withdraw(worker: &Path) {
-    drop(fs::remove_file(worker.join("home").join(CLAIM)));
+    clear(worker);
     drop(fs::remove_file(worker.join(TICKET)));
+}
+
+/// Removes the claim file, then those of its turns: in this order, or a claim that was taken could look like one that
+/// waits.
+fn clear(worker: &Path) {
+    let home = worker.join("home");
+    drop(fs::remove_file(home.join(CLAIM)));
+    let Ok(entries) = fs::read_dir(&home) else { return };
+    let ours = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(CLAIM));
+    ours.for_each(|entry| drop(fs::remove_file(entry.path())));
+}
+
+/// What stands in the ticket about this run.
+fn noted(dir: &Path, ticket: Ticket<'_>) -> Result<Option<(u32, bool)>, WorkspaceError> {
+    match fs::read_to_string(dir.join(TICKET)) {
+        Ok(text) => Ok(ticket.turn(&text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(told("can't read", &dir.join(TICKET), &error).into()),
+    }
 }
 
 /// What the pool left beside a removed worker's directories.
@@ -198,13 +249,14 @@ mod tests {
         let place = WarmPlace { paths: &paths, made_as: &made_as, name: &name };
         assert_eq!(place.look(ticket("run 1")).unwrap(), (false, File::None));
         place.write(ticket("run 1"), "echo claim", ("", &env)).unwrap();
-        assert_eq!(place.look(ticket("run 1")).unwrap(), (false, File::Written));
+        assert_eq!(place.look(ticket("run 1")).unwrap(), (false, File::Written(0)));
         for _ in 0..2 {
             place.give_name().unwrap();
-            assert_eq!(place.look(ticket("run 1")).unwrap(), (true, File::Written));
+            assert_eq!(place.look(ticket("run 1")).unwrap(), (true, File::Written(0)));
         }
         let claim = paths.worker(&name).join("home").join(CLAIM);
-        assert_eq!(fs::read_to_string(paths.state.join("workers/warm-1/home").join(CLAIM)).unwrap(), "echo claim");
+        let written = fs::read_to_string(paths.state.join("workers/warm-1/home").join(CLAIM)).unwrap();
+        assert!(written.contains("echo claim"), "{written}");
         fs::write(&claim, "").unwrap();
         assert_eq!(place.look(ticket("run 1")).unwrap(), (true, File::Taken));
         place.sweep();
@@ -215,7 +267,7 @@ mod tests {
         let outside = paths.state.join("outside");
         std::os::unix::fs::symlink(&outside, &claim).unwrap();
         place.write(ticket("run 2"), "again", ("", &env)).unwrap();
-        assert!(!outside.exists() && fs::read_to_string(&claim).unwrap() == "again");
+        assert!(!outside.exists() && fs::read_to_string(&claim).unwrap().contains("again"));
         super::super::forget(&paths, &name).unwrap();
         assert_eq!(fs::read_dir(paths.state.join("workers")).unwrap().count(), 0);
     }
@@ -274,8 +326,26 @@ mod tests {
         let place = WarmPlace { paths: &paths, made_as: &made_as, name: &name };
         place.write(Ticket { run: "run", claim: Some("theirs") }, "x", ("", &env)).unwrap();
         assert_eq!(place.look(ticket("run")).unwrap().1, File::None);
-        assert_eq!(place.look(Ticket { run: "run", claim: None }).unwrap().1, File::Written);
-        place.write(ticket("run"), "y", ("", &env)).unwrap();
-        assert_eq!(place.look(ticket("run")).unwrap().1, File::Written);
+        assert_eq!(place.look(Ticket { run: "run", claim: None }).unwrap().1, File::Written(0));
+        // The gate may have been woken for the other one.
+        assert_eq!(place.write(ticket("run"), "y", ("", &env)).unwrap(), Some(1));
+        assert_eq!(place.look(ticket("run")).unwrap().1, File::Written(1));
+    }
+
+    #[test]
+    fn a_turn_that_the_gate_has_taken_is_given_to_nobody() {
+        let (_room, paths, env) = room();
+        let (made_as, name) = ("warm-1".parse().unwrap(), "fox".parse().unwrap());
+        let place = WarmPlace { paths: &paths, made_as: &made_as, name: &name };
+        let write = || place.write(ticket("2026-01-01T00:00:00.5Z"), "x", ("", &env)).unwrap();
+        let home = paths.worker(&made_as).join("home");
+        assert_eq!((write(), write(), write()), (Some(0), Some(1), Some(2)));
+        // The gate has the turn, and is slow to empty the file.
+        fs::write(home.join(turn_file("2026-01-01T00:00:00.5Z", 2)), "").unwrap();
+        assert_eq!(write(), None);
+        fs::write(home.join(CLAIM), "").unwrap();
+        place.sweep();
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
+        assert_eq!(write(), None, "taken and swept");
     }
 }

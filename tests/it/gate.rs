@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use podbay::bay::gate::{CLAIM, OPENED, READY, WAKE, argv, claim_file};
+use podbay::bay::gate::{CLAIM, OPENED, READY, argv, claim, claim_file, wake};
+use podbay::config::env::Env;
+use podbay::config::paths::Paths;
+use podbay::workspace::warm::{Ticket, WarmPlace};
 
 /// Runs the gate by one shell with a claim, on a pipe: what it printed after the clear.
 fn opened_by(shell: &[&str], env: &BTreeMap<String, String>, command: &[&str]) -> (String, bool) {
@@ -22,10 +25,10 @@ fn opened_by(shell: &[&str], env: &BTreeMap<String, String>, command: &[&str]) -
     let mut input = child.stdin.take().unwrap();
     let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
     // In place at once, as the supervisor does it.
-    std::fs::write(room.path().join("new"), claim_file(env, &command)).unwrap();
+    std::fs::write(room.path().join("new"), claim_file("run", 0, &claim(env, &command))).unwrap();
     std::fs::rename(room.path().join("new"), &file).unwrap();
     // In one piece: a command that reads nothing may be gone before a second one.
-    input.write_all(&[WAKE, b"for the command\n"].concat()).unwrap();
+    input.write_all(&[&wake(0)[..], b"for the command\n"].concat()).unwrap();
     drop(input);
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -95,5 +98,89 @@ fn the_environment_is_the_same_warm_and_cold() {
         words.extend(&shell);
         let (warm, _) = opened_by(&words, &BTreeMap::new(), &["/usr/bin/env"]);
         assert_eq!(lines(&warm), lines(&cold), "{shell:?}");
+    }
+}
+
+/// A warm worker's directories, and its gate behind a pipe.
+struct Gated {
+    _room: tempfile::TempDir,
+    paths: Paths,
+    env: Env,
+    made_as: podbay::bay::name::Name,
+    child: std::process::Child,
+}
+
+impl Gated {
+    fn new(shell: &[&str]) -> Self {
+        let room = tempfile::tempdir().unwrap();
+        let vars = [("XDG_STATE_HOME".to_owned(), room.path().display().to_string())].into();
+        let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        let env = Env { vars, home: "/home/ann".into(), uid, gid, ..Env::default() };
+        let paths = Paths::of(&"bay".parse().unwrap(), &env);
+        let home = paths.state.join("workers/warm-1/home");
+        std::fs::create_dir_all(&home).unwrap();
+        let gate = argv(home.join(CLAIM).to_str().unwrap());
+        let mut child = Command::new(shell[0]);
+        child.args(&shell[1..]).args(&gate[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = child.spawn().unwrap();
+        Self { _room: room, paths, env, made_as: "warm-1".parse().unwrap(), child }
+    }
+
+    /// Puts the claim there, for a turn of its own: the turn, if the gate was not faster.
+    fn write(&self) -> Option<u32> {
+        let place = WarmPlace { paths: &self.paths, made_as: &self.made_as, name: &self.made_as };
+        let command = ["sh", "-c", "read -r first; printf '<%s>' \"$first\""].map(str::to_owned);
+        let ticket = Ticket { run: "2026-01-01T00:00:00.000000001Z", claim: Some("ours") };
+        place.write(ticket, &claim(&BTreeMap::new(), &command), ("", &self.env)).unwrap()
+    }
+
+    fn send(&self, bytes: &[u8]) {
+        use std::io::Write as _;
+        self.child.stdin.as_ref().unwrap().write_all(bytes).unwrap();
+    }
+
+    /// What the command read first, once it was sent its own line.
+    fn end(mut self) -> String {
+        self.send(b"for the command\n");
+        drop(self.child.stdin.take());
+        let output = self.child.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split_once(OPENED).map(|(_, after)| after.to_owned()).unwrap_or(text)
+    }
+}
+
+/// Nobody knows whether the first line is lost or late: whatever comes of it, the command gets its own line alone.
+#[test]
+fn a_gate_that_is_woken_again_leaves_no_line_to_its_command() {
+    for shell in shells() {
+        for late in [&[][..], &[0], &[1], &[0, 1]] {
+            let gated = Gated::new(&shell);
+            let turns = [gated.write(), gated.write(), gated.write()];
+            assert_eq!(turns, [Some(0), Some(1), Some(2)], "{shell:?}");
+            gated.send(b"half a line");
+            for turn in late {
+                gated.send(&wake(*turn));
+            }
+            gated.send(&wake(2));
+            assert_eq!(gated.end(), "<for the command>", "{shell:?}, after {late:?}");
+        }
+    }
+}
+
+/// The gate takes its claim at the very moment at which it is to be woken again: one of the two is first.
+#[test]
+fn a_gate_is_woken_again_or_has_taken_its_claim() {
+    for round in 0..60_u32 {
+        for shell in shells() {
+            let gated = Gated::new(&shell);
+            let first = gated.write().unwrap();
+            gated.send(&wake(first));
+            // Not to wait for anything: to meet the gate at another point each time.
+            std::thread::sleep(std::time::Duration::from_micros(u64::from(round) * 50));
+            if let Some(second) = gated.write() {
+                gated.send(&wake(second));
+            }
+            assert_eq!(gated.end(), "<for the command>", "{shell:?}, round {round}");
+        }
     }
 }

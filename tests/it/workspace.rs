@@ -3,6 +3,7 @@
 mod clones;
 mod losses;
 mod mounts;
+mod ssh;
 
 use std::fs;
 use std::io::Write as _;

@@ -20,6 +20,7 @@ use crate::bay::container::{ContainerId, Role};
 use crate::bay::matching::{self, MatchError};
 use crate::bay::name::{Name, WARM};
 use crate::bay::session::{SessionId, TermSize};
+use crate::bay::template::WorkspaceMode;
 use crate::engine::{SharedEngine, Stats};
 use crate::supervisor::event::{Command, Reply};
 use crate::supervisor::refusal;
@@ -28,6 +29,8 @@ use crate::supervisor::session::Typed;
 pub(super) type Answer<T> = Result<Json<T>, ApiError>;
 type Body<T> = Result<Json<T>, JsonRejection>;
 
+/// A file system has so long to say what a path leads to.
+const PATH: Duration = Duration::from_secs(2);
 /// Readings that are taken at once.
 const READINGS: usize = 8;
 
@@ -104,10 +107,27 @@ pub(super) fn not_warm(row: &ContainerRow) -> Result<(), ApiError> {
 }
 
 pub async fn spawn(State(app): State<App>, request: Body<SpawnRequest>) -> Answer<SpawnReply> {
-    match app.ask(Command::Spawn(Box::new(body(request)?))).await? {
+    let request = in_the_templates_words(&app, body(request)?).await;
+    match app.ask(Command::Spawn(Box::new(request))).await? {
         Reply::Spawned(reply) => Ok(Json(reply)),
         _ => Err(ApiError::new("internal", "the supervisor answered something else")),
     }
+}
+
+/// A directory that is the template's by another name is the template's: its warm workers have it already.
+async fn in_the_templates_words(app: &App, mut request: SpawnRequest) -> SpawnRequest {
+    let Some(asked) = request.overrides.project.clone() else { return request };
+    let config = app.handle.config.borrow().clone();
+    let template = request.template.as_ref().map_or(Some(&config.worker), |name| config.template(name));
+    let bound = template.filter(|template| template.workspace == WorkspaceMode::Bind && !template.project.is_empty());
+    let Some(named) = bound.map(|template| template.project.clone()) else { return request };
+    let env = app.handle.env.clone();
+    let same = tokio::task::spawn_blocking(move || crate::workspace::is_same(&env, &named, &asked));
+    // A directory that does not answer is looked at again when it is mounted.
+    if matches!(tokio::time::timeout(PATH, same).await, Ok(Ok(true))) {
+        request.overrides.project = None;
+    }
+    request
 }
 
 async fn act(app: &App, target: String, verb: Verb) -> Answer<Done> {

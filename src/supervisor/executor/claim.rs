@@ -13,12 +13,15 @@ use crate::engine::SharedEngine;
 use crate::supervisor::crash;
 use crate::supervisor::event::{Event, StepError, StepNotes};
 use crate::supervisor::goal::Opening;
+use crate::supervisor::session::Waking;
 use crate::workspace::WorkspaceError;
 use crate::workspace::warm::{Ticket, WarmPlace};
 
 use super::Ground;
 use super::create::{Way, blocking, fill, wrong};
 
+/// A warm worker that was claimed before, and let somebody in.
+const USED: &str = "its gate has let another command in";
 /// A gate that somebody may have woken already is given so long to take its claim.
 const WOKEN: Duration = Duration::from_secs(1);
 /// An opened gate has so long to take its claim.
@@ -100,7 +103,6 @@ pub(super) async fn open(
         nonce: opening.nonce.as_ref().map(|nonce| nonce.as_str().to_owned()),
     };
     let mut named = opening.rename.is_none();
-    let mut fresh = false;
     let mut notes = Vec::new();
     loop {
         let (moved, file) = door.look().await?;
@@ -121,20 +123,27 @@ pub(super) async fn open(
                 // What is asked for at /workspace, before the command can see it.
                 let made = (opening.made.as_ref(), opening.branch.as_deref());
                 notes = fill(hall.ground, &door.name, made, hall.way).await.map_err(unfilled)?;
-                write(&door, opening).await?;
-                fresh = true;
+                let Some(turn) = write(&door, opening).await? else { return Err(wrong(USED.to_owned())) };
                 crash::point("claim-written");
-            }
-            Some(Act::Wake) => {
-                if !fresh && door.taken(WOKEN).await? {
-                    break;
-                }
-                wake(hall, &door, id, opening).await?;
+                wake(hall, &door, id, opening, turn).await?;
                 crash::point("claim-woken");
                 watch(hall, door, (id, opening));
                 return Ok(StepNotes { notes, made: None });
             }
+            Some(Act::Wake) => {
+                // Whether a line is on its way is not known: this one is for another turn.
+                if door.taken(WOKEN).await? {
+                    break;
+                }
+                let Some(turn) = write(&door, opening).await? else { break };
+                wake(hall, &door, id, opening, turn).await?;
+                watch(hall, door, (id, opening));
+                return Ok(StepNotes { notes, made: None });
+            }
         }
+    }
+    if opening.claim.is_some() {
+        drop(hall.events.send(Event::Taken { id: id.clone(), run: opening.run }).await);
     }
     let speaks = opening.nonce.is_some() && opening.claim.is_none();
     hall.ground.sessions.renamed(id, &door.name, speaks.then(|| hall.began.elapsed()));
@@ -148,7 +157,8 @@ fn unfilled(error: StepError) -> StepError {
     }
 }
 
-async fn write(door: &Door, opening: &Opening) -> Result<(), StepError> {
+/// The turn that the claim is for; `None`: the gate has taken one.
+async fn write(door: &Door, opening: &Opening) -> Result<Option<u32>, StepError> {
     let claim = opening.claim.clone().unwrap_or_default();
     let user = opening.made.user.clone();
     door.with(move |place, door| place.write(door.ticket(), &claim, (&user, &door.ground.env))).await
@@ -183,14 +193,16 @@ async fn rename(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Openin
 }
 
 /// One line on the terminal that is open anyway, or on one that is opened for it.
-async fn wake(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Opening) -> Result<(), StepError> {
+async fn wake(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Opening, turn: u32) -> Result<(), StepError> {
     let began = opening.nonce.is_some().then_some(hall.began);
-    if hall.ground.sessions.claim(id, &door.name, opening.size, began).await {
+    let line = gate::wake(turn);
+    let waking = Waking { size: opening.size, began, line: line.clone() };
+    if hall.ground.sessions.claim(id, &door.name, waking).await {
         return Ok(());
     }
     let mut tty = hall.engine.attach(id).await?;
     let written = async {
-        tty.input.write_all(gate::WAKE).await?;
+        tty.input.write_all(&line).await?;
         tty.input.flush().await
     };
     written.await.map_err(|error| wrong(format!("its terminal can't be written to: {error}")))
@@ -200,16 +212,15 @@ async fn wake(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Opening)
 fn watch(hall: &Hall<'_>, door: Door, (id, opening): (&ContainerId, &Opening)) {
     let (events, id, run) = (hall.events.clone(), id.clone(), opening.run);
     tokio::spawn(async move {
-        if matches!(door.taken(TAKES).await, Ok(true)) {
-            drop(
-                door.with(|place, _| {
-                    place.sweep();
-                    Ok(())
-                })
-                .await,
-            );
-        } else {
-            drop(events.send(Event::Shut { id, run }).await);
+        let taken = matches!(door.taken(TAKES).await, Ok(true));
+        // Fails only when the supervisor has ended.
+        drop(events.send(if taken { Event::Taken { id, run } } else { Event::Shut { id, run } }).await);
+        if taken {
+            let sweep = |place: &WarmPlace<'_>, _: &Door| {
+                place.sweep();
+                Ok(())
+            };
+            drop(door.with(sweep).await);
         }
     });
 }

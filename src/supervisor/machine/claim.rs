@@ -13,7 +13,7 @@ use crate::bay::template::{NetworkMode, Overrides, Template};
 use super::super::event::Now;
 use super::super::goal::{Goal, GoalKind, Make, Opening, What};
 use super::super::reconcile::Hindrance;
-use super::super::store::{Claim, MadeOf};
+use super::super::store::{Claim, MadeOf, Stored};
 use super::Machine;
 use super::pool::{Place, is_warm};
 
@@ -131,7 +131,7 @@ impl Machine {
                 _ => None,
             },
             rename: (container.name != engine_name).then_some(engine_name),
-            claim: gated.then(|| gate::claim_file(&overrides.env, &made_of.argv)),
+            claim: gated.then(|| gate::claim(&overrides.env, &made_of.argv)),
             made: Box::new(made),
             branch: overrides.branch.clone(),
             size: size_of(kind),
@@ -157,6 +157,10 @@ impl Machine {
         let overrides = self.by_id(id).map(|container| self.overrides_of(container)).unwrap_or_default();
         let claim = self.stored.claims.entry(id.clone()).or_insert_with(|| Claim { overrides, ..Claim::default() });
         claim.opened = Some(opening.run);
+        if opening.claim.is_none() {
+            // Its program speaks already.
+            claim.taken = Some(opening.run);
+        }
         self.warmth.remove(id);
         let template = self.by_id(id).and_then(|container| container.label(label::TEMPLATE).parse::<Name>().ok());
         if opening.nonce.is_some()
@@ -191,6 +195,14 @@ impl Machine {
         for name in shut {
             self.stored.goals.insert(name, Goal::new(GoalKind::Opened));
             self.dirty = true;
+        }
+    }
+
+    /// An opened gate took its claim.
+    pub(super) fn taken(&mut self, id: &ContainerId, run: Timestamp) {
+        // Told before the step is, where it was taken already.
+        if let Some(claim) = self.stored.claims.get_mut(id) {
+            claim.taken = Some(run);
         }
     }
 
@@ -283,6 +295,13 @@ impl Machine {
                 self.dirty = true;
             }
         }
+    }
+}
+
+/// What an earlier supervisor has typed may have died with it: gates that were not seen to open are looked at again.
+pub(super) fn look_again(stored: &mut Stored) {
+    for claim in stored.claims.values_mut().filter(|claim| claim.taken != claim.opened) {
+        claim.opened = None;
     }
 }
 

@@ -316,7 +316,8 @@ impl Machine {
         if verb == Verb::Discard {
             self.stored.discard.insert(name.clone());
         }
-        if verb == Verb::Stop {
+        // A parent that was removed by request is not brought back by a pool that would like to have it.
+        if verb == Verb::Stop || (name == PARENT && is_ending(verb)) {
             self.stored.stopped.insert(name.clone());
         } else {
             self.stored.stopped.remove(&name);

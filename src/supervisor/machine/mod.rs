@@ -166,6 +166,8 @@ pub struct Machine {
     health: refresh::Health,
     /// When each container was first seen, and how old it was then.
     ages: BTreeMap<ContainerId, (Duration, Duration)>,
+    /// What tells whether a warm worker was made by its template as it is: reckoned once a configuration.
+    hashes: BTreeMap<Name, String>,
     /// Pools, by template.
     pools: BTreeMap<Name, pool::Pool>,
     /// What is known of warm workers' runs.
@@ -227,7 +229,8 @@ impl Machine {
     /// A machine that has seen nothing yet, and the first thing to do.
     #[must_use]
     pub fn new(birth: Birth, now: Now) -> (Self, Vec<Effect>) {
-        let Birth { config, key, stored, boot, pid, troubles } = birth;
+        let Birth { config, key, mut stored, boot, pid, troubles } = birth;
+        claim::look_again(&mut stored);
         let endpoint = config.engine.host.clone();
         let began_api = config.api.clone();
         let rebooted = !stored.boot.is_empty() && stored.boot != boot;
@@ -235,6 +238,7 @@ impl Machine {
         let first_order = now.wall.as_microsecond().unsigned_abs();
         let machine = Self {
             services: service::Services::new(&config, &stored, first_order),
+            hashes: pool::hashes(&config),
             going_down: None,
             config,
             key,
@@ -342,6 +346,7 @@ impl Machine {
             Event::Service(event) => self.take_service(event, now, out),
             Event::Probed { id, run, answer } => self.take_probe(&id, run, answer, now),
             Event::Shut { id, run } => self.shut(&id, run),
+            Event::Taken { id, run } => self.taken(&id, run),
             Event::Images(images) => {
                 self.dirty |= self.images != images;
                 self.images = images;

@@ -394,9 +394,9 @@ impl Machine {
         // Why there is no parent stays to be told.
         if name != PARENT {
             self.faults.remove(name);
+            self.stored.stopped.remove(name);
         }
         self.ooms.remove(name);
-        self.stored.stopped.remove(name);
         self.stored.restarts.remove(name);
         self.stored.running.remove(name);
         if name != PARENT

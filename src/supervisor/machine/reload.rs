@@ -12,6 +12,7 @@ use crate::config::{Change, Config, ConfigDiff, Part};
 
 use super::super::event::{CommandId, Effect, Now, Reply};
 use super::super::refusal;
+use super::pool::{hashes, is_warm};
 use super::{Link, Machine, Out};
 
 /// Keys of a template that its next workers heed and its present ones have nothing of.
@@ -64,10 +65,12 @@ impl Machine {
             let old = self.config.engine.clone();
             self.config_trouble =
                 Some(format!("[engine] changed, and this supervisor stays with {}: {AFTER}", self.endpoint));
+            self.hashes = hashes(&config);
             self.config = Arc::new(Config { engine: old, ..Config::clone(&config) });
             self.dirty = true;
             return true;
         }
+        self.hashes = hashes(&config);
         let old = std::mem::replace(&mut self.config, config);
         self.pools_changed(&old);
         if engine {
@@ -122,17 +125,16 @@ impl Machine {
     }
 
     fn note_on_template(&self, name: &Name, change: &Change) -> Option<String> {
-        let of_it = |seen: &&super::Seen| {
+        let of_it = |seen: &super::Seen| {
             seen.container.role() == Some(Role::Worker) && seen.container.label(label::TEMPLATE) == name.as_str()
         };
-        let workers: Vec<&str> =
-            self.seen.iter().filter(|(_, seen)| of_it(seen)).map(|(worker, _)| worker.as_str()).collect();
-        if workers.is_empty() {
-            return None;
-        }
+        let of_it = self.seen.iter().filter(|(_, seen)| of_it(seen)).map(|(worker, _)| worker.as_str());
+        // Warm ones follow by themselves.
+        let (warm, workers): (Vec<&str>, Vec<&str>) = of_it.partition(|worker| is_warm(worker));
         let names = workers.join(" ");
         match change {
             Change::Added => None,
+            Change::Removed if workers.is_empty() => None,
             Change::Removed => {
                 Some(format!("{names}: made by template {name}, which is gone: it can run on, and not be made anew"))
             }
@@ -141,7 +143,11 @@ impl Machine {
                     let first = key.key.split('.').next().unwrap_or_default();
                     !OF_THE_SUPERVISOR.contains(&first)
                 });
-                own.then(|| format!("as they were made: {names}; `podbay refresh {names}` makes them anew"))
+                let made = |(worker, names): (&Vec<&str>, String)| (!worker.is_empty()).then_some(names);
+                let asked = format!("as they were made: {names}; `podbay refresh {names}` makes them anew");
+                let unasked = format!("the warm workers of pool {name} are replaced one by one");
+                let notes = [(&workers, asked), (&warm, unasked)].into_iter().filter_map(made);
+                own.then(|| notes.collect::<Vec<_>>().join("; ")).filter(|note| !note.is_empty())
             }
         }
     }

@@ -13,8 +13,6 @@ const EARLY: usize = 256;
 pub(super) struct Shown {
     peek: Peek,
     opening: Option<Opening>,
-    /// A gate was woken by this stream.
-    woken: bool,
 }
 
 /// A gate that was woken, and has not let its command speak yet.
@@ -35,7 +33,6 @@ impl Shown {
     pub fn begin(&mut self, history: &[u8]) {
         let from = history.len().saturating_sub(EARLY);
         self.peek = Peek { early: history.get(from..).unwrap_or_default().to_vec(), output: 0 };
-        self.woken = false;
     }
 
     /// What was shown so far.
@@ -43,15 +40,8 @@ impl Shown {
         self.peek.clone()
     }
 
-    /// Whether the line that wakes a gate is on its way by this stream: a slow gate would take the next one for itself,
-    /// and a quick one leave it to its command.
-    pub const fn is_woken(&self) -> bool {
-        self.woken
-    }
-
     /// A gate was woken: for a claim of then, or (`None`) once more for a claimed one that runs anew.
     pub fn woken(&mut self, began: Option<Instant>) {
-        self.woken = true;
         self.opening = began.map(|began| Opening { began, tail: Vec::new() });
     }
 
@@ -101,15 +91,10 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_is_no_claim_and_a_gate_is_woken_once_a_stream() {
+    fn a_restart_is_no_claim() {
         let mut shown = Shown::default();
         shown.begin(b"");
-        assert!(!shown.is_woken());
         shown.woken(None);
-        assert!(shown.is_woken());
         assert_eq!(shown.take(format!("\r\n{OPENED}x").as_bytes()), None, "nobody claimed it");
-        assert!(shown.is_woken());
-        shown.begin(b"");
-        assert!(!shown.is_woken(), "what the old stream took may be lost");
     }
 }

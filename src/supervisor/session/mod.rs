@@ -54,6 +54,17 @@ pub struct Attachment {
     pub input: mpsc::Sender<Typed>,
 }
 
+/// How a gate is woken.
+#[derive(Clone, Debug)]
+pub struct Waking {
+    /// The size that the terminal has from now on; `None`: the one that it has.
+    pub size: Option<TermSize>,
+    /// What it prints first is timed since then; `None`: nobody waits for that.
+    pub began: Option<Instant>,
+    /// What is typed, once.
+    pub line: Vec<u8>,
+}
+
 /// From a session to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -159,14 +170,13 @@ impl Sessions {
         }
     }
 
-    /// A warm worker was claimed: it has this name and size now (`None`: the size that it has), its screen is blank, and
-    /// its gate is woken, once a stream. What it prints first is timed since `began`, where that is a claim. `false`:
-    /// there is no open stream to wake it by.
-    pub async fn claim(&self, id: &ContainerId, name: &Name, size: Option<TermSize>, began: Option<Instant>) -> bool {
+    /// A warm worker was claimed: it has this name now, its screen is blank, and its gate is woken. `false`: there is no
+    /// open stream to wake it by.
+    pub async fn claim(&self, id: &ContainerId, name: &Name, waking: Waking) -> bool {
         self.table.rename(id, name);
         let Some(session) = self.table.main_of_container(id) else { return false };
         let (reply, woken) = oneshot::channel();
-        self.table.command(session, Command::Claim(size, began, reply)).await && woken.await.unwrap_or(false)
+        self.table.command(session, Command::Claim(waking, reply)).await && woken.await.unwrap_or(false)
     }
 
     /// What a container's main tty has shown so far; `None`: it has no session.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::link::Link;
-use super::{Attachment, Peek, Typed};
+use super::{Attachment, Peek, Typed, Waking};
 use crate::api::types::SessionRow;
 use crate::bay::container::ContainerId;
 use crate::bay::idle::Activity;
@@ -21,7 +21,7 @@ pub(super) enum Command {
     Attach(TermSize, oneshot::Sender<Attachment>),
     Link(Box<Link>, oneshot::Sender<()>),
     Type(Typed, oneshot::Sender<bool>),
-    Claim(Option<TermSize>, Option<Instant>, oneshot::Sender<bool>),
+    Claim(Waking, oneshot::Sender<bool>),
     Peek(oneshot::Sender<Peek>),
     Close(oneshot::Sender<()>),
 }

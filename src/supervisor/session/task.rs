@@ -21,9 +21,8 @@ use super::link::{self, Line, Link, Look, Target};
 use super::sizing::Sizing;
 use super::table::{Command, Entry, Heard, Orders, Table};
 use super::typing::Typing;
-use super::{Sent, Typed};
+use super::{Sent, Typed, Waking};
 use crate::api::types::SessionRow;
-use crate::bay::gate;
 use crate::bay::session::{SessionId, SessionKind, TermSize};
 use crate::engine::SharedEngine;
 use crate::terminal::RESTORE;
@@ -201,8 +200,8 @@ impl Session {
             Command::Peek(reply) => {
                 let _ = reply.send(self.shown.peek());
             }
-            Command::Claim(size, began, reply) => {
-                let _ = reply.send(self.claim(size, began));
+            Command::Claim(waking, reply) => {
+                let _ = reply.send(self.claim(&waking));
             }
             Command::Close(reply) => {
                 let ended = matches!(self.state, State::Ended(_) | State::Ending { .. });
@@ -228,20 +227,17 @@ impl Session {
     }
 
     /// A gate is woken: what was on the screen was nobody's.
-    fn claim(&mut self, size: Option<TermSize>, began: Option<std::time::Instant>) -> bool {
-        if self.shown.is_woken() {
-            return true;
-        }
-        if let Some(size) = size {
+    fn claim(&mut self, waking: &Waking) -> bool {
+        if let Some(size) = waking.size {
             // The engine has been told of it, before the name was given.
             self.sizing.want(size);
             self.sizing.take();
         }
         self.emulator = Emulator::new(self.sizing.now(), SCROLLBACK);
         self.clients.reset();
-        let woken = self.typing.push(gate::WAKE);
+        let woken = self.typing.push(&waking.line);
         if woken {
-            self.shown.woken(began);
+            self.shown.woken(waking.began);
         }
         self.publish();
         woken

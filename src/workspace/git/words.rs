@@ -15,8 +15,11 @@ pub fn progress(line: &str) -> Option<String> {
 /// The lines of stderr that say what is wrong, in one.
 pub fn complaint(stderr: &str) -> String {
     let lines = stderr.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty() && progress(line).is_none());
-    let heads = ["fatal:", "error:", "remote:", "ssh:", "Permission denied", "Host key", "git@", "kex_"];
-    let told: Vec<&str> = lines.clone().filter(|line| heads.iter().any(|head| line.starts_with(head))).collect();
+    let heads = ["fatal:", "error:", "remote:", "ssh:", "Permission denied", "Host key", "kex_"];
+    // Whoever the user is: `ann@host: Permission denied (publickey).`
+    let refused = |line: &str| line.contains(": Permission denied (");
+    let tells = |line: &&str| refused(line) || heads.iter().any(|head| line.starts_with(head));
+    let told: Vec<&str> = lines.clone().filter(tells).collect();
     let told = if told.is_empty() { lines.collect() } else { told };
     let words = told.iter().map(|line| line.trim_start_matches("fatal: ").trim_start_matches("error: "));
     let mut words: Vec<&str> = words.filter(|line| *line != "remote:").collect();
@@ -44,9 +47,19 @@ pub fn hint(complaint: &str, host: &str) -> Option<String> {
     if says(&["Authentication failed", "HTTP Basic: Access denied", "The requested URL returned error: 403"]) {
         return Some(format!("{host} refused the credentials; {token}"));
     }
-    if says(&["Host key verification failed"]) {
+    if says(&["has changed and you have requested strict checking"]) {
         return Some(format!(
-            "this machine does not know {host} yet: run `ssh {host}` once by hand, and compare the fingerprint"
+            "{host} shows another key than the one that this machine knows: ask its operator whether that is so before \
+             `ssh-keygen -R` forgets the old one"
+        ));
+    }
+    if says(&["Host key verification failed"]) {
+        let by_hand = match host.rsplit_once(':') {
+            Some((host, port)) => format!("ssh -p {port} {host}"),
+            None => format!("ssh {host}"),
+        };
+        return Some(format!(
+            "this machine does not know {host} yet: run `{by_hand}` once by hand, and compare the fingerprint"
         ));
     }
     if says(&["Permission denied (publickey"]) {
@@ -106,7 +119,17 @@ mod tests {
             ("fatal: could not read Username for 'https://h': terminal prompts disabled", "[git] tokens"),
             ("fatal: Authentication failed for 'https://h/'", "refused the credentials"),
             ("Host key verification failed.\nfatal: Could not read from remote repository.", "ssh h"),
-            ("git@h: Permission denied (publickey).", "ssh-add -l"),
+            (
+                "@@@@@@@@@@\nHost key for h has changed and you have requested strict checking.\nHost key verification \
+                 failed.\nfatal: Could not read from remote repository.",
+                "another key",
+            ),
+            (
+                "git@h: Permission denied (publickey).\nfatal: Could not read from remote repository.\n\nPlease make sure \
+                 you have the correct access rights",
+                "ssh-add -l",
+            ),
+            ("ann@h: Permission denied (publickey).\nfatal: Could not read from remote repository.", "ssh-add -l"),
             ("fatal: unable to access 'https://h/': Could not resolve host: h", "can't be reached"),
             ("fatal: detected dubious ownership in repository at '/x'", "safe.directory"),
             ("fatal: write error: No space left on device", "init --clean"),
@@ -114,6 +137,8 @@ mod tests {
             let said = hint(&complaint(stderr), "h");
             assert!(said.as_ref().is_some_and(|said| said.contains(word)), "{stderr}: {said:?}");
         }
+        let said = hint("Host key verification failed.", "h:2222").unwrap_or_default();
+        assert!(said.contains("`ssh -p 2222 h`"), "{said}");
         assert_eq!((complaint(" \n"), hint("something else", "h")), ("it gave no reason".to_owned(), None));
     }
 }

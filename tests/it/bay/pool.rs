@@ -13,9 +13,8 @@ use super::docker::Docker;
 use super::{measured, until, within};
 
 const WORKER: &str = "mounts = []\nssh = \"none\"\nagent_home = { from = \"\", to = \"\", copy = [] }\n[worker.limits]\nmemory = \"64m\"";
-/// Says once a start whether it was given its secret, and lives on.
-const COMMAND: &str =
-    r#"["sh", "-c", "[ \"$SECRET\" = swordfish-17 ] && echo was-given-it; echo lives; exec sleep 1000"]"#;
+/// Says once a start whether it was given its secret, and lives on. Nobody types: a line that comes is a stray one.
+const COMMAND: &str = r#"["sh", "-c", "[ \"$SECRET\" = swordfish-17 ] && echo was-given-it; echo lives; sleep 1000 & while read -r line; do echo stray; done; wait"]"#;
 
 fn conf(target: u32, more: &str) -> String {
     format!(
@@ -190,6 +189,7 @@ fn die_in_a_claim(den: &Den, point: &str, name: &str) {
     shown.sort();
     assert_eq!(den.in_engine(), shown, "{point}");
     logged(den, name, "lives", 1);
+    logged(den, name, "stray", 0);
     den.ok(&["rm", "-f", name]);
     den.kill_supervisor();
 }

@@ -1,28 +1,72 @@
 //! The gates of warm workers in the world: claims are carried out act by act, and may be cut between any two.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use podbay::bay::container::ContainerId;
 use podbay::bay::gate::{self, Act, File, Sight};
 use podbay::engine::EngineError;
-use podbay::supervisor::event::{StepError, StepNotes};
+use podbay::supervisor::event::{Event, StepError, StepNotes};
 use podbay::supervisor::goal::{Opening, Step};
 
 use podbay::workspace::WorkspaceError;
 
 use super::world::{World, not_found};
 
+/// A woken gate has so long to take its claim.
+const TAKES: Duration = Duration::from_secs(5);
+
 /// What a warm worker's gate has seen, by the runs of its container.
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
-    /// The run that a claim file was written for, and what it says.
-    file: Option<(Timestamp, String)>,
+    /// The run and the turn that a claim file was written for, and what it says.
+    file: Option<(Timestamp, u32, String)>,
     moved: bool,
     /// The runs whose claim was taken, each with what it became.
     pub taken: Vec<(Timestamp, String)>,
     /// Lines that reached a command, because the gate was open already.
     pub strays: usize,
-    /// It was woken and has not stirred yet.
-    stirs: bool,
+    /// Lines on the tty that nobody has read yet: the run, and the turn that they are for.
+    lines: Vec<(Timestamp, u32)>,
+}
+
+impl Gate {
+    fn has_taken(&self, run: Timestamp) -> bool {
+        self.taken.iter().any(|(taken, _)| *taken == run)
+    }
+
+    fn look(&self, run: Timestamp) -> File {
+        match &self.file {
+            Some((of, turn, _)) if *of == run && !self.has_taken(run) => File::Written(*turn),
+            Some((of, ..)) if *of == run => File::Taken,
+            _ => File::None,
+        }
+    }
+
+    /// As on the disk: a turn that somebody may have been woken at is ended by the next one.
+    fn write(&mut self, run: Timestamp, claim: &str) -> Option<u32> {
+        let turn = match self.look(run) {
+            File::None => 0,
+            File::Written(turn) => turn + 1,
+            File::Taken => return None,
+        };
+        self.file = Some((run, turn, claim.to_owned()));
+        Some(turn)
+    }
+
+    fn read(&mut self, run: Timestamp) {
+        for (of, line) in std::mem::take(&mut self.lines) {
+            match &self.file {
+                // What was typed into an earlier run went with its tty.
+                _ if of != run => {}
+                _ if self.has_taken(run) => self.strays += 1,
+                Some((written, turn, claim)) if *written == run && (*turn == 0 || *turn == line) => {
+                    self.taken.push((run, claim.clone()));
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 impl World {
@@ -41,7 +85,7 @@ impl World {
             return self.stepped(target.to_owned(), step, Err(error), true);
         }
         let mut named = opening.rename.is_none();
-        let mut fresh = false;
+        let mut fresh = None;
         for done in 0.. {
             if self.dies_in_claim == Some(done) {
                 self.dies_in_claim = None;
@@ -52,22 +96,19 @@ impl World {
             };
             let runs = container.status.since() == Some(opening.run);
             let gate = self.gates.get_mut(id).unwrap();
-            let file = match (&opening.claim, &gate.file) {
-                (None, _) => File::Taken,
-                (_, Some((run, _))) if *run != opening.run => File::None,
-                (_, None) => File::None,
-                _ if gate.taken.iter().any(|(run, _)| *run == opening.run) => File::Taken,
-                _ => File::Written,
-            };
+            let file = if opening.claim.is_some() { gate.look(opening.run) } else { File::Taken };
             match gate::next(Sight { named, moved: gate.moved, file }) {
+                None if opening.claim.is_some() => {
+                    self.event(Event::Taken { id: id.clone(), run: opening.run });
+                    break;
+                }
                 None => break,
                 Some(Act::Write) => {
                     let full = self.fails_to_write.take();
                     if let Some(error) = self.fails_to_fill.take().map(StepError::Fill).or(full) {
                         return self.stepped_with(target.to_owned(), step, Err(error), true);
                     }
-                    gate.file = Some((opening.run, opening.claim.clone().unwrap()));
-                    fresh = true;
+                    fresh = gate.write(opening.run, opening.claim.as_deref().unwrap());
                 }
                 Some(Act::Rename) => {
                     let lost = matches!(failure, Some(EngineError::Deadline { .. }));
@@ -93,15 +134,23 @@ impl World {
                 }
                 Some(Act::Move) => gate.moved = true,
                 Some(Act::Wake) => {
-                    if !fresh && gate.stirs {
+                    if fresh.is_none() && !self.slow_gates {
+                        // The gate is given its time.
                         self.stir(id);
-                        continue;
                     }
+                    let gate = self.gates.get_mut(id).unwrap();
+                    let Some(turn) = fresh.or_else(|| gate.write(opening.run, opening.claim.as_deref().unwrap()))
+                    else {
+                        continue;
+                    };
                     if !runs {
                         let error = EngineError::Conflict { what: "waking".to_owned(), message: "it ended".to_owned() };
                         return self.stepped(target.to_owned(), step, Err(error), true);
                     }
-                    gate.stirs = true;
+                    if !std::mem::take(&mut self.loses_wakes) {
+                        gate.lines.push((opening.run, turn));
+                    }
+                    self.watched.push((self.mono + TAKES, id.clone(), opening.run));
                     if !self.slow_gates {
                         self.stir(id);
                     }
@@ -121,22 +170,25 @@ impl World {
         self.containers.get(id).is_some_and(|parent| parent.status.since() == Some(*since))
     }
 
-    /// A woken gate takes its claim; what was woken twice has typed into the command.
+    /// Gates that were woken and have not taken their claim in time.
+    pub fn watch_gates(&mut self) {
+        let (due, waiting) = std::mem::take(&mut self.watched).into_iter().partition(|(due, ..)| *due <= self.mono);
+        self.watched = waiting;
+        let due: Vec<(Duration, ContainerId, Timestamp)> = due;
+        for (_, id, run) in due {
+            self.event(Event::Shut { id, run });
+        }
+    }
+
+    /// A gate reads what was typed; what comes after its claim is its command's.
     pub fn stir(&mut self, id: &ContainerId) {
         let run = self.containers.get(id).and_then(|container| container.status.since());
+        let Some(run) = run else { return };
         let gate = self.gates.get_mut(id).unwrap();
-        if !std::mem::take(&mut gate.stirs) {
-            return;
-        }
-        match (&gate.file, run) {
-            (Some((of, claim)), Some(run)) if *of == run => {
-                if gate.taken.iter().any(|(taken, _)| *taken == run) {
-                    gate.strays += 1;
-                } else {
-                    gate.taken.push((run, claim.clone()));
-                }
-            }
-            _ => {}
+        gate.read(run);
+        if gate.has_taken(run) && self.watched.iter().any(|(_, woken, of)| (woken, *of) == (id, run)) {
+            self.watched.retain(|(_, woken, _)| woken != id);
+            self.event(Event::Taken { id: id.clone(), run });
         }
     }
 

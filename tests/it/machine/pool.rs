@@ -133,6 +133,26 @@ fn p03_a_claim_survives_a_kill_between_any_two_of_its_acts() {
     }
 }
 
+/// A line that is lost is typed again, and one that is only late is never the command's.
+#[test]
+fn a_gate_is_woken_again_and_its_command_gets_no_line() {
+    for (slow, lost) in [(false, true), (true, true), (true, false)] {
+        let mut world = filled(POOLED);
+        (world.slow_gates, world.loses_wakes) = (slow, lost);
+        claim(&mut world, "fox");
+        world.settle();
+        // Before the gate stirs, and anew.
+        world.crash();
+        world.settle();
+        world.loses_wakes = lost;
+        world.crash();
+        world.pass(20);
+        let id = world.id("fox");
+        assert_eq!(world.gates[&id].taken.len(), 1, "slow: {slow}, lost: {lost}");
+        world.assert_claims();
+    }
+}
+
 #[test]
 fn p04_what_dies_is_replaced_and_an_old_image_drained_one_by_one() {
     let mut world = filled(POOLED);
@@ -407,5 +427,54 @@ fn people_come_first_and_a_bay_that_goes_down_leaves_none() {
     world.crash();
     world.pass(20);
     assert!(world.containers.values().all(|one| !one.name.contains("-warm-")), "the parent was stopped by request");
-    assert_eq!(pool(&world).last_error.as_deref(), Some("waits for the parent"));
+    assert_eq!(pool(&world).last_error.as_deref(), Some("waits for the parent; `podbay up` brings it back"));
+}
+
+/// A service that a template depends on is there before its warm workers, and before a claim lets its command in.
+#[test]
+fn a_pool_waits_for_the_services_of_its_template() {
+    let toml = format!(
+        "[[service]]\nname = 'db'\nrun = 'host'\nreason = 'native-api'\ncommand = ['true']\n{}depends_on = {{ db = \"ready\" }}\n",
+        &POOLED[1..]
+    );
+    let mut world = filled(&toml);
+    let said = pool(&world).last_error.unwrap_or_default();
+    assert_eq!(said, "waits for db to be ready, which was stopped; `podbay service start db` starts it");
+    assert_eq!(world.count("create"), 0);
+    world.command(Command::Up { gently: false });
+    world.pass(5);
+    assert_eq!((pool(&world).warm, pool(&world).last_error), (3, None));
+    let stop = Command::Service { target: "db".to_owned(), verb: podbay::api::types::ServiceVerb::Stop };
+    world.command(stop);
+    world.pass(2);
+    assert_eq!(pool(&world).warm, 3, "those that are warm stay");
+    let id = claim(&mut world, "fox");
+    world.pass(2);
+    assert!(!world.answers.contains_key(&id), "it waits");
+    world.command(Command::Up { gently: false });
+    world.pass(2);
+    assert!(spawned(&world, id).claimed);
+    world.assert_claims();
+}
+
+/// Who removes the parent has it removed, though a pool would need it, until somebody asks for it.
+#[test]
+fn a_parent_that_was_removed_stays_away_until_it_is_asked_for() {
+    let mut world = filled(POOLED);
+    world.act("parent", Verb::Remove);
+    world.pass(30);
+    assert!(world.named("parent").is_none());
+    let row = pool(&world);
+    assert_eq!(
+        (row.warm, row.last_error.as_deref()),
+        (0, Some("waits for the parent; `podbay up` brings it back")),
+        "{row:?}"
+    );
+    world.crash();
+    world.command(Command::Up { gently: true });
+    world.pass(10);
+    assert!(world.named("parent").is_none(), "nor by who only looks");
+    world.command(Command::Up { gently: false });
+    world.pass(10);
+    assert_eq!(pool(&world).warm, 3);
 }

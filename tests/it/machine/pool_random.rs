@@ -18,6 +18,8 @@ enum Move {
     /// Claims, and is killed between two acts of it.
     Die(u8, usize),
     Slow(bool),
+    /// The next line for a gate is lost.
+    Mute,
     Crash(u8),
     /// Somebody ends, removes or pauses a warm one, or ends the parent and starts it.
     End(u8),
@@ -41,6 +43,7 @@ fn moves() -> impl Strategy<Value = Move> {
         6 => (0..9_u8).prop_map(Move::Claim),
         6 => (0..9_u8, 0..7_usize).prop_map(|(name, acts)| Move::Die(name, acts)),
         1 => any::<bool>().prop_map(Move::Slow),
+        1 => Just(Move::Mute),
         3 => (0..12_u8).prop_map(Move::Crash),
         1 => (0..5_u8).prop_map(Move::End),
         1 => (0..5_u8).prop_map(Move::Remove),
@@ -78,6 +81,7 @@ fn make(world: &mut World, asked: &mut BTreeMap<u64, String>, a_move: Move) {
             world.dies_in_claim = None;
         }
         Move::Slow(slow) => world.slow_gates = slow,
+        Move::Mute => world.loses_wakes = true,
         Move::Crash(after) => {
             (0..after).for_each(|_| _ = world.perform_one());
             forget(world, asked);
@@ -127,7 +131,7 @@ fn check(moves: Vec<Move>) {
         assert!(row.creating <= 2, "{row:?}");
     }
     // Left alone, everything comes to rest, and the pool is full.
-    (world.away, world.slow_gates) = (false, false);
+    (world.away, world.slow_gates, world.loses_wakes) = (false, false, false);
     world.failures.clear();
     (world.fails_to_fill, world.fails_to_write) = (None, None);
     world.pass(40);

@@ -6,12 +6,14 @@ use podbay::api::types::Reloaded;
 use podbay::config::Config;
 use podbay::supervisor::event::{Command, Effect, Event, Reply};
 
+use super::pool::{POOLED, claim, filled};
 use super::world::World;
 use super::{bay, refused};
 
 fn reload(world: &mut World, toml: &str) -> Reloaded {
-    let config = Config::parse("podbay.toml", toml).unwrap();
-    let id = world.command(Command::Reload(Ok(Arc::new(config))));
+    let config = Arc::new(Config::parse("podbay.toml", toml).unwrap());
+    world.config = config.clone();
+    let id = world.command(Command::Reload(Ok(config)));
     match world.answers.get(&id).cloned().or_else(|| {
         world.settle();
         world.answers.get(&id).cloned()
@@ -68,6 +70,22 @@ fn a_template_that_is_gone_keeps_its_workers() {
     assert_eq!(read.changes, ["- template claude"]);
     assert!(read.notes[0].starts_with("fox: made by template claude, which is gone"), "{read:?}");
     assert_eq!(world.row("fox").state.as_str(), "running");
+}
+
+/// What is suggested works: nobody can refresh a warm worker, and nobody has to.
+#[test]
+fn a_changed_template_says_what_becomes_of_its_warm_workers() {
+    let mut world = filled(POOLED);
+    claim(&mut world, "fox");
+    world.pass(5);
+    let read = reload(&mut world, &POOLED.replace("[\"agent\"]", "[\"other\"]"));
+    assert_eq!(
+        read.notes,
+        ["as they were made: fox; `podbay refresh fox` makes them anew; the warm workers of pool pooled are replaced \
+          one by one"]
+    );
+    let read = reload(&mut world, "");
+    assert_eq!(read.notes, ["fox: made by template pooled, which is gone: it can run on, and not be made anew"]);
 }
 
 #[test]

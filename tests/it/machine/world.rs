@@ -58,6 +58,10 @@ pub struct World {
     pub fails_to_write: Option<StepError>,
     /// Woken gates take their time.
     pub slow_gates: bool,
+    /// The next line for a gate is lost on the way.
+    pub loses_wakes: bool,
+    /// Woken gates, and until when they have time to take their claim.
+    pub watched: Vec<(Duration, ContainerId, Timestamp)>,
     /// Probes are not answered.
     pub no_probes: bool,
     /// A list can't be had.
@@ -104,6 +108,8 @@ impl World {
             fails_to_fill: None,
             fails_to_write: None,
             slow_gates: false,
+            loses_wakes: false,
+            watched: Vec::new(),
             no_probes: false,
             no_lists: false,
             images: BTreeMap::new(),
@@ -126,6 +132,7 @@ impl World {
     /// The supervisor is killed and another one starts from what is on the disk.
     pub fn crash(&mut self) {
         self.effects.clear();
+        self.watched.clear();
         self.lose_shims(false);
         let (machine, effects) = born(&self.config, self.disk.clone(), self.boot, self.mono);
         self.machine = machine;
@@ -245,6 +252,7 @@ impl World {
                 self.stir(&id);
             }
             self.mono += Duration::from_secs(1);
+            self.watch_gates();
             self.tick_shims();
             self.event(Event::Tick(Gauges::default()));
         }

@@ -60,13 +60,18 @@ fn a_clean_clone_loses_nothing_and_each_kind_of_work_is_named() {
     assert_eq!(clone.unsaved(), ["1 stash"]);
     git(&clone.workspace, &["stash", "drop", "-q"]);
 
-    // What git ignores is not work.
+    // What git ignores is not work where a tool makes it again.
     fs::create_dir_all(clone.workspace.join(".git/info")).unwrap();
-    fs::write(clone.workspace.join(".git/info/exclude"), "node_modules\n").unwrap();
-    fs::create_dir(clone.workspace.join("node_modules")).unwrap();
-    fs::write(clone.workspace.join("node_modules/x"), "x").unwrap();
+    fs::write(clone.workspace.join(".git/info/exclude"), "node_modules\n*.o\n.env\nkeys/\n").unwrap();
+    fs::create_dir_all(clone.workspace.join("web/node_modules")).unwrap();
+    fs::write(clone.workspace.join("web/node_modules/.env"), "x").unwrap();
+    fs::write(clone.workspace.join("x.o"), "x").unwrap();
     git(&clone.workspace, &["gc", "-q"]);
     assert_eq!(clone.unsaved(), Vec::<String>::new());
+    fs::write(clone.workspace.join(".env"), "TOKEN=x").unwrap();
+    fs::create_dir(clone.workspace.join("keys")).unwrap();
+    fs::write(clone.workspace.join("keys/one"), "x").unwrap();
+    assert_eq!(clone.unsaved(), ["2 files that git ignores, perhaps nowhere else: .env, keys/"]);
 }
 
 #[test]

@@ -84,22 +84,29 @@ impl Machine {
             .any(|(name, goal)| if self.busy.contains_key(name) { !fetches(name) } else { begins(name, goal) })
     }
 
-    /// What must be there before a worker of this template can be. The place for services that a template depends on.
-    fn pool_waits_for(&mut self, template: &Template) -> Option<&'static str> {
+    /// What must be there before a worker of this template can be: the services that it depends on, and its network.
+    fn pool_waits_for(&mut self, template: &Template) -> Option<String> {
+        if let Some(services) = self.template_waits(&template.name) {
+            return Some(services);
+        }
         if template.network != NetworkMode::Shared {
             return None;
         }
         match self.parent() {
             Some(parent) if parent.status.is_running() && !self.parent_moves() => None,
-            // A bay whose first worker is a warm one; a parent that was lost or stopped is the user's to bring back.
-            None if !self.stored.stopped.contains(PARENT) && !self.faults.contains_key(PARENT) => {
+            // A parent that was lost, stopped or removed is the user's to bring back.
+            _ if self.stored.stopped.contains(PARENT) || self.faults.contains_key(PARENT) => {
+                Some("the parent; `podbay up` brings it back".to_owned())
+            }
+            // A bay whose first worker is a warm one.
+            None => {
                 let joined = |seen: &Seen| matches!(seen.container.network, ObservedNetwork::Of(_));
                 if !self.seen.values().any(joined) {
                     self.want_parent();
                 }
-                Some("the parent")
+                Some("the parent".to_owned())
             }
-            _ => Some("the parent"),
+            Some(_) => Some("the parent".to_owned()),
         }
     }
 }

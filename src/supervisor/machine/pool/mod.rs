@@ -14,6 +14,7 @@ use crate::bay::container::{ImageFacts, Observed, Status, label};
 use crate::bay::name::{Name, WARM};
 use crate::bay::pool::{Census, Tally, orders};
 use crate::bay::template::{PoolSpec, Template};
+use crate::config::Config;
 
 use super::super::event::Now;
 use super::super::goal::{Goal, GoalKind, Make, What};
@@ -195,7 +196,7 @@ impl Machine {
             return Place::Useless("its template has no pool any more".to_owned());
         };
         let image: ImageFacts = serde_json::from_str(container.label(label::IMAGE)).unwrap_or_default();
-        if template.hash() != container.label(label::TEMPLATE_HASH) {
+        if self.hashes.get(&template.name).is_none_or(|hash| hash != container.label(label::TEMPLATE_HASH)) {
             return Place::Stale("its template was changed");
         }
         if self.images.get(&template.image.to_string()).is_some_and(|id| *id != image.id) {
@@ -331,6 +332,12 @@ impl Machine {
             self.say(now, None, format!("pool {template}: {text}"));
         }
     }
+}
+
+/// Of every template with a pool.
+pub(super) fn hashes(config: &Config) -> BTreeMap<Name, String> {
+    let pooled = config.templates.iter().filter(|template| template.pool.is_some());
+    pooled.map(|template| (template.name.clone(), template.hash())).collect()
 }
 
 /// Whether a name inside the bay is one of the pool's.

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::service::protocol::RunState;
 
 use super::super::event::{Effect, Now, ServiceEffect, ServiceEvent};
-use super::super::goal::{GoalKind, Make, What};
+use super::super::goal::{GoalKind, What};
 use super::super::store::Stored;
 use super::{Machine, Out};
 use unit::{Owed, PATIENCE, Sight, Unit};
@@ -89,11 +89,14 @@ fn slow(sentence: &str, waited: Duration) -> Option<String> {
 }
 
 impl Machine {
-    /// What a worker that is to be made waits for.
+    /// What a worker that is to be made or claimed waits for.
     pub(super) fn waits_for_services(&self, name: &str, goal: &GoalKind) -> Option<String> {
         match goal {
-            GoalKind::Made(Make { what: What::Worker { template, .. }, .. }) if !self.seen.contains_key(name) => {
-                self.template_waits(template)
+            GoalKind::Made(make) | GoalKind::Claimed { make, .. } if !self.seen.contains_key(name) => {
+                match &make.what {
+                    What::Worker { template, .. } => self.template_waits(template),
+                    _ => None,
+                }
             }
             _ => None,
         }
