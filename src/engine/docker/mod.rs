@@ -15,7 +15,9 @@ mod frames;
 mod hijack;
 mod host_image;
 mod images;
+mod known;
 mod lines;
+mod list;
 mod logs;
 mod make;
 mod observe;
@@ -37,14 +39,14 @@ use async_trait::async_trait;
 use bollard::query_parameters::{
     RemoveContainerOptions, RenameContainerOptions, ResizeContainerTTYOptions, StopContainerOptions,
 };
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
 
 pub use endpoint::{Address, Endpoint, Files, SocketState, SshTarget, resolve};
 pub use frames::encode as encode_frame;
 pub use transport::Deadlines;
 
-use crate::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef, Observed, ObservedNetwork, label};
+use crate::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef, Observed, ObservedNetwork};
 use crate::bay::name::Name;
 use crate::bay::port::PortMapping;
 use crate::bay::session::TermSize;
@@ -52,16 +54,14 @@ use crate::engine::{
     Created, Engine, EngineError, Exec, ExecId, ExecSpec, ExecState, Hint, Identity, LogQuery, LogStream, RawTty, Stats,
 };
 use error::within;
+use known::Known;
 use observe::{Inspect, Row};
 use session::Session;
 use stats::Readings;
-use transport::{Wire, escape};
+use transport::Wire;
 
 /// A log line without an end is cut at so many bytes.
 pub const MAX_LINE: usize = 64 * 1024;
-
-/// Inspects that one list does at the same time.
-const INSPECTS: usize = 16;
 
 /// An engine that speaks Docker's API. Cloning shares it.
 #[derive(Clone)]
@@ -70,6 +70,7 @@ pub struct DockerEngine {
     deadlines: Deadlines,
     session: Arc<Mutex<Option<Arc<Session>>>>,
     readings: Arc<Readings>,
+    known: Arc<Known>,
     import: Arc<Semaphore>,
 }
 
@@ -82,6 +83,7 @@ impl DockerEngine {
             deadlines,
             session: Arc::default(),
             readings: Arc::default(),
+            known: Arc::new(Known::new(Path::new("/"))),
             import: Arc::new(Semaphore::new(1)),
         }
     }
@@ -219,30 +221,7 @@ impl Engine for DockerEngine {
 
     async fn list(&self, bay: &Name) -> Result<Vec<Observed>, EngineError> {
         let what = format!("list the containers of bay {bay}");
-        let call = async {
-            let session = self.session().await?;
-            let filters = serde_json::json!({"label": [format!("{}={bay}", label::BAY)]}).to_string();
-            let path = session.path(&format!("/containers/json?all=1&filters={}", escape(&filters)));
-            let rows: Vec<Row> = self.wire.json(&what, &path).await?;
-            let inspects = futures_util::stream::iter(rows).map(|row| {
-                let session = session.clone();
-                async move {
-                    let what = format!("inspect {}", short(&row.id));
-                    let inspect = self.inspect_now(&session, &row.id);
-                    match self.timed(&what, self.deadlines.read / 2, inspect).await {
-                        Ok(seen) => Ok(Some(seen)),
-                        // Gone since the list was made: then it does not belong in it.
-                        Err(EngineError::NotFound { .. }) => Ok(None),
-                        Err(error) => Err((row, error)),
-                    }
-                }
-            });
-            let inspected: Vec<_> = inspects.buffer_unordered(INSPECTS).collect().await;
-            let mut found = settled(inspected)?;
-            found.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-            Ok(found)
-        };
-        self.timed(&what, self.deadlines.read, call).await
+        self.timed(&what, self.deadlines.read, self.list_now(&what, bay)).await
     }
 
     async fn inspect(&self, id: &ContainerId) -> Result<Observed, EngineError> {
@@ -407,20 +386,6 @@ impl Engine for DockerEngine {
         };
         self.timed(what, self.deadlines.read, call).await
     }
-}
-
-/// One container that the engine can't tell of takes no other with it. When it can tell of none, the list is none.
-fn settled(inspected: Vec<Result<Option<Observed>, (Row, EngineError)>>) -> Result<Vec<Observed>, EngineError> {
-    let told = inspected.iter().any(Result::is_ok);
-    let mut found = Vec::new();
-    for inspected in inspected {
-        match inspected {
-            Ok(seen) => found.extend(seen),
-            Err((_, error)) if !told || matches!(error, EngineError::Away { .. }) => return Err(error),
-            Err((row, error)) => found.push(row.unclear(&error)),
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ struct Binding {
 }
 
 /// A row of a list.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Row {
     /// The full id.
@@ -112,10 +112,15 @@ pub struct Row {
     /// What it publishes now.
     #[serde(default)]
     pub ports: Option<Vec<RowPort>>,
+    #[serde(default)]
+    state: String,
+    /// For people: `Up 3 minutes (healthy)`.
+    #[serde(default)]
+    status: String,
 }
 
 /// A port in a row.
-#[derive(Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RowPort {
     #[serde(default, rename = "IP")]
@@ -143,6 +148,20 @@ impl Row {
             failed_probes: 0,
             tty: false,
         }
+    }
+
+    /// It runs, and nothing beside that is to be told: a health check or a pause stands in brackets.
+    pub fn runs_plainly(&self) -> bool {
+        self.state == "running" && !self.status.contains('(')
+    }
+
+    pub fn without_labels(self) -> Self {
+        Self { labels: None, ..self }
+    }
+
+    /// Nothing but its age has changed.
+    pub fn is_alike(&self, other: &Self) -> bool {
+        self.names == other.names && self.ports == other.ports && self.image == other.image
     }
 
     /// The container's name.

@@ -131,15 +131,23 @@ fn frozen(freeze: Duration) {
 fn d07_a_daemon_that_takes_all_down_brings_all_back_in_order() {
     let (den, names) = bay(3);
     den.ok(&["stop", "w3"]);
-    let ids: Vec<String> = ["w1", "w2", "parent"].iter().map(|name| den.id(name)).collect();
+    let taken = ["w1", "w2", "parent"];
+    let ids: Vec<String> = taken.iter().map(|name| den.id(name)).collect();
+    let at = |name: &str| den.row(name).and_then(|row| row.started_at);
+    let before = taken.map(at);
     fake(&den).freeze(true);
     for id in &ids {
         fake(&den).kill(id, 137);
     }
     fake(&den).cut_all();
     fake(&den).freeze(false);
-    den.until_state(&["parent", "w1", "w2"], "running");
-    let at = |name: &str| den.row(name).unwrap().started_at.unwrap();
+    // That they run is also what was seen before.
+    until("all run again", || {
+        let now = taken.map(at);
+        let again = now.iter().zip(&before).all(|(now, before)| now.is_some() && now > before);
+        if again { Ok(()) } else { Err(summary(&den.rows())) }
+    });
+    den.until_state(&taken, "running");
     assert!(at("w1") > at("parent") && at("w2") > at("parent"), "{}", summary(&den.rows()));
     assert_eq!(den.row("w3").unwrap().state.as_str(), "exited", "the user stopped it");
     assert_eq!(names.len() + 1, den.in_engine().len());

@@ -1,0 +1,68 @@
+//! All containers of a bay, each as an inspect tells it.
+
+use futures_util::stream::StreamExt;
+
+use super::observe::Row;
+use super::transport::escape;
+use super::{DockerEngine, short};
+use crate::bay::container::{Observed, label};
+use crate::bay::name::Name;
+use crate::engine::EngineError;
+
+/// Inspects that one list does at the same time.
+const INSPECTS: usize = 16;
+
+/// A row with what its inspect said.
+type Told = (Row, Observed);
+
+impl DockerEngine {
+    pub(super) async fn list_now(&self, what: &str, bay: &Name) -> Result<Vec<Observed>, EngineError> {
+        let session = self.session().await?;
+        let filters = serde_json::json!({"label": [format!("{}={bay}", label::BAY)]}).to_string();
+        let path = session.path(&format!("/containers/json?all=1&filters={}", escape(&filters)));
+        let rows: Vec<Row> = self.wire.json(what, &path).await?;
+        // The pids of another machine's containers mean something else here.
+        let local = self.is_local().await.unwrap_or(false);
+        let inspects = futures_util::stream::iter(rows).map(|row| {
+            let session = session.clone();
+            async move {
+                if let Some(seen) = self.known.still(&row).filter(|_| local) {
+                    return Ok(Some((row, seen)));
+                }
+                let what = format!("inspect {}", short(&row.id));
+                let inspect = self.inspect_now(&session, &row.id);
+                match self.timed(&what, self.deadlines.read / 2, inspect).await {
+                    Ok(seen) => Ok(Some((row, seen))),
+                    // Gone since the list was made: then it does not belong in it.
+                    Err(EngineError::NotFound { .. }) => Ok(None),
+                    Err(error) => Err((row, error)),
+                }
+            }
+        });
+        let inspected: Vec<_> = inspects.buffer_unordered(INSPECTS).collect().await;
+        let Settled { told, unclear } = settled(inspected)?;
+        let mut found: Vec<Observed> = told.iter().map(|(_, seen)| seen.clone()).chain(unclear).collect();
+        self.known.keep(told);
+        found.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(found)
+    }
+}
+
+struct Settled {
+    told: Vec<Told>,
+    unclear: Vec<Observed>,
+}
+
+/// One container that the engine can't tell of takes no other with it. When it can tell of none, the list is none.
+fn settled(inspected: Vec<Result<Option<Told>, (Row, EngineError)>>) -> Result<Settled, EngineError> {
+    let any = inspected.iter().any(Result::is_ok);
+    let (mut told, mut unclear) = (Vec::new(), Vec::new());
+    for inspected in inspected {
+        match inspected {
+            Ok(pair) => told.extend(pair),
+            Err((_, error)) if !any || matches!(error, EngineError::Away { .. }) => return Err(error),
+            Err((row, error)) => unclear.push(row.unclear(&error)),
+        }
+    }
+    Ok(Settled { told, unclear })
+}
