@@ -140,6 +140,10 @@ fn d07_a_daemon_that_takes_all_down_brings_all_back_in_order() {
         fake(&den).kill(id, 137);
     }
     fake(&den).cut_all();
+    until("the engine counts as away", || match den.json(&["status"]) {
+        status if status["engine"]["state"] == "away" => Ok(()),
+        other => Err(other["engine"].to_string()),
+    });
     fake(&den).freeze(false);
     // That they run is also what was seen before.
     until("all run again", || {
