@@ -103,6 +103,10 @@ pub enum Action {
     ShowLogs,
     /// The engine's words about it.
     ShowInspect,
+    /// What it uses.
+    ShowFigures,
+    /// What happened in the bay.
+    ShowEvents,
     /// Why it is not running.
     Why,
     /// Copies its name.
@@ -226,7 +230,8 @@ const ABOUT: &[Context] = &[Context::Parent, Context::Workers, Context::Services
 const POOLED: &[Context] = &[Context::Pool, Context::Workers];
 const SAID: &[Context] =
     &[Context::Parent, Context::Workers, Context::Services, Context::Terminal, Context::Logs, Context::Inspect];
-const EXPLAINED: &[Context] = &[C::Parent, C::Workers, C::Pool, C::Services, C::Terminal, C::Logs, C::Inspect];
+const EXPLAINED: &[Context] =
+    &[C::Parent, C::Workers, C::Pool, C::Services, C::Terminal, C::Logs, C::Inspect, C::Figures, C::Events];
 const WORKERS: &[Context] = &[Context::Workers];
 const SESSIONS: &[Context] = &[Context::Terminal];
 const LOGS: &[Context] = &[Context::Logs];
@@ -271,6 +276,8 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::Mark, "mark", "mark it; stop, restart, refresh and remove then mean all marked", WORKERS, &["space"])
         .hint("mark"),
     row(Action::ShowInspect, "inspect", "show what the engine says about it", ROWS, &["i"]).hint("inspect"),
+    row(Action::ShowFigures, "figures", "show what it and the machine use", EVERYWHERE, &["%"]),
+    row(Action::ShowEvents, "events", "show what happened in the bay", EVERYWHERE, &["H"]),
     row(Action::Copy, "copy", "copy its name; again: its id, address, project", ABOUT, &["y"]).hint("copy"),
     row(Action::Sort, "sort", "order them by name, need, state, age", WORKERS, &["o"]),
     row(Action::NextCall, "next-call", "to the next worker that needs somebody", EVERYWHERE, &["!"]),
@@ -330,7 +337,7 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::PaneWorkers, "pane-workers", "pane 2: the workers", EVERYWHERE, &["2"]),
     row(Action::PanePool, "pane-pool", "pane 3: the pool", EVERYWHERE, &["3"]),
     row(Action::PaneServices, "pane-services", "pane 4: the services", EVERYWHERE, &["4"]),
-    row(Action::PaneMain, "pane-main", "pane 5: terminal, logs, inspect", EVERYWHERE, &["5"]),
+    row(Action::PaneMain, "pane-main", "pane 5: terminal, logs, inspect, figures, events", EVERYWHERE, &["5"]),
     row(Action::NextTab, "next-tab", "next tab", EVERYWHERE, &["]"]).hint("tab"),
     row(Action::PreviousTab, "previous-tab", "previous tab", EVERYWHERE, &["["]),
     row(Action::Filter, "filter", "narrow the list", LISTS, &["/"]).hint("filter"),

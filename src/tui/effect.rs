@@ -82,6 +82,11 @@ pub enum Effect {
         /// Its name.
         name: String,
     },
+    /// What the machine and these containers use.
+    ReadFigures {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// Follow a container's logs.
     OpenLogs {
         /// The stream.

@@ -227,6 +227,9 @@ impl Execute for Executor {
                     move |result| Msg::Inspected { name: of, result },
                 );
             }
+            Effect::ReadFigures { names } => {
+                self.request(|client| async move { client.figures(&names).await }, Msg::Figures);
+            }
             other => self.stream(other),
         }
     }

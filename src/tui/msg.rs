@@ -4,7 +4,9 @@ use bytes::Bytes;
 use crossterm::event::Event;
 
 use crate::api::client::ClientError;
-use crate::api::types::{Change, ContainerDetail, Done, Frame, LogEntry, SessionRow, Snapshot, SpawnReply, Verb, Why};
+use crate::api::types::{
+    Change, ContainerDetail, Done, Figures, Frame, LogEntry, SessionRow, Snapshot, SpawnReply, Verb, Why,
+};
 
 use super::effect::StreamKey;
 use super::model::logs::store::Store;
@@ -52,6 +54,8 @@ pub enum Msg {
         /// The answer.
         result: Answer<Why>,
     },
+    /// What it all uses, or not.
+    Figures(Answer<Figures>),
     /// The engine's words.
     Inspected {
         /// Of what.

@@ -42,6 +42,12 @@ impl Symbols {
         }
     }
 
+    /// Whether nothing but ASCII may be drawn.
+    #[must_use]
+    pub const fn is_ascii(&self) -> bool {
+        self.ascii
+    }
+
     /// A state at a glance; each has its own shape, so that colour is never alone.
     #[must_use]
     pub const fn state(&self, state: State) -> &'static str {

@@ -5,14 +5,18 @@
 mod bay;
 mod claim;
 mod clone;
+mod echo;
 mod figures;
 mod first;
 mod idle;
+mod lines;
 mod list;
 mod process;
 mod pty;
+mod redraw;
 mod services;
 mod spawn;
+mod throughput;
 
 use std::process::{Command, ExitCode, Stdio};
 
@@ -48,9 +52,15 @@ const PARTS: &[Part] = &[
     ("list", list::run),
     ("idle", idle::run),
     ("services", services::run),
+    ("echo", echo::run),
+    ("throughput", throughput::run),
+    ("million", lines::million),
+    ("followed", lines::followed),
+    ("sessions", lines::sessions),
+    ("redraw", redraw::run),
 ];
 /// What needs no engine.
-const ALONE: &[&str] = &["services"];
+const ALONE: &[&str] = &["services", "redraw"];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();

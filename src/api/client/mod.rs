@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::types::{
-    BayEvent, ContainerDetail, ContainerRow, Done, DownRequest, ErrorDetail, ExecRequest, Finding, Frame, ImageRow,
-    LogEntry, PoolRequest, PoolRow, PortRow, Reloaded, SendRequest, ServiceRow, ServiceVerb, SessionRequest,
+    BayEvent, ContainerDetail, ContainerRow, Done, DownRequest, ErrorDetail, ExecRequest, Figures, Finding, Frame,
+    ImageRow, LogEntry, PoolRequest, PoolRow, PortRow, Reloaded, SendRequest, ServiceRow, ServiceVerb, SessionRequest,
     SessionRow, SpawnReply, SpawnRequest, StatsRow, Status, UpRequest, Verb, Why,
 };
 use crate::bay::session::{SessionId, TermSize};
@@ -250,6 +250,12 @@ impl Client {
     /// `GET /api/stats`: every running container.
     pub async fn stats(&self) -> Answer<Vec<StatsRow>> {
         self.get("/api/stats").await
+    }
+
+    /// What the machine and these containers use; a name must be one, commas divide them.
+    pub async fn figures(&self, names: &[String]) -> Answer<Figures> {
+        let names: Vec<String> = names.iter().map(|name| segment(name)).collect();
+        self.get(&format!("/api/figures?of={}", names.join(","))).await
     }
 
     /// `GET /api/doctor`: what the supervisor can look at.

@@ -291,16 +291,26 @@ pub async fn close_session(State(app): State<App>, Path(id): Path<u64>) -> Answe
 pub async fn stats(State(app): State<App>) -> Answer<Vec<StatsRow>> {
     app.first_look().await;
     let engine = app.engine()?;
+    Ok(Json(readings(&app, &engine, |_| true).await))
+}
+
+/// One reading of each container that runs and is wanted, by name.
+pub(super) async fn readings(
+    app: &App,
+    engine: &SharedEngine,
+    wanted: impl Fn(&ContainerRow) -> bool,
+) -> Vec<StatsRow> {
     let rows = app.handle.view.borrow().containers.clone();
-    let running = rows.into_iter().filter(|row| row.started_at.is_some() && !row.id.is_empty());
-    let readings = running.map(|row| {
+    let running = rows.into_iter().filter(|row| row.started_at.is_some() && !row.id.is_empty() && wanted(row));
+    let read = |row| {
         let engine = engine.clone();
         async move { reading(&engine, row).await }
-    });
+    };
+    let readings: Vec<_> = running.map(read).collect();
     let mut stats: Vec<StatsRow> =
         futures_util::stream::iter(readings).buffer_unordered(READINGS).filter_map(std::future::ready).collect().await;
     stats.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Json(stats))
+    stats
 }
 
 /// Between the two readings that a CPU percentage needs.

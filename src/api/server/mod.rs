@@ -7,6 +7,7 @@ mod actions;
 mod doctor;
 mod error;
 mod exec;
+mod figures;
 mod handover;
 mod images;
 mod listener;
@@ -175,6 +176,7 @@ fn router(app: App) -> Router {
         .route("/api/reload", post(actions::reload_route))
         .route("/api/why/{name}", get(actions::why))
         .route("/api/stats", get(actions::stats))
+        .route("/api/figures", get(figures::figures))
         .route("/api/ports", get(ports::ports))
         .route("/api/doctor", get(doctor::doctor))
         .route("/api/events", get(streams::events))

@@ -21,6 +21,10 @@ pub enum Context {
     Logs,
     /// Pane 5 on the inspect tab.
     Inspect,
+    /// Pane 5 on the figures tab.
+    Figures,
+    /// Pane 5 on the events tab.
+    Events,
     /// A text of pane 5 that is held still to be copied.
     Copy,
     /// Right after a terminal was left.
@@ -37,7 +41,7 @@ pub enum Context {
 
 impl Context {
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Global,
         Self::Parent,
         Self::Workers,
@@ -46,6 +50,8 @@ impl Context {
         Self::Terminal,
         Self::Logs,
         Self::Inspect,
+        Self::Figures,
+        Self::Events,
         Self::Copy,
         Self::Left,
         Self::Reader,
@@ -66,6 +72,8 @@ impl Context {
             Self::Terminal => "terminal",
             Self::Logs => "logs",
             Self::Inspect => "inspect",
+            Self::Figures => "figures",
+            Self::Events => "events",
             Self::Copy => "copy",
             Self::Left => "left",
             Self::Reader => "reader",
@@ -87,6 +95,8 @@ impl Context {
             Self::Terminal => "terminal",
             Self::Logs => "logs",
             Self::Inspect => "inspect",
+            Self::Figures => "figures",
+            Self::Events => "events",
             Self::Copy => "copy mode",
             Self::Left => "right after leaving a terminal",
             Self::Reader => "help and why",

@@ -62,7 +62,9 @@ impl Remembered {
     /// Reads a file's text; `None`: it is none that this version wrote.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
-        let mut read: Self = serde_json::from_str(text).ok().filter(|read: &Self| read.version == VERSION)?;
+        // A list would be read as the values of the first fields.
+        let value: serde_json::Value = serde_json::from_str(text).ok().filter(serde_json::Value::is_object)?;
+        let mut read: Self = serde_json::from_value(value).ok().filter(|read: &Self| read.version == VERSION)?;
         read.kept.truncate(MOST_KEPT);
         Some(read)
     }

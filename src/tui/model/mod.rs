@@ -2,7 +2,9 @@
 
 pub mod banner;
 pub mod copying;
+pub mod events;
 pub mod feed;
+pub mod figures;
 pub mod form;
 pub mod inbox;
 pub mod inspect;
@@ -27,7 +29,9 @@ use super::layout::Layout;
 use super::symbols::Symbols;
 use super::theme::Theme;
 use copying::Copying;
+use events::Events;
 use feed::Feed;
+use figures::Figures;
 use inbox::Inbox;
 use inspect::Inspect;
 use list::{Lists, Sort};
@@ -132,11 +136,15 @@ pub enum Tab {
     Logs,
     /// The engine's JSON.
     Inspect,
+    /// What it all uses.
+    Figures,
+    /// What happened in the bay.
+    Events,
 }
 
 impl Tab {
     /// From left to right.
-    pub const ALL: [Self; 3] = [Self::Terminal, Self::Logs, Self::Inspect];
+    pub const ALL: [Self; 5] = [Self::Terminal, Self::Logs, Self::Inspect, Self::Figures, Self::Events];
 
     /// Its name.
     #[must_use]
@@ -155,6 +163,8 @@ impl Tab {
             Self::Terminal => ("terminal", Context::Terminal),
             Self::Logs => ("logs", Context::Logs),
             Self::Inspect => ("inspect", Context::Inspect),
+            Self::Figures => ("figures", Context::Figures),
+            Self::Events => ("events", Context::Events),
         }
     }
 
@@ -186,6 +196,10 @@ pub struct MainPane {
     pub logs: Logs,
     /// The engine's JSON.
     pub inspect: Inspect,
+    /// What it all uses.
+    pub figures: Figures,
+    /// What happened.
+    pub events: Events,
     /// Copy mode.
     pub copying: Option<Copying>,
     /// The last press of the mouse's button inside a text.
@@ -249,6 +263,8 @@ impl Model {
                 tiles: Tiles::default(),
                 logs: Logs::default(),
                 inspect: Inspect::default(),
+                figures: Figures::default(),
+                events: Events::default(),
                 copying: None,
                 press: None,
                 opened_at: None,
@@ -355,6 +371,7 @@ impl Model {
             self.feed.next_wake(self.now),
             self.main.terminals.retry_at(),
             self.main.logs.next_wake(self.now).filter(|_| self.main.tab == Tab::Logs),
+            self.main.figures.next_at.filter(|_| !self.main.figures.waits),
             self.memory.at.filter(|_| self.memory.waits).map(|at| at + super::update::PACE),
             self.main.opened_at.filter(|_| self.main.held_back).map(|at| at + super::update::SETTLE),
         ];

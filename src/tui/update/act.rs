@@ -44,6 +44,8 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::PreviousTab => model.main.tab = model.main.tab.step(-1),
         Action::ShowLogs => show(model, Tab::Logs),
         Action::ShowInspect => show(model, Tab::Inspect),
+        Action::ShowFigures => show_all(model, Tab::Figures),
+        Action::ShowEvents => show_all(model, Tab::Events),
         Action::Back => back(model),
         Action::Help => model.overlay = Some(Overlay::Help { context: model.context(), top: 0 }),
         Action::Palette => model.overlay = Some(Overlay::Palette(Box::new(Palette::new(model.context())))),
@@ -108,6 +110,11 @@ fn show(model: &mut Model, tab: Tab) {
         tell(model, Kind::Note, "nothing is selected");
         return;
     }
+    show_all(model, tab);
+}
+
+/// The same for a tab that is of the whole bay.
+fn show_all(model: &mut Model, tab: Tab) {
     model.main.tab = tab;
     focus(model, Pane::Main);
 }

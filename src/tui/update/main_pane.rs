@@ -23,6 +23,15 @@ pub fn scroll(model: &mut Model, step: isize) -> Vec<Effect> {
             let most = model.main.inspect.text.len().saturating_sub(page.1);
             model.main.inspect.top = model.main.inspect.top.saturating_add_signed(step).min(most);
         }
+        Tab::Figures => {
+            let most = model.figure_lines().len().saturating_sub(page.1);
+            model.main.figures.top = model.main.figures.top.min(most).saturating_add_signed(step).min(most);
+        }
+        Tab::Events => {
+            let most = model.event_rows(page.0).len().saturating_sub(page.1);
+            let above = model.main.events.above.min(most);
+            model.main.events.above = above.saturating_add_signed(step.saturating_neg()).min(most);
+        }
         Tab::Terminal => {
             if let Some(target) = model.main.terminals.active.clone() {
                 scroll_terminal(model, &target, step);

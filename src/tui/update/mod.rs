@@ -5,6 +5,7 @@
 mod act;
 mod copying;
 mod feed;
+mod figures;
 mod inbox;
 mod input;
 mod list;
@@ -54,6 +55,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::Spawned(result) => feed::spawned(model, result),
         Msg::Why { name, result } => overlay::why_answered(model, &name, result),
         Msg::Inspected { name, result } => main_pane::inspected(model, &name, result),
+        Msg::Figures(result) => figures::answered(model, result),
         Msg::Logs { key, msg } => logs::logs(model, key, msg),
         Msg::Saved(result) => feed::saved(model, result),
         Msg::Terminal { key, msg } => terminal::terminal(model, key, msg),

@@ -8,7 +8,7 @@ use super::super::layout::Layout;
 use super::super::model::copying::Copying;
 use super::super::model::{Model, Pane, Tab};
 use super::logs::grouped;
-use super::{Canvas, Cursor, inspect, logs, terminal};
+use super::{Canvas, Cursor, events, figures, inspect, logs, terminal};
 use crate::terminal::safe::Safe;
 
 pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) -> Cursor {
@@ -16,7 +16,7 @@ pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) -> Cursor {
     if area.is_empty() {
         return None;
     }
-    let heading = title(canvas);
+    let heading = title(canvas, area);
     let inner = canvas.frame(area, Pane::Main, heading);
     chip(canvas, area);
     let (terminals, own) = canvas.model.parts(layout);
@@ -29,6 +29,8 @@ pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) -> Cursor {
         Tab::Terminal => {}
         Tab::Logs => logs::draw(canvas, own),
         Tab::Inspect => inspect::draw(canvas, own),
+        Tab::Figures => figures::draw(canvas, own),
+        Tab::Events => events::draw(canvas, own),
     }
     cursor
 }
@@ -46,15 +48,21 @@ fn between(canvas: &mut Canvas<'_>, inner: Rect, terminals: Rect) {
     }
 }
 
-fn title(canvas: &Canvas<'_>) -> Line<'static> {
+fn title(canvas: &Canvas<'_>, area: Rect) -> Line<'static> {
     let model = canvas.model;
     let focused = model.focus.pane == Pane::Main && model.overlay.is_none();
     let number = canvas.style(if focused { "ui.title.focused" } else { "ui.title" });
     let mut spans = vec![Span::styled(" 5 ", number)];
+    let all: usize = Tab::ALL.iter().map(|tab| tab.title().len() + 1).sum();
+    let narrow = all + 5 > usize::from(area.width);
     // The chip needs the room while a terminal has the keys, and the tabs can't be reached then.
-    for tab in Tab::ALL.into_iter().filter(|tab| !model.focus.terminal || *tab == model.main.tab) {
+    for tab in Tab::ALL.into_iter().filter(|tab| !(model.focus.terminal || narrow) || *tab == model.main.tab) {
         let style = canvas.style(if tab == model.main.tab { "ui.tab.active" } else { "ui.tab" });
         spans.push(Span::styled(format!("{} ", tab.title()), style));
+    }
+    if narrow && !model.focus.terminal {
+        let at = Tab::ALL.iter().position(|tab| *tab == model.main.tab).unwrap_or(0) + 1;
+        spans.push(Span::styled(format!("{at} of {} ", Tab::ALL.len()), canvas.style("ui.tab")));
     }
     let dot = model.settings.symbols.dot;
     if model.main.tab == Tab::Logs && model.main.logs.merged {

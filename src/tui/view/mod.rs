@@ -2,6 +2,8 @@
 //!
 //! One file a pane. Text from outside is made [`Safe`](crate::terminal::safe::Safe) here, where it is drawn.
 
+mod events;
+mod figures;
 mod footer;
 mod header;
 mod inspect;

@@ -3,3 +3,4 @@
 pub mod ansi;
 pub mod line;
 pub mod screen;
+pub mod spark;

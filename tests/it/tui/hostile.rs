@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use podbay::api::client::ClientError;
-use podbay::api::types::{ContainerDetail, ErrorDetail, HistoryLine, LogEntry, State};
+use podbay::api::types::{ContainerDetail, ErrorDetail, HistoryLine, LogEntry, Snapshot, State};
 use podbay::tui::msg::{FeedMsg, LogsMsg, Msg, TerminalMsg};
 
 use super::bay;
@@ -122,6 +122,10 @@ fn logs_inspect_and_terminals() {
         let detail = Box::new(ContainerDetail { row, inspect });
         driver.send(Msg::Inspected { name: "badger".to_owned(), result: Ok(detail) });
         clean(&driver, "inspect");
+        driver.keys("] ]");
+        let history = HistoryLine { seq: 1, at: bay::now(), name: Some(text.to_owned()), text: text.repeat(9) };
+        driver.hear(Snapshot { history: vec![history; 40], ..bay::running() });
+        clean(&driver, "events");
         driver.keys("]");
         driver.wait(200);
         driver.screen("");

@@ -3,6 +3,7 @@
 mod bay;
 mod copying;
 mod driver;
+mod figures;
 mod hostile;
 mod inbox;
 mod logs;

@@ -44,6 +44,8 @@ pub fn all(columns: u16, rows: u16) -> Vec<(&'static str, Driver)> {
         ("search", search(columns, rows)),
         ("merged", merged(columns, rows)),
         ("inspect", inspect(columns, rows)),
+        ("figures", super::figures::over_time(columns, rows, 40)),
+        ("events", super::figures::events(columns, rows)),
         ("toasts", toasts(columns, rows)),
     ]
 }
@@ -209,7 +211,7 @@ fn every_screen_at_every_size() {
 
 #[test]
 fn styles_of_the_list_and_of_a_terminal() {
-    for name in ["mixed", "terminal", "search", "merged", "tiles", "typing"] {
+    for name in ["mixed", "terminal", "search", "merged", "tiles", "typing", "figures"] {
         let driver = one(name)(80, 24);
         insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "snapshots", omit_expression => true }, {
             insta::assert_snapshot!(format!("{name}-styles"), styles(driver.draw().buffer()));
