@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::mount::Mount;
 use super::name::ContainerName;
 use super::port::PortMapping;
+use super::service::StopSignal;
 use super::template::{Hardening, Health, Limits};
 
 /// The engine's full id of a container. Everything that is changed is addressed by it, never by name.
@@ -177,6 +178,9 @@ pub struct ContainerSpec {
     pub mounts: Vec<Mount>,
     /// Whether the main process has a tty, open for attaching.
     pub tty: bool,
+    /// What asks it to end; `None`: what its image says, SIGHUP where there is a tty.
+    #[serde(default)]
+    pub stop_signal: Option<StopSignal>,
     /// Limits of CPU, memory, processes, files and log size.
     pub limits: Limits,
     /// Capabilities and other walls.

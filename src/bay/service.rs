@@ -129,7 +129,12 @@ impl ServiceConfig {
     #[must_use]
     pub fn hash(&self) -> String {
         let made = (&self.run, &self.command, &self.ports, &self.env, &self.env_file);
-        short_hash(&serde_json::to_vec(&made).unwrap_or_default())
+        let mut bytes = serde_json::to_vec(&made).unwrap_or_default();
+        // The engine is told of it when it makes the container.
+        if let Some(signal) = self.stop.asked_for().filter(|_| !self.is_native()) {
+            bytes.extend_from_slice(signal.name().as_bytes());
+        }
+        short_hash(&bytes)
     }
 }
 
@@ -264,6 +269,14 @@ pub struct StopRule {
     pub signal: StopSignal,
     /// Time until SIGKILL.
     pub timeout: Span,
+}
+
+impl StopRule {
+    /// The signal, unless it is the usual one: an image may have another of its own.
+    #[must_use]
+    pub fn asked_for(&self) -> Option<StopSignal> {
+        Some(self.signal).filter(|signal| *signal != StopSignal::SIGTERM)
+    }
 }
 
 /// Signals that end a process.

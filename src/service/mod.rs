@@ -34,6 +34,9 @@ pub enum ServiceError {
     /// Processes of an earlier run can't be ended.
     #[error("processes of an earlier run can't be ended: {0}")]
     Leftovers(String),
+    /// A shim is there, and can't be spoken with: busy, stopped, or of another version. Nothing may take its place.
+    #[error("its shim can't be spoken with, and the service goes on under it: {0}")]
+    Mute(String),
     /// The shim could not be started, or said something else than it should.
     #[error("its shim: {0}")]
     Shim(String),

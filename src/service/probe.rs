@@ -1,62 +1,73 @@
 //! Asking a native service how it is: by HTTP, by a connection, by a command, by its log.
 //!
-//! Each answer has a deadline; a command that does not keep it is killed with its group.
+//! Each answer has a deadline; a command that does not keep it is killed with its group. A command dies with the
+//! supervisor that asks, and what that left is ended by the next one. Lines of the log are looked for by the shim.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use regex::bytes::Regex;
+use futures_util::FutureExt as _;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::log::{Position, Reader};
-use super::protocol::{Place, Status};
-use crate::bay::name::Name;
-use crate::bay::service::{Probe, ProbeTarget, ServiceConfig, ServiceRun};
-use crate::config::env::Env;
+use super::process::{self, MARK};
+use super::protocol::Status;
+use crate::bay::service::{Probe, ProbeTarget};
 
-/// Lines that are looked at in one go.
-const LINES: usize = 4096;
 /// The head of an answer that is read; the status stands in its first line.
 const HEAD: usize = 1024;
-/// What a command says on stderr is cut after this.
-const SAID: u64 = 400;
+/// What a command says on stderr is kept so far.
+const SAID: usize = 400;
+/// How long what a command said is read after its end.
+const REST: Duration = Duration::from_millis(100);
+/// What its processes carry in their environment: whose supervisor asks.
+pub const ASKER: &str = "PODBAY_PROBE";
 
-/// What is asked, of what.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    /// The service.
-    pub service: &'a ServiceConfig,
-    /// Its present run.
-    pub status: &'a Status,
-    /// What its variables and directory are made from.
-    pub env: &'a Env,
-    /// Its files.
-    pub place: &'a Place,
+/// How a command is run: as the service itself is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunAs {
+    /// Where it starts.
+    pub cwd: PathBuf,
+    /// Its whole environment.
+    pub env: BTreeMap<String, String>,
+    /// What is taken from the modes of its new files.
+    pub umask: u32,
+    /// Whose supervisor asks.
+    pub asker: String,
 }
 
-/// How far each log has been searched.
-#[derive(Debug, Default)]
-pub struct LogProbes {
-    readers: Mutex<BTreeMap<Name, (u64, Reader)>>,
-}
-
-/// Asks the readiness probe, or the liveness probe. `Err` says why it did not pass.
+/// Asks a probe of the present run. `run_as` is only needed for a command. `Err` says why it did not pass.
 ///
 /// # Errors
 /// In words.
-pub async fn ask(asked: &Asked<'_>, ready: bool, logs: &LogProbes) -> Result<(), String> {
-    let probe = if ready { &asked.service.ready } else { &asked.service.live };
-    let Some(Probe { target, timeout, .. }) = probe else { return Ok(()) };
-    let limit = timeout.get();
-    match target {
+pub async fn ask(probe: &Probe, status: &Status, run_as: impl FnOnce() -> Result<RunAs, String>) -> Result<(), String> {
+    let limit = probe.timeout.get();
+    match &probe.target {
         ProbeTarget::Http(url) => in_time(limit, http(url)).await,
         ProbeTarget::Tcp(address) => in_time(limit, tcp(address)).await,
-        ProbeTarget::Exec(argv) => exec(asked, argv, limit).await,
-        ProbeTarget::Log(pattern) => logs.search(asked, pattern),
+        ProbeTarget::Exec(argv) => {
+            let (run_as, mark, argv) = (run_as()?, status.mark.clone(), argv.clone());
+            on_a_thread(async move { exec(&run_as, &mark, &argv, limit).await }).await
+        }
+        ProbeTarget::Log(_) if status.ready_log => Ok(()),
+        ProbeTarget::Log(pattern) => Err(format!("no line like {pattern:?} yet")),
+    }
+}
+
+/// Ends the commands that an earlier supervisor asked and did not see the end of.
+pub fn sweep(asker: &str) {
+    // Whoever forks at this moment is seen by a later look.
+    for _ in 0..3 {
+        let left = process::with_variable(ASKER, asker);
+        if left.is_empty() {
+            return;
+        }
+        for id in left {
+            id.signal(Signal::KILL);
+        }
     }
 }
 
@@ -112,23 +123,56 @@ pub async fn http(url: &str) -> Result<(), String> {
     }
 }
 
-/// A command that ends with 0, as the service itself is run: same directory, same environment.
-async fn exec(asked: &Asked<'_>, argv: &[String], limit: Duration) -> Result<(), String> {
+/// A command dies with the thread that began it: so that is one that lives exactly as long.
+async fn on_a_thread<F>(question: F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), String>> + Send + 'static,
+{
+    let (sender, answer) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("probe".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let answer = runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(question));
+        // Nobody hears it once the supervisor ends.
+        drop(sender.send(answer));
+    });
+    match thread {
+        Ok(_) => answer.await.unwrap_or_else(|_| Err("the probe failed".to_owned())),
+        Err(error) => Err(format!("it can't be asked: {error}")),
+    }
+}
+
+/// A command that ends with 0.
+async fn exec(run_as: &RunAs, mark: &str, argv: &[String], limit: Duration) -> Result<(), String> {
     let Some((program, arguments)) = argv.split_first() else { return Err("it has no command".to_owned()) };
-    let ServiceRun::Host { cwd, .. } = &asked.service.run else { return Err("it runs in a container".to_owned()) };
-    let home = asked.env.home.clone();
-    let cwd = if cwd.is_empty() { home } else { asked.env.cwd.join(asked.env.expand(cwd)?) };
     let mut command = tokio::process::Command::new(program);
-    command.args(arguments).current_dir(cwd).env_clear().envs(&asked.env.vars).envs(&asked.service.env);
+    command.args(arguments).current_dir(&run_as.cwd).env_clear().envs(&run_as.env);
+    // Told apart from the service's own processes: a shim that sweeps leaves it alone.
+    command.env(MARK, format!("{mark}:probe")).env(ASKER, &run_as.asker);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+    settle_in(&mut command, run_as.umask);
     let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
     let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) else {
         return Err(format!("{program} ended before it was seen"));
     };
-    let stderr = child.stderr.take();
-    let ended = tokio::time::timeout(limit, ended(pid)).await.is_ok();
-    // The leader was not waited for, so its group can't be another's: what it left behind goes, too.
-    let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+    let mut said = Vec::new();
+    let ended = {
+        // Polled once more after its end: also one that has nothing more to read.
+        let drained = drain(child.stderr.take(), &mut said).fuse();
+        tokio::pin!(drained);
+        let ended = tokio::time::timeout(limit, async {
+            tokio::select! {
+                () = ended(pid) => {}
+                // Its stderr is closed; it may go on.
+                () = &mut drained => ended(pid).await,
+            }
+        });
+        let ended = ended.await.is_ok();
+        // The leader was not waited for, so its group can't be another's: what it left behind goes, too.
+        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+        // What it said last; a process that left the group may hold its stderr open.
+        let _ = tokio::time::timeout(REST, drained).await;
+        ended
+    };
     let status = child.wait().await.map_err(|error| format!("{program}: {error}"))?;
     if !ended {
         return Err(format!("{program} did not end within {limit:?} and was killed"));
@@ -136,16 +180,36 @@ async fn exec(asked: &Asked<'_>, argv: &[String], limit: Duration) -> Result<(),
     if status.success() {
         return Ok(());
     }
-    let mut said = Vec::new();
-    if let Some(stderr) = stderr {
-        // A process that left the group may hold it open.
-        let read = async { drop(stderr.take(SAID).read_to_end(&mut said).await) };
-        let _ = tokio::time::timeout(Duration::from_millis(100), read).await;
-    }
     let said = String::from_utf8_lossy(&said).lines().next().unwrap_or_default().trim().to_owned();
     let how =
         status.code().map_or_else(|| "was ended by a signal".to_owned(), |code| format!("exited with code {code}"));
     Err(if said.is_empty() { format!("{program} {how}") } else { format!("{program} {how}: {said}") })
+}
+
+/// Reads all of it, so that nobody waits for room; the first of it is kept.
+async fn drain(stderr: Option<tokio::process::ChildStderr>, said: &mut Vec<u8>) {
+    let Some(mut stderr) = stderr else { return };
+    let mut chunk = [0; 4096];
+    while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
+        let room = SAID.saturating_sub(said.len()).min(count);
+        said.extend_from_slice(chunk.get(..room).unwrap_or_default());
+    }
+}
+
+/// What the child does between fork and exec: system calls alone.
+#[expect(unsafe_code, reason = "what runs between fork and exec makes only system calls, and allocates nothing")]
+fn settle_in(command: &mut tokio::process::Command, umask: u32) {
+    // The supervisor's own is tight.
+    let umask = rustix::fs::Mode::from_bits_truncate(umask);
+    let settle = move || {
+        rustix::process::umask(umask);
+        // Follows the thread that asks, and that the supervisor.
+        #[cfg(target_os = "linux")]
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        Ok(())
+    };
+    // SAFETY: see above; nothing of it takes a lock or allocates.
+    unsafe { command.pre_exec(settle) };
 }
 
 /// Until a child has ended; it is not waited for, so that its number stays its own.
@@ -155,30 +219,6 @@ async fn ended(pid: Pid) {
     while let Ok(None) = rustix::process::waitid(WaitId::Pid(pid), options) {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(50));
-    }
-}
-
-impl LogProbes {
-    /// Searches what came since the last question of this run.
-    fn search(&self, asked: &Asked<'_>, pattern: &str) -> Result<(), String> {
-        let pattern = Regex::new(pattern).map_err(|error| error.to_string())?;
-        // Held for a few lines of a file, never across an await.
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (run, dir) = (asked.status.run, asked.place.log());
-        let fresh = |from: Position| (run, Reader::new(&dir, from));
-        let entry = readers.entry(asked.service.name.clone()).or_insert_with(|| fresh(asked.status.log_start));
-        if entry.0 != run {
-            *entry = fresh(asked.status.log_start);
-        }
-        loop {
-            let lines = entry.1.read(LINES).map_err(|error| format!("its log can't be read: {error}"))?;
-            if lines.iter().any(|line| pattern.is_match(&line.bytes)) {
-                return Ok(());
-            }
-            if lines.is_empty() {
-                return Err(format!("no line like {:?} yet", pattern.as_str()));
-            }
-        }
     }
 }
 
@@ -206,6 +246,58 @@ mod tests {
         assert!(http(&answer("SSH-2.0-x\r\n")).await.unwrap_err().ends_with("does not answer like HTTP"));
         assert!(http(&answer("")).await.unwrap_err().ends_with("does not answer like HTTP"));
         assert!(http("http://127.0.0.1:1/").await.unwrap_err().contains("refused"));
+    }
+
+    fn asks(argv: &[&str], timeout: &str) -> Probe {
+        Probe {
+            target: ProbeTarget::Exec(argv.iter().map(|&word| word.to_owned()).collect()),
+            interval: "1s".parse().unwrap(),
+            timeout: timeout.parse().unwrap(),
+            retries: 1,
+            start_period: "0s".parse().unwrap(),
+        }
+    }
+
+    fn as_a_service(asker: &str) -> RunAs {
+        let env =
+            BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("WORD".to_owned(), "yes".to_owned())]);
+        RunAs { cwd: "/".into(), env, umask: 0o027, asker: asker.to_owned() }
+    }
+
+    async fn exec_with(argv: &[&str], timeout: &str, asker: &str) -> Result<(), String> {
+        ask(&asks(argv, timeout), &Status::default(), || Ok(as_a_service(asker))).await
+    }
+
+    #[tokio::test]
+    async fn h10_a_command_is_run_like_the_service_and_may_say_as_much_as_it_likes() {
+        let script = r#"test "$WORD" = yes && test "$(umask)" = 0027 && test "$(pwd)" = /"#;
+        assert_eq!(exec_with(&["sh", "-c", script], "20s", "t").await, Ok(()));
+        // More than a pipe holds: it would wait for ever if nobody read.
+        let script = "echo first >&2; head -c 1000000 /dev/zero >&2; exit 3";
+        let answer = exec_with(&["sh", "-c", script], "20s", "t").await;
+        assert_eq!(answer, Err("sh exited with code 3: first".to_owned()));
+        // One that closes its stderr goes on.
+        assert_eq!(
+            exec_with(&["sh", "-c", "exec 2>&-; sleep 0.05; exit 4"], "20s", "t").await,
+            Err("sh exited with code 4".to_owned())
+        );
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn what_an_earlier_supervisor_asked_is_ended_by_the_next() {
+        let asker = format!("/test/{}", std::process::id());
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "setsid sleep 30 & wait"]).env(ASKER, &asker);
+        let mut left = command.spawn().unwrap();
+        let begun = std::time::Instant::now();
+        while process::with_variable(ASKER, &asker).len() < 2 {
+            assert!(begun.elapsed().as_secs() < 10);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        sweep(&asker);
+        left.wait().unwrap();
+        assert_eq!(process::with_variable(ASKER, &asker), []);
     }
 
     #[tokio::test]

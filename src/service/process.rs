@@ -4,6 +4,8 @@
 //! checked after it was opened.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
@@ -48,14 +50,23 @@ impl ProcessId {
         Self::of(pid).unwrap_or(Self { pid, start: 0 })
     }
 
-    /// Whether it is still there and has not ended.
+    /// Whether it is known so well that no other process can be taken for it: a pid alone may be anybody's by now.
     #[must_use]
-    pub fn is_alive(self) -> bool {
-        self.pid != 0 && look(self.pid).is_some_and(|process| process.id == self && !process.zombie)
+    pub const fn is_certain(self) -> bool {
+        self.pid > 1 && self.start != 0
     }
 
-    /// Sends it a signal; nothing happens when it is gone, whoever may have its pid by then.
+    /// Whether it is still there and has not ended. Never of one that is not certain.
+    #[must_use]
+    pub fn is_alive(self) -> bool {
+        self.is_certain() && look(self.pid).is_some_and(|process| process.id == self && !process.zombie)
+    }
+
+    /// Sends it a signal; nothing happens when it is gone, whoever may have its pid by then, or when it is not certain.
     pub fn signal(self, signal: Signal) {
+        if !self.is_certain() {
+            return;
+        }
         let Some(pid) = i32::try_from(self.pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw) else { return };
         send(self, pid, signal);
     }
@@ -147,7 +158,13 @@ pub fn descendants(root: u32) -> Vec<Process> {
 /// Processes that carry this mark in the environment that they began with.
 #[must_use]
 pub fn marked(mark: &str) -> Vec<ProcessId> {
-    let wanted = format!("{MARK}={mark}");
+    with_variable(MARK, mark)
+}
+
+/// Processes that began with this variable.
+#[must_use]
+pub fn with_variable(name: &str, value: &str) -> Vec<ProcessId> {
+    let wanted = format!("{name}={value}");
     let carries = |id: &ProcessId| {
         let environ = std::fs::read(format!("/proc/{}/environ", id.pid)).unwrap_or_default();
         environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
@@ -155,6 +172,54 @@ pub fn marked(mark: &str) -> Vec<ProcessId> {
     let own = std::process::id();
     let living = all().into_iter().filter(|process| !process.zombie && process.id.pid != own);
     living.map(|process| process.id).filter(carries).collect()
+}
+
+/// A process that has a file open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Who.
+    pub id: ProcessId,
+    /// Its program, as the kernel names it.
+    pub command: String,
+    /// Who took the lock that this open file holds: the process itself, or the one that it has the open file from.
+    pub locked_by: Option<u32>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.id.pid, self.command)
+    }
+}
+
+/// Processes that have this file open, this one left out. Those of other users can't be seen, unless one is root.
+#[must_use]
+pub fn holders(path: &Path) -> Vec<Holder> {
+    let Ok(path) = path.canonicalize() else { return Vec::new() };
+    let own = std::process::id();
+    let living = all().into_iter().filter(|process| !process.zombie && process.id.pid != own);
+    living.filter_map(|process| holder(process.id, &path)).collect()
+}
+
+fn holder(id: ProcessId, path: &Path) -> Option<Holder> {
+    let home = PathBuf::from(format!("/proc/{}", id.pid));
+    let open = std::fs::read_dir(home.join("fd")).ok()?.flatten();
+    let of_file: Vec<_> = open.filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|to| to == path)).collect();
+    let locks = of_file.iter().map(|entry| std::fs::read_to_string(home.join("fdinfo").join(entry.file_name())));
+    let locked_by = locks.flatten().find_map(|facts| facts.lines().find_map(taker));
+    let command = || std::fs::read_to_string(home.join("comm")).unwrap_or_default().trim().to_owned();
+    (!of_file.is_empty()).then(|| Holder { id, command: command(), locked_by })
+}
+
+/// `lock: 1: FLOCK  ADVISORY  WRITE 1234 08:01:567 0 EOF`: the pid in it.
+fn taker(line: &str) -> Option<u32> {
+    let mut words = line.strip_prefix("lock:")?.split_ascii_whitespace().skip(1);
+    (words.next()? == "FLOCK").then(|| words.nth(2)?.parse().ok())?
+}
+
+/// The present boot; empty where the kernel does not tell.
+#[must_use]
+pub fn boot() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
 /// Time since the boot that never jumps, the same for every process of it.
@@ -186,11 +251,46 @@ mod tests {
         let former = ProcessId { start: id.start + 1, ..id };
         former.signal(Signal::KILL);
         assert!(!former.is_alive());
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        assert!(child.try_wait().unwrap().is_none(), "a foreign process was signalled");
-        id.signal(Signal::KILL);
-        child.wait().unwrap();
+        // The first signal that it was sent is the one that it dies of.
+        id.signal(Signal::TERM);
+        let status = child.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(15), "a foreign process was signalled");
         assert!(!id.is_alive());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn h15_a_pid_without_a_start_time_is_nobody() {
+        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+        let vague = ProcessId { pid: child.id(), start: 0 };
+        assert!(!vague.is_alive());
+        vague.signal(Signal::KILL);
+        // A signal that was sent is there by now: one that is asked for later comes after it.
+        ProcessId::of(child.id()).unwrap().signal(Signal::TERM);
+        let status = child.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(15));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn who_has_a_lock_open_is_found_with_who_took_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let file = std::fs::File::create(&path).unwrap();
+        file.lock().unwrap();
+        // Not closed on exec: as a service's processes have theirs.
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "read line"]).stdin(std::process::Stdio::piped()).stdout(file);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let found = holders(&path);
+        let [holder] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((holder.id.pid, holder.locked_by), (child.id(), Some(std::process::id())));
+        assert_eq!(holder.to_string(), format!("{} (sh)", child.id()));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(taker("lock:\t1: FLOCK  ADVISORY  WRITE 77 08:01:5 0 EOF"), Some(77));
+        assert_eq!(taker("lock:\t1: POSIX  ADVISORY  WRITE 77 08:01:5 0 EOF"), None);
     }
 
     #[test]

@@ -10,14 +10,15 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::bay::lifecycle::{Memory, Rules};
+use crate::bay::lifecycle::{Exit, Memory, Rules};
 use crate::bay::session::TermSize;
 
 use super::log::Position;
 use super::process::ProcessId;
 
-/// The version of lines and file. A shim and a supervisor of different versions must understand each other: new fields
-/// have defaults, a new meaning gets a new version.
+/// The version of lines and file. A shim and a supervisor of different versions meet at every upgrade. New fields have
+/// defaults, and unknown ones are passed over; an order that a shim does not know is refused by its number; a status that
+/// a supervisor can't read leaves the service alone. A new meaning gets a new version.
 pub const VERSION: u32 = 1;
 /// A longer line is not one of ours. An environment may be large.
 pub const MAX_LINE: usize = 4 << 20;
@@ -94,6 +95,12 @@ pub struct Spec {
     pub log_bytes: u64,
     /// How many of them are kept.
     pub log_files: u32,
+    /// A line like this says that it is ready.
+    #[serde(default)]
+    pub ready_log: Option<String>,
+    /// It listens on these, so nobody else may when it begins.
+    #[serde(default)]
+    pub ports: Vec<u16>,
 }
 
 /// What most systems begin with.
@@ -180,6 +187,58 @@ pub struct Status {
     pub stuck: Vec<u32>,
     /// The greatest number of an order that was carried out.
     pub last_order: u64,
+    /// A line of the present run was one that says that it is ready.
+    pub ready_log: bool,
+    /// How the main process of the present run ended by itself; `None`: it has not, or somebody wanted it.
+    pub exit: Option<Exit>,
+    /// The port that somebody else had when the last run was to begin.
+    pub port_taken: Option<u16>,
+    /// The last order that was not understood.
+    pub refused: Option<RefusedOrder>,
+}
+
+/// An order that a shim can't carry out: it is of another version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RefusedOrder {
+    /// Its number.
+    pub id: u64,
+    /// Why.
+    pub why: String,
+}
+
+/// What is read of a line that can't be read otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Outline {
+    /// The version of who wrote it.
+    pub version: u32,
+    /// The number of an order.
+    pub id: u64,
+    /// The shim that wrote it.
+    pub shim: OutlineShim,
+}
+
+/// A shim, as far as it is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct OutlineShim {
+    /// Its pid.
+    pub pid: u32,
+}
+
+/// What can be told of a status that can't be read.
+#[must_use]
+pub fn unreadable(line: &[u8], error: &serde_json::Error) -> String {
+    let outline: Outline = serde_json::from_slice(line).unwrap_or_default();
+    let (pid, theirs) = (outline.shim.pid, outline.version);
+    if theirs == VERSION || theirs == 0 {
+        return format!("what it says can't be read: {error}");
+    }
+    format!(
+        "it is of another podbay (pid {pid}, protocol {theirs}; this one speaks {VERSION}): go back to that podbay, or end \
+         it with its service by `kill {pid}`"
+    )
 }
 
 /// One line.

@@ -1,5 +1,7 @@
 //! What comes into the machine and what goes out of it.
 
+mod service;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,18 +17,17 @@ use crate::bay::idle::Activity;
 use crate::bay::name::Name;
 use crate::bay::owner::Nonce;
 use crate::bay::phase::Progress;
-use crate::bay::port::PortMapping;
 use crate::bay::session::TermSize;
 use crate::bay::template::WarmMode;
-use crate::config::{Config, ServiceConfig};
+use crate::config::Config;
 use crate::engine::{EngineError, Hint, Identity};
-use crate::service::protocol::{Order, Status};
 use crate::workspace::WorkspaceError;
 
 use super::goal::Step;
 use super::guard::Namespaces;
-use super::machine::Which;
 use super::store::Stored;
+
+pub use service::{Found, ServiceEffect, ServiceEvent, Sighting};
 
 /// The two clocks, read once for each event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,45 +184,6 @@ pub enum Event {
     Terminate,
 }
 
-/// Something about a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServiceEvent {
-    /// All shims and statuses that were found at the start.
-    Surveyed(Vec<Found>),
-    /// Its shim says this.
-    Shim {
-        /// Which service.
-        name: Name,
-        /// How it is.
-        status: Box<Status>,
-    },
-    /// It has no shim any more.
-    ShimGone {
-        /// Which service.
-        name: Name,
-        /// What the shim last wrote down.
-        status: Option<Box<Status>>,
-    },
-    /// What it needs to start is not there.
-    Unprepared {
-        /// Which service.
-        name: Name,
-        /// In words.
-        error: String,
-    },
-    /// A probe's answer.
-    Probed {
-        /// Which service.
-        name: Name,
-        /// Which of its runs was asked.
-        run: u64,
-        /// Which probe.
-        which: Which,
-        /// Passed, or why not.
-        result: Result<(), String>,
-    },
-}
-
 /// What a look at a warm worker has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Waiting {
@@ -231,57 +193,6 @@ pub enum Waiting {
     Never(String),
     /// The engine did not answer: nothing is known of it.
     Unknown,
-}
-
-/// What an earlier supervisor left of a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Which.
-    pub name: Name,
-    /// What its shim says, or last wrote down.
-    pub status: Box<Status>,
-    /// The shim answers.
-    pub alive: bool,
-}
-
-/// What is to be done about a service.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ServiceEffect {
-    /// Look which shims there are.
-    Survey,
-    /// See what it needs, have a shim, and have that start it.
-    Start {
-        /// The order's number.
-        id: u64,
-        /// What is started.
-        service: Box<ServiceConfig>,
-        /// Its rules say whether.
-        resume: bool,
-    },
-    /// Have a shim: it ends what an earlier one left.
-    Open(Name),
-    /// Give its shim an order.
-    Tell {
-        /// Which service.
-        name: Name,
-        /// The order's number.
-        id: u64,
-        /// The order.
-        order: Order,
-    },
-    /// Ask one of its probes.
-    Probe {
-        /// Which service.
-        service: Box<ServiceConfig>,
-        /// How it is.
-        status: Box<Status>,
-        /// Which probe.
-        which: Which,
-        /// Its container; `None`: it is native.
-        container: Option<ContainerId>,
-        /// Ports of this machine that lead into its network.
-        ports: Vec<PortMapping>,
-    },
 }
 
 /// A worker that is looked at closely.

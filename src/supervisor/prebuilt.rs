@@ -302,6 +302,7 @@ fn builder(order: &Order<'_>, spec: &ContainerSpec, reference: &str) -> Result<C
             other => other.clone(),
         },
         tty: false,
+        stop_signal: None,
         health: None,
         ..spec.clone()
     })

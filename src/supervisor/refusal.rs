@@ -107,6 +107,15 @@ pub fn service(name: &Name, why: &str) -> ErrorDetail {
     detail(if why.starts_with("port ") { "port-taken" } else { "refused" }, why, Some(&hint))
 }
 
+/// A worker that is not made yet.
+#[must_use]
+pub fn waits(name: &str, why: &str) -> ErrorDetail {
+    let hint = format!(
+        "it is made as soon as that is so; `podbay why {name}` says how far it is, `podbay rm {name}` gives it up"
+    );
+    detail("refused", why, Some(&hint))
+}
+
 /// A step that failed for good.
 #[must_use]
 pub fn of_step(what: &str, error: &StepError) -> ErrorDetail {

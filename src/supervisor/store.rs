@@ -304,7 +304,7 @@ pub fn random<const N: usize>() -> io::Result<[u8; N]> {
 /// The present boot of this machine; empty where the kernel does not tell.
 #[must_use]
 pub fn boot() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+    crate::service::process::boot()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::host_image::Layout;
 use crate::bay::container::{ContainerSpec, NetworkSpec};
 use crate::bay::mount::Mount;
 use crate::bay::port::{PortMapping, Protocol};
+use crate::bay::service::StopSignal;
 use crate::bay::session::TermSize;
 use crate::bay::template::{Health, Limits};
 use crate::engine::EngineError;
@@ -74,7 +75,7 @@ pub fn body(spec: &ContainerSpec, target: &Target<'_>) -> Result<(ContainerCreat
         attach_stderr: Some(false),
         exposed_ports: (!exposed.is_empty()).then_some(exposed),
         // What a closed terminal sends: an interactive shell does not hear SIGTERM, and every stop would end in SIGKILL.
-        stop_signal: spec.tty.then(|| "SIGHUP".to_owned()),
+        stop_signal: spec.stop_signal.map(StopSignal::name).or(spec.tty.then_some("SIGHUP")).map(str::to_owned),
         healthcheck: spec.health.as_ref().and_then(health),
         host_config: Some(host_config),
         ..Default::default()

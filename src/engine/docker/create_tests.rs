@@ -21,6 +21,7 @@ fn spec() -> ContainerSpec {
         network: NetworkSpec::Join(ContainerId::new("ff00")),
         mounts: vec![Mount { source: "/src".into(), target: "/workspace".into(), read_only: false }],
         tty: true,
+        stop_signal: None,
         limits: Limits {
             cpus: 1.5,
             memory: ByteSize::bytes(1 << 30),

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use regex::bytes::Regex;
 
 use super::{PART, Position, numbers, path_of};
 
@@ -37,6 +38,8 @@ pub struct Writer {
     dropped: u64,
     /// Dropped, and not told of in the log yet.
     untold: u64,
+    /// A line that is waited for. Looked for here, where every line passes: a file may be rotated away before it is read.
+    sought: Option<Regex>,
 }
 
 /// One write is at most this much, so that memory stays bounded however much comes at once.
@@ -64,7 +67,19 @@ impl Writer {
             was_mid_line: false,
             dropped: 0,
             untold: 0,
+            sought: None,
         })
+    }
+
+    /// Waits for a line like this.
+    pub fn seek(&mut self, sought: Option<Regex>) {
+        self.sought = sought;
+    }
+
+    /// Whether a line is waited for that has not come yet.
+    #[must_use]
+    pub const fn is_seeking(&self) -> bool {
+        self.sought.is_some()
     }
 
     /// How much is kept.
@@ -140,8 +155,12 @@ impl Writer {
         buffer.extend_from_slice(self.stamp.as_bytes());
         buffer.extend_from_slice(if stderr { b" stderr " } else { b" stdout " });
         buffer.extend_from_slice(&[tag, b' ']);
+        let text = buffer.len();
         buffer.extend_from_slice(&stream.rest);
         buffer.extend_from_slice(end);
+        if self.sought.as_ref().is_some_and(|sought| sought.is_match(buffer.get(text..).unwrap_or_default())) {
+            self.sought = None;
+        }
         buffer.push(b'\n');
         stream.rest.clear();
         self.buffered += 1;

@@ -7,6 +7,7 @@
 //! When it is killed, the kernel kills the main process at once; what else is left carries a mark, and the next shim ends
 //! it before it begins anything.
 
+mod ending;
 mod output;
 mod running;
 mod serve;
@@ -65,8 +66,7 @@ fn begin(birth: Birth, say: Say) -> Result<(), ServiceError> {
     }
     // Who holds the lock is the one shim; it is let go of by the kernel.
     let lock = takeover::lock(&birth.place.shim_lock())?;
-    let past = takeover::take_over(&birth)?;
-    let run_lock = takeover::lock(&birth.place.run_lock())?;
+    let (past, run_lock) = takeover::take_over(&birth)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| ServiceError::Shim(format!("can't begin: {error}")))?;
     let result = runtime.block_on(running::run(birth, (past, run_lock), say));

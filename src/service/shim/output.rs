@@ -17,6 +17,10 @@ use crate::service::log::{Position, Writer};
 
 /// Read at once.
 const CHUNK: usize = 256 * 1024;
+/// More than a pipe or a terminal ever holds.
+const HOLDS: usize = 4 * spawn::PIPE;
+/// So much in one read means that the writer soon waits: half of what a pipe holds at first.
+const MUCH: usize = 32 * 1024;
 /// The newest output of a terminal that somebody who comes later is shown.
 const KEPT: usize = 128 * 1024;
 /// Pieces that a reader of the terminal may be behind; then it is cut off, and comes back for the newest.
@@ -29,6 +33,8 @@ pub(super) struct Output {
     log: Writer,
     streams: [Option<AsyncFd<OwnedFd>>; 2],
     is_terminal: bool,
+    /// Pipes that hold more by now.
+    enlarged: [bool; 2],
     chunk: Vec<u8>,
     kept: VecDeque<u8>,
     live: broadcast::Sender<Bytes>,
@@ -50,6 +56,7 @@ impl Output {
             log: Writer::open(dir)?,
             streams: [None, None],
             is_terminal: false,
+            enlarged: [false; 2],
             chunk: Vec::new(),
             kept: VecDeque::new(),
             live,
@@ -68,6 +75,7 @@ impl Output {
     /// The streams of a new run.
     pub fn connect(&mut self, ends: Ends) -> io::Result<()> {
         self.typed.clear();
+        self.enlarged = [false; 2];
         match ends {
             Ends::Pipes { out, err } => {
                 self.is_terminal = false;
@@ -110,12 +118,13 @@ impl Output {
         self.took(index, result)
     }
 
-    /// The same, whatever is known of readiness.
-    fn read_the_rest(&mut self, index: usize) -> bool {
-        let Some(Some(stream)) = self.streams.get(index) else { return false };
+    /// The same, whatever is known of readiness; how much it was.
+    fn read_the_rest(&mut self, index: usize) -> Option<usize> {
+        let Some(Some(stream)) = self.streams.get(index) else { return None };
         self.chunk.resize(CHUNK, 0);
         let result = rustix::io::read(stream.get_ref(), self.chunk.as_mut_slice()).map_err(io::Error::from);
-        self.took(index, result)
+        let count = result.as_ref().copied().unwrap_or(0);
+        self.took(index, result).then_some(count)
     }
 
     fn took(&mut self, index: usize, result: io::Result<usize>) -> bool {
@@ -138,6 +147,14 @@ impl Output {
     }
 
     fn pass_on(&mut self, index: usize, count: usize) {
+        if count >= MUCH
+            && !self.is_terminal
+            && let Some(Some(stream)) = self.streams.get(index)
+            && self.enlarged.get_mut(index).is_some_and(|enlarged| !std::mem::replace(enlarged, true))
+        {
+            // Only for who floods: a user's pipes share what the system allows them.
+            spawn::enlarge(stream.get_ref());
+        }
         let chunk = std::mem::take(&mut self.chunk);
         let bytes = chunk.get(..count).unwrap_or_default();
         self.log.take(index == 1, bytes, Timestamp::now());
@@ -161,10 +178,16 @@ impl Output {
         self.chunk = Vec::new();
     }
 
-    /// Everything that the run has written is read; what a process outside of it still holds open is closed.
+    /// Everything that the run has written is read; what a process outside of it still holds open is closed. No more than
+    /// a stream can hold: whoever writes on for ever is not of the run.
     pub fn finish(&mut self) {
         for index in 0..2 {
-            while self.read_the_rest(index) {}
+            let mut read = 0;
+            while read < HOLDS
+                && let Some(count) = self.read_the_rest(index)
+            {
+                read += count;
+            }
         }
         self.streams = [None, None];
         self.log.finish(Timestamp::now());

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::Signal;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::output::Output;
 use super::serve::{self, Asked};
+use super::spawn::Refusal;
 use super::{Birth, Say, spawn, takeover};
 use crate::bay::lifecycle::{Act, Event, Exit, Lifecycle, Memory, Phase, Rules};
 use crate::bay::service::StopSignal;
@@ -23,34 +25,41 @@ use crate::service::protocol::{FirstWord, Order, RunState, Spec, Status, VERSION
 const REQUESTS: usize = 16;
 /// A shim whose service is at rest, and that nobody looks at, ends after so long: its status is on the disk.
 const ALONE: Duration = Duration::from_secs(10);
-/// A program that goes into the background leaves its session only after its first process has ended: looked at so long
-/// after that.
-const BACKGROUND: Duration = Duration::from_millis(100);
 /// What is still there after a kill is looked at this often.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-struct Shim {
+pub(super) struct Shim {
     birth: Birth,
     run_lock: File,
-    life: Option<Lifecycle>,
+    pub(super) life: Option<Lifecycle>,
     spec: Option<Spec>,
-    output: Output,
-    status: Status,
+    pub(super) output: Output,
+    pub(super) status: Status,
     shown: watch::Sender<Status>,
     /// SIGKILL was sent to this run: what turns up of it gets it, too.
-    killing: bool,
+    pub(super) killing: bool,
     /// The main process has ended well and left others: told of as soon as it is clear what those are.
-    parting: Option<(Exit, Duration)>,
+    pub(super) parting: Option<(Exit, Duration)>,
     /// Nothing of the run is left.
-    empty: bool,
+    pub(super) empty: bool,
     /// To end once the service is at rest.
     quit: bool,
     spread: u64,
+    /// The run that the last shim lost had ended so.
+    past_exit: Option<Exit>,
+    door: Door,
+}
+
+/// Where connections come in.
+struct Door {
+    task: JoinHandle<()>,
+    requests: mpsc::Sender<Asked>,
 }
 
 /// Something happened.
 enum Woken {
     Asked(Asked),
+    Hangup,
     Child,
     Output(super::output::Ready),
     Time,
@@ -66,22 +75,25 @@ pub(super) async fn run(birth: Birth, (past, run_lock): (Status, File), say: Say
     let mut children = signal(SignalKind::child()).map_err(broken("can't wait for children"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(broken("can't follow signals"))?;
     // A terminal that closes somewhere is no reason to end, and the disposition must not be inherited.
-    let _hangup = signal(SignalKind::hangup()).map_err(broken("can't follow signals"))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(broken("can't follow signals"))?;
     let listener = listen(&birth.place.socket)?;
     let output =
         Output::open(&birth.place.log()).map_err(ServiceError::at("can't open the log in", &birth.place.log()))?;
     let (requests, mut asked) = mpsc::channel(REQUESTS);
-    let mut shim = Shim::new(birth, past, run_lock, output);
+    let (status, past_exit) = inherited(&birth, past);
+    let (shown, _) = watch::channel(status.clone());
+    let task = tokio::spawn(serve::accept(listener, requests.clone(), shown.clone()));
+    let door = Door { task, requests };
+    let mut shim = Shim::new((birth, run_lock), output, (status, shown), past_exit, door);
     shim.show();
     super::tell(say, &FirstWord::Ready);
-    let shown = shim.shown.clone();
-    tokio::spawn(serve::accept(listener, requests, shown));
     while !shim.is_over() {
         let woken = tokio::select! {
             // Ends and orders go before a flood of output.
             biased;
             Some(()) = children.recv() => Woken::Child,
             Some(()) = terminate.recv() => Woken::Terminate,
+            Some(()) = hangup.recv() => Woken::Hangup,
             Some(asked) = asked.recv() => Woken::Asked(asked),
             () = shim.time() => Woken::Time,
             ready = shim.output.ready() => Woken::Output(ready),
@@ -113,26 +125,37 @@ fn listen(socket: &Path) -> Result<UnixListener, ServiceError> {
     Ok(listener)
 }
 
+/// What a shim begins with, of what the last one wrote down.
+fn inherited(birth: &Birth, past: Status) -> (Status, Option<Exit>) {
+    let boot = process::boot();
+    let same_boot = !boot.is_empty() && past.boot == boot;
+    // Another boot's moments mean nothing in this one.
+    let memory = if same_boot { past.memory } else { Memory { last_exit: past.memory.last_exit, ..Memory::default() } };
+    let own = ProcessId::own();
+    let mark = format!("{}:{}-{:x}", birth.label, own.pid, own.start ^ u64::from(monotonic().subsec_nanos()) << 32);
+    let status = Status {
+        version: VERSION,
+        boot,
+        shim: own,
+        mark,
+        run: past.run,
+        memory,
+        ended_at: past.ended_at,
+        ..Status::default()
+    };
+    let ended = matches!(past.state, RunState::Waiting | RunState::Stopping | RunState::Stuck);
+    (status, past.exit.filter(|_| ended))
+}
+
 impl Shim {
-    fn new(birth: Birth, past: Status, run_lock: File, output: Output) -> Self {
-        let boot = takeover::process_boot();
-        let same_boot = past.boot == boot;
-        // Another boot's moments mean nothing in this one.
-        let memory =
-            if same_boot { past.memory } else { Memory { last_exit: past.memory.last_exit, ..Memory::default() } };
-        let own = ProcessId::own();
-        let mark = format!("{}:{}-{:x}", birth.label, own.pid, own.start ^ u64::from(monotonic().subsec_nanos()) << 32);
-        let status = Status {
-            version: VERSION,
-            boot,
-            shim: own,
-            mark,
-            run: past.run,
-            memory,
-            ended_at: past.ended_at,
-            ..Status::default()
-        };
-        let (shown, _) = watch::channel(status.clone());
+    fn new(
+        (birth, run_lock): (Birth, File),
+        output: Output,
+        (status, shown): (Status, watch::Sender<Status>),
+        past_exit: Option<Exit>,
+        door: Door,
+    ) -> Self {
+        let spread = u64::from(status.shim.pid) ^ status.shim.start;
         Self {
             birth,
             run_lock,
@@ -145,7 +168,9 @@ impl Shim {
             parting: None,
             empty: true,
             quit: false,
-            spread: u64::from(own.pid) ^ own.start,
+            spread,
+            past_exit,
+            door,
         }
     }
 
@@ -172,6 +197,11 @@ impl Shim {
                 // Statuses run together: the last order must not hide that an earlier one was carried out.
                 self.status.last_order = self.status.last_order.max(told.id);
             }
+            Woken::Asked(Asked::Strange(refused)) => {
+                self.status.last_order = self.status.last_order.max(refused.id);
+                self.status.refused = Some(refused);
+            }
+            Woken::Hangup => self.listen_anew(),
             Woken::Asked(Asked::Typed(bytes, room)) => {
                 self.output.type_in(&bytes);
                 let _ = room.send(self.output.has_room());
@@ -183,9 +213,12 @@ impl Shim {
                 return;
             }
             Woken::Output(ready) => {
-                let dropped = self.output.log().dropped();
+                let (dropped, seeking) = (self.output.log().dropped(), self.output.log().is_seeking());
                 self.output.take(&ready);
-                if self.output.log().dropped() == dropped {
+                if seeking && !self.output.log().is_seeking() {
+                    self.status.ready_log = true;
+                    self.live(Event::Ready(true));
+                } else if self.output.log().dropped() == dropped {
                     return;
                 }
             }
@@ -214,7 +247,10 @@ impl Shim {
         self.part();
         match order {
             Order::Start(spec) => self.start(*spec, Event::Start),
-            Order::Resume(spec) => self.start(*spec, Event::Lost(Exit::Lost)),
+            Order::Resume(spec) => {
+                let exit = self.past_exit.take().unwrap_or(Exit::Lost);
+                self.start(*spec, Event::Lost(exit));
+            }
             Order::Stop => self.live(Event::Stop),
             Order::Ready(yes) => self.live(Event::Ready(yes)),
             Order::Unhealthy(why) => self.live(Event::Unhealthy(why)),
@@ -247,7 +283,7 @@ impl Shim {
     }
 
     /// Hands an event to the service's life and does what it says, until nothing follows.
-    fn live(&mut self, event: Event) {
+    pub(super) fn live(&mut self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
             self.spread = self.spread.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -271,6 +307,10 @@ impl Shim {
         self.empty = false;
         self.status.run += 1;
         self.status.log_start = self.output.position();
+        (self.status.exit, self.status.port_taken, self.status.ready_log) = (None, None, false);
+        // It was checked with the configuration; one that can't be read is never found.
+        let sought = spec.ready_log.as_deref().and_then(|pattern| regex::bytes::Regex::new(pattern).ok());
+        self.output.log().seek(sought);
         let begun = spawn::begin(spec, &self.status.mark, &self.run_lock).and_then(|begun| {
             self.output.connect(begun.ends).map_err(|error| format!("its output can't be followed: {error}"))?;
             Ok(begun.main)
@@ -282,87 +322,30 @@ impl Shim {
                 self.status.tty = spec.tty.is_some();
                 Event::Began
             }
-            Err(why) => {
+            Err(refusal) => {
+                let why = match refusal {
+                    Refusal::Because(why) => why,
+                    Refusal::Port(port) => {
+                        self.status.port_taken = Some(port);
+                        format!("port {port} is held by another process")
+                    }
+                };
+                self.output.log().seek(None);
                 self.output.log().note(&why, Timestamp::now());
                 Event::NotBegun(why)
             }
         }
     }
 
-    /// Everything of the service: its main process's group, and what left that.
-    fn signal_all(&self, signal: Signal) {
-        let Some(main) = self.status.main.filter(|_| !self.empty) else { return };
-        let all = process::descendants(std::process::id());
-        // Only while it has a member: later, another group may have the number.
-        let has_member = all.iter().any(|process| process.group == main.pid) || !cfg!(target_os = "linux");
-        if let Some(group) = i32::try_from(main.pid).ok().and_then(Pid::from_raw).filter(|_| has_member) {
-            // Gone since is what was wanted.
-            let _ = rustix::process::kill_process_group(group, signal);
+    /// Somebody removed its socket, and a supervisor asks for it.
+    fn listen_anew(&mut self) {
+        if self.birth.place.socket.exists() {
+            return;
         }
-        let escaped = all.into_iter().filter(|process| process.group != main.pid);
-        escaped.for_each(|process| process.id.signal(signal));
-    }
-
-    fn kill_all(&self) {
-        self.signal_all(Signal::KILL);
-    }
-
-    /// Takes leave of everything that has ended.
-    fn reap(&mut self) {
-        let mut main_ended = None;
-        let mut empty = false;
-        loop {
-            match rustix::process::wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) => main_ended = self.exit_of_main(pid, status).or(main_ended),
-                Ok(None) => break,
-                Err(rustix::io::Errno::INTR) => {}
-                // No children: what was started is gone, and so is what those started, or it would be a child now.
-                Err(_) => {
-                    empty = true;
-                    break;
-                }
-            }
+        if let Ok(listener) = listen(&self.birth.place.socket) {
+            self.door.task.abort();
+            self.door.task = tokio::spawn(serve::accept(listener, self.door.requests.clone(), self.shown.clone()));
         }
-        // Known before anything is signalled: a search through all processes costs more than the next run.
-        self.empty = empty && cfg!(target_os = "linux");
-        if let Some(exit) = main_ended {
-            self.main_ended(exit, empty);
-        }
-        if empty {
-            self.part();
-        }
-        let ended = self.status.main.is_none_or(|main| !main.is_alive());
-        if empty && ended && self.life.as_ref().is_some_and(|life| matches!(life.phase(), Phase::Stopping(_))) {
-            self.output.finish();
-            self.status.main = None;
-            self.killing = false;
-            self.live(Event::Emptied);
-        }
-    }
-
-    /// How the main process ended, if it is the one that did.
-    fn exit_of_main(&self, pid: Pid, status: rustix::process::WaitStatus) -> Option<Exit> {
-        let pid = pid.as_raw_nonzero().get().unsigned_abs();
-        self.status.main.filter(|main| main.pid == pid)?;
-        let code = status.exit_status().map(|code| Exit::Code(i64::from(code)));
-        code.or_else(|| status.terminating_signal().map(Exit::Signal))
-    }
-
-    fn main_ended(&mut self, exit: Exit, empty: bool) {
-        self.status.ended_at = Some(Timestamp::now());
-        let running = self.life.as_ref().is_some_and(|life| matches!(life.phase(), Phase::Running { .. }));
-        if running && exit == Exit::Code(0) && !empty {
-            self.parting = Some((exit, monotonic() + BACKGROUND));
-        } else {
-            self.live(Event::Ended(exit));
-        }
-    }
-
-    /// Tells of an end that was held back.
-    fn part(&mut self) {
-        let Some((exit, _)) = self.parting.take() else { return };
-        let daemonised = self.status.main.filter(|_| !self.empty).and_then(daemonised);
-        self.live(Event::Ended(daemonised.unwrap_or(exit)));
     }
 
     /// Brings the status up to date, for those who look and for those who come later.
@@ -403,12 +386,6 @@ impl Shim {
         self.show();
         let _ = std::fs::remove_file(&self.birth.place.socket);
     }
-}
-
-/// A main process that ended by itself and left others in sessions of their own went into the background.
-fn daemonised(main: ProcessId) -> Option<Exit> {
-    let away = process::descendants(std::process::id()).into_iter().filter(|process| process.session != main.pid);
-    u32::try_from(away.count()).ok().filter(|count| *count > 0).map(Exit::Daemonised)
 }
 
 const fn number(signal: StopSignal) -> Signal {

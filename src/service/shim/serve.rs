@@ -1,12 +1,13 @@
 //! Connections: lines and bytes in, status and bytes out. None of them can hold up the service.
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::service::protocol::{Ask, Hello, MAX_LINE, Status, Told, VERSION, line};
+use crate::service::protocol::{Ask, Hello, MAX_LINE, Outline, RefusedOrder, Status, Told, line};
 
 /// The newest output, and what comes after it.
 pub(super) type View = (Bytes, broadcast::Receiver<Bytes>);
@@ -14,6 +15,8 @@ pub(super) type View = (Bytes, broadcast::Receiver<Bytes>);
 /// What a connection wants of the task that decides.
 pub(super) enum Asked {
     Order(Told),
+    /// An order that can't be read: of another version.
+    Strange(RefusedOrder),
     /// Bytes for the terminal; answered with whether it takes more.
     Typed(Bytes, oneshot::Sender<bool>),
     Look(oneshot::Sender<View>),
@@ -40,19 +43,24 @@ pub(super) async fn accept(listener: UnixListener, requests: mpsc::Sender<Asked>
 async fn serve(stream: UnixStream, requests: mpsc::Sender<Asked>, shown: watch::Sender<Status>) {
     let (reading, writing) = stream.into_split();
     let mut lines = BufReader::with_capacity(CHUNK, reading);
-    let Some(hello) = next::<Hello>(&mut lines).await.filter(|hello| hello.version == VERSION) else { return };
+    // Whatever its version is: the status says ours, and the client decides whether it can do with that.
+    let Some(Ok(hello)) = next::<Hello>(&mut lines).await else { return };
     match hello.ask {
         Ask::Control => control(lines, writing, requests, shown.subscribe()).await,
         Ask::Attach => attach(lines, writing, requests).await,
     }
 }
 
-/// The next line; `None`: the end, or something that is no line of ours.
-async fn next<T: serde::de::DeserializeOwned>(lines: &mut BufReader<OwnedReadHalf>) -> Option<T> {
+/// The next line; `None`: the end, or something that is no line at all.
+async fn next<T: DeserializeOwned>(lines: &mut BufReader<OwnedReadHalf>) -> Option<Result<T, RefusedOrder>> {
     let mut bytes = Vec::new();
     let mut bounded = lines.take(MAX_LINE as u64);
-    bounded.read_until(b'\n', &mut bytes).await.ok().filter(|count| *count > 0)?;
-    serde_json::from_slice(&bytes).ok()
+    bounded.read_until(b'\n', &mut bytes).await.ok().filter(|_| bytes.ends_with(b"\n"))?;
+    let read = serde_json::from_slice(&bytes);
+    Some(read.map_err(|error| {
+        let Outline { id, .. } = serde_json::from_slice(&bytes).unwrap_or_default();
+        RefusedOrder { id, why: error.to_string() }
+    }))
 }
 
 async fn control(
@@ -72,7 +80,7 @@ async fn control(
     };
     let hearing = async {
         while let Some(order) = next::<Told>(&mut lines).await {
-            if requests.send(Asked::Order(order)).await.is_err() {
+            if requests.send(order.map_or_else(Asked::Strange, Asked::Order)).await.is_err() {
                 return;
             }
         }

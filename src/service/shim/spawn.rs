@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -25,17 +26,34 @@ pub(super) enum Ends {
     Terminal(OwnedFd),
 }
 
-/// Pipes are made this large where the system allows it: a burst then costs fewer turns.
-const PIPE: usize = 1 << 20;
+/// Pipes are made this large where the system allows it, once they were full: a flood then costs fewer turns.
+pub(super) const PIPE: usize = 256 * 1024;
 
-/// Begins a run, or says in words why it can't.
-pub(super) fn begin(spec: &Spec, mark: &str, run_lock: &File) -> Result<Begun, String> {
+/// Why a run can't begin.
+pub(super) enum Refusal {
+    /// In words.
+    Because(String),
+    /// Somebody else has this port.
+    Port(u16),
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self::Because(why)
+    }
+}
+
+/// Begins a run, or says why it can't.
+pub(super) fn begin(spec: &Spec, mark: &str, run_lock: &File) -> Result<Begun, Refusal> {
     let Some((program, arguments)) = spec.command.split_first() else {
-        return Err("it has no command".to_owned());
+        return Err("it has no command".to_owned().into());
     };
     // Asked for by itself: the system says the same of a program that is missing.
     if !spec.cwd.is_dir() {
-        return Err(format!("its directory {} does not exist", spec.cwd.display()));
+        return Err(format!("its directory {} does not exist", spec.cwd.display()).into());
+    }
+    if let Some(port) = spec.ports.iter().copied().find(|port| is_taken(*port)) {
+        return Err(Refusal::Port(port));
     }
     let mut command = Command::new(program);
     command.args(arguments).current_dir(&spec.cwd).env_clear().envs(&spec.env).env(MARK, mark);
@@ -45,6 +63,12 @@ pub(super) fn begin(spec: &Spec, mark: &str, run_lock: &File) -> Result<Begun, S
     // Dropping a child neither ends nor waits for it: the shim waits for all of them in one place.
     let main = ProcessId::of(child.id()).unwrap_or(ProcessId { pid: child.id(), start: 0 });
     Ok(Begun { main, ends })
+}
+
+/// Whether somebody listens there. Nothing of an earlier run is left, so it is somebody else.
+fn is_taken(port: u16) -> bool {
+    let tried = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
+    tried.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 fn told(program: &str, error: &io::Error) -> String {
@@ -82,13 +106,19 @@ fn streams(command: &mut Command, tty: Option<TermSize>) -> io::Result<Ends> {
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (near, far) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     nonblocking(near.as_fd())?;
-    #[cfg(target_os = "linux")]
-    {
-        // Refused beyond the user's share of pipe memory: then it stays as it is.
-        let _ = rustix::pipe::fcntl_setpipe_size(&near, PIPE);
-    }
     Ok((near, far))
 }
+
+/// Has a pipe hold more.
+#[cfg(target_os = "linux")]
+pub(super) fn enlarge(near: &OwnedFd) {
+    // Refused beyond the user's share of pipe memory: then it stays as it is.
+    let _ = rustix::pipe::fcntl_setpipe_size(near, PIPE);
+}
+
+/// Pipes have the size that the system gives them.
+#[cfg(not(target_os = "linux"))]
+pub(super) const fn enlarge(_: &OwnedFd) {}
 
 fn nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(fd)?;

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::Birth;
 use crate::service::ServiceError;
-use crate::service::process::{self, ProcessId};
+use crate::service::process::{self, Holder, ProcessId};
 use crate::service::protocol::Status;
 
 /// How long what is left of an earlier run may take to go after SIGKILL.
@@ -30,36 +30,57 @@ pub(super) fn lock(path: &Path) -> Result<File, ServiceError> {
     }
 }
 
-/// What the last shim wrote down. Whatever it left of its run is ended first: a main process that lost its shim lost its
-/// output, too, and can't be waited for.
-pub(super) fn take_over(birth: &Birth) -> Result<Status, ServiceError> {
+/// What the last shim wrote down, and the lock of its runs. Whatever it left of a run is ended first: a main process that
+/// lost its shim lost its output, too, and can't be waited for.
+pub(super) fn take_over(birth: &Birth) -> Result<(Status, File), ServiceError> {
     let past = read(&birth.place.status()).unwrap_or_default();
-    let same_boot = past.boot == process_boot();
-    if !same_boot {
-        return Ok(Status { main: None, ..past });
-    }
-    let left = || {
-        let mut left: Vec<ProcessId> = past.main.into_iter().filter(|main| main.is_alive()).collect();
-        if !past.mark.is_empty() {
-            left.extend(process::marked(&past.mark));
-        }
-        left
-    };
+    let boot = process::boot();
+    let same_boot = !boot.is_empty() && past.boot == boot;
+    let path = birth.place.run_lock();
     let begun = Instant::now();
+    let mut held = None;
     loop {
-        let there = left();
-        if there.is_empty() {
-            return Ok(past);
+        if held.is_none() {
+            held = match lock(&path) {
+                Ok(file) => Some(file),
+                Err(ServiceError::Held) => None,
+                Err(error) => return Err(error),
+            };
+        }
+        let ours = if same_boot { left_of(&past) } else { Vec::new() };
+        // Without a mark: whoever has the lock from the last shim is of its run, by the kernel's word.
+        let holders = if held.is_none() { process::holders(&path) } else { Vec::new() };
+        let (heirs, others): (Vec<Holder>, Vec<Holder>) =
+            holders.into_iter().partition(|holder| same_boot && holder.locked_by == Some(past.shim.pid));
+        match held.take() {
+            Some(file) if ours.is_empty() => {
+                let past = if same_boot { past } else { Status { main: None, ..past } };
+                return Ok((past, file));
+            }
+            taken => held = taken,
         }
         if begun.elapsed() > PATIENCE {
-            let pids: Vec<String> = there.iter().map(|id| id.pid.to_string()).collect();
-            return Err(ServiceError::Leftovers(format!("pid {}", pids.join(", "))));
+            let found = heirs.iter().chain(&others).map(Holder::to_string);
+            let known = ours.iter().filter(|id| !heirs.iter().any(|heir| heir.id == **id));
+            let pids: Vec<String> = found.chain(known.map(|id| id.pid.to_string())).collect();
+            return Err(ServiceError::Leftovers(match pids.as_slice() {
+                [] => format!("{} is held by a process that can't be seen from here", path.display()),
+                pids => format!("pid {}", pids.join(", ")),
+            }));
         }
-        for id in there {
+        for id in ours.into_iter().chain(heirs.into_iter().map(|heir| heir.id)) {
             id.signal(Signal::KILL);
         }
         std::thread::sleep(POLL);
     }
+}
+
+fn left_of(past: &Status) -> Vec<ProcessId> {
+    let mut left: Vec<ProcessId> = past.main.into_iter().filter(|main| main.is_alive()).collect();
+    if !past.mark.is_empty() {
+        left.extend(process::marked(&past.mark));
+    }
+    left
 }
 
 /// The status that a shim left; `None`: none that can be read.
@@ -75,9 +96,4 @@ pub(super) fn write(path: &Path, status: &Status) -> io::Result<()> {
     serde_json::to_writer(&mut file, status)?;
     drop(file);
     std::fs::rename(&fresh, path)
-}
-
-/// The present boot; empty where the kernel does not tell.
-pub(super) fn process_boot() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }

@@ -72,6 +72,7 @@ pub(super) async fn spec(
             network,
             mounts: prepared.mounts,
             tty: false,
+            stop_signal: service.stop.asked_for(),
             limits: worker.limits.clone(),
             hardening: worker.hardening.clone(),
             health: None,

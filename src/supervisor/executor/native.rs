@@ -1,6 +1,7 @@
 //! Native services: a task for each that has its shim's connection, and what a start needs of this machine.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +10,14 @@ use tokio::sync::mpsc;
 
 use crate::bay::lifecycle::Rules;
 use crate::bay::name::Name;
-use crate::bay::service::{ServiceConfig, ServicePort, ServiceRun};
+use crate::bay::service::{ProbeTarget, ServiceConfig, ServicePort, ServiceRun};
 use crate::bay::session::TermSize;
 use crate::engine::SharedEngine;
-use crate::service::link::{self, Link};
-use crate::service::probe::{self, LogProbes};
+use crate::service::ServiceError;
+use crate::service::link::{self, Link, Silence};
+use crate::service::probe::{self, RunAs};
 use crate::service::protocol::{Order, Place, RunState, Spec, Status, Told, USUAL_UMASK};
-use crate::supervisor::event::{Event, Found, ServiceEffect, ServiceEvent};
+use crate::supervisor::event::{Event, Found, ServiceEffect, ServiceEvent, Sighting};
 
 use super::{Executor, Ground};
 
@@ -24,11 +26,12 @@ const ORDERS: usize = 64;
 /// How long the engine may take to say who holds a port.
 const HOLDER: Duration = Duration::from_secs(2);
 
+const CONTAINED: &str = "it runs in a container";
+
 /// The tasks of all native services.
 #[derive(Default)]
 pub(super) struct Shims {
     tasks: BTreeMap<Name, mpsc::Sender<Ask>>,
-    logs: Arc<LogProbes>,
 }
 
 /// What a service's task is asked.
@@ -80,16 +83,22 @@ impl Executor {
                 self.spawn_event(broken, async move { answer(super::contained::ask(engine, asked).await) });
             }
             ServiceEffect::Probe { service, status, which, container: None, .. } => {
-                let logs = self.shims.logs.clone();
                 let ground = self.ground.clone();
                 let (name, run) = (service.name.clone(), status.run);
                 let answer = move |result| Event::Service(ServiceEvent::Probed { name, run, which, result });
                 let broken = answer.clone()(Err("podbay itself failed; its log says where".to_owned()));
                 self.spawn_event(broken, async move {
-                    let place = place(&ground, &service.name);
-                    let asked = probe::Asked { service: &service, status: &status, env: &ground.env, place: &place };
-                    answer(probe::ask(&asked, which == crate::supervisor::machine::Which::Ready, &logs).await)
+                    let asks_ready = which == crate::supervisor::machine::Which::Ready;
+                    let probe = if asks_ready { &service.ready } else { &service.live };
+                    let Some(probe) = probe else { return answer(Ok(())) };
+                    answer(probe::ask(probe, &status, || run_as(&ground, &service)).await)
                 });
+            }
+            ServiceEffect::FindHolder { name, run, port } => {
+                let engine = self.present_engine();
+                let told = move |holder| Event::Service(ServiceEvent::Holder { name, run, holder });
+                let broken = told.clone()(format!("port {port} is held by another process"));
+                self.spawn_event(broken, async move { told(holder(port, engine.as_ref()).await) });
             }
         }
     }
@@ -133,7 +142,10 @@ impl Executor {
         let keepers: Vec<(Name, mpsc::Sender<Ask>)> =
             names.into_iter().map(|name| (name.clone(), self.keep(&name))).collect();
         let broken = Event::Service(ServiceEvent::Surveyed(Vec::new()));
+        let asker = asker(&self.ground);
         self.spawn_event(broken, async move {
+            // None is asked by this one before the survey is over.
+            drop(tokio::task::spawn_blocking(move || probe::sweep(&asker)).await);
             let looks = keepers.into_iter().map(|(name, keeper)| {
                 let place = place(&ground, &name);
                 async move { look(name, keeper, &place).await }
@@ -149,12 +161,13 @@ async fn look(name: Name, keeper: mpsc::Sender<Ask>, place: &Place) -> Option<Fo
         Ok(Some((link, status))) => {
             // Its task is new and has an empty queue.
             drop(keeper.send(Ask::Link(Box::new(link), status.state)).await);
-            Some(Found { name, status: Box::new(status), alive: true })
+            Some(Found { name, status: Box::new(status), shim: Sighting::Alive })
         }
-        Ok(None) => Some(Found { status: Box::new(link::last_status(place)?), name, alive: false }),
+        Ok(None) => Some(Found { status: Box::new(link::last_status(place)?), name, shim: Sighting::Dead }),
         Err(error) => {
-            tracing::warn!(%name, %error, "its shim is taken as lost");
-            Some(Found { status: Box::new(link::last_status(place)?), name, alive: false })
+            tracing::warn!(%name, %error, "a shim can't be spoken with");
+            let status = Box::new(link::last_status(place).unwrap_or_default());
+            Some(Found { status, name, shim: Sighting::Mute(error.to_string()) })
         }
     }
 }
@@ -168,8 +181,9 @@ impl Keeper {
                     None => return,
                 },
                 status = heard(&mut self.link) => match status {
-                    Some(status) => self.say(status).await,
-                    None => self.gone().await,
+                    Ok(status) => self.say(status).await,
+                    Err(Silence::Closed) => self.look_again().await,
+                    Err(Silence::Unreadable(why)) => self.mute(ServiceError::Mute(why)).await,
                 },
             }
         }
@@ -183,6 +197,25 @@ impl Keeper {
     async fn say(&mut self, status: Status) {
         self.state = status.state;
         self.tell_machine(ServiceEvent::Shim { name: self.name.clone(), status: Box::new(status) }).await;
+    }
+
+    /// The connection broke: is the shim dead?
+    async fn look_again(&mut self) {
+        self.link = None;
+        match Link::connect(&self.place).await {
+            Ok(Some((link, status))) => {
+                self.link = Some(link);
+                self.say(status).await;
+            }
+            Ok(None) => self.gone().await,
+            Err(error) => self.mute(error).await,
+        }
+    }
+
+    async fn mute(&mut self, error: ServiceError) {
+        self.link = None;
+        let why = error.to_string();
+        self.tell_machine(ServiceEvent::ShimMute { name: self.name.clone(), why }).await;
     }
 
     async fn gone(&mut self) {
@@ -218,11 +251,22 @@ impl Keeper {
 
     async fn tell(&mut self, told: Told) {
         let told_to = match &mut self.link {
-            Some(link) => link.tell(&told).await.is_ok(),
-            None => false,
+            Some(link) => link.tell(&told).await,
+            // It was mute when it was last heard of, or is dead.
+            None => Err(ServiceError::Shim("there is no connection".to_owned())),
         };
-        if !told_to {
-            self.gone().await;
+        match told_to {
+            Ok(()) => {}
+            Err(error @ ServiceError::Mute(_)) => self.mute(error).await,
+            Err(_) => {
+                self.look_again().await;
+                // Given once more only to one that was found.
+                if let Some(link) = &mut self.link
+                    && link.tell(&told).await.is_err()
+                {
+                    self.look_again().await;
+                }
+            }
         }
     }
 
@@ -240,6 +284,10 @@ impl Keeper {
                 self.say(status).await;
                 Some(state)
             }
+            Err(error @ ServiceError::Mute(_)) => {
+                self.mute(error).await;
+                None
+            }
             Err(error) => {
                 self.unprepared(error.to_string()).await;
                 None
@@ -254,11 +302,7 @@ impl Keeper {
         engine: Option<SharedEngine>,
     ) -> Result<Spec, String> {
         if !state.is_live() {
-            let ports = service.ports.iter().filter_map(|port| match port {
-                ServicePort::Listens(port) => Some(*port),
-                ServicePort::Published(_) => None,
-            });
-            for port in ports {
+            for port in listens(service) {
                 free(port, engine.as_ref()).await?;
             }
         }
@@ -266,43 +310,69 @@ impl Keeper {
     }
 }
 
-async fn heard(link: &mut Option<Link>) -> Option<Status> {
+async fn heard(link: &mut Option<Link>) -> Result<Status, Silence> {
     match link {
         Some(link) => link.next().await,
         None => std::future::pending().await,
     }
 }
 
-/// How a service is run: complete, nothing of it is looked up later.
-fn spec(ground: &Ground, service: &ServiceConfig) -> Result<Spec, String> {
-    let ServiceRun::Host { cwd, tty, .. } = &service.run else { return Err("it runs in a container".to_owned()) };
+fn listens(service: &ServiceConfig) -> impl Iterator<Item = u16> {
+    service.ports.iter().filter_map(|port| match port {
+        ServicePort::Listens(port) => Some(*port),
+        ServicePort::Published(_) => None,
+    })
+}
+
+/// Where a service runs, with which environment; its probes, too.
+fn run_as(ground: &Ground, service: &ServiceConfig) -> Result<RunAs, String> {
+    let ServiceRun::Host { cwd, .. } = &service.run else { return Err(CONTAINED.to_owned()) };
     let cwd = if cwd.is_empty() { ground.env.home.clone() } else { ground.env.cwd.join(ground.env.expand(cwd)?) };
     let own = crate::workspace::env_file::environment(&ground.env, &service.env_file, &service.env);
     let mut env = ground.env.vars.clone();
     env.extend(own.map_err(|error| error.to_string())?);
+    Ok(RunAs { cwd, env, umask: ground.env.umask.unwrap_or(USUAL_UMASK), asker: asker(ground) })
+}
+
+/// By this, the commands of probes are found again.
+fn asker(ground: &Ground) -> String {
+    ground.paths.state.display().to_string()
+}
+
+/// How a service is run: complete, nothing of it is looked up later.
+fn spec(ground: &Ground, service: &ServiceConfig) -> Result<Spec, String> {
+    let ServiceRun::Host { tty, .. } = &service.run else { return Err(CONTAINED.to_owned()) };
+    let RunAs { cwd, env, umask, .. } = run_as(ground, service)?;
     let limits = &ground.config.worker.limits;
     Ok(Spec {
         command: service.command.clone(),
         cwd,
         env,
         tty: tty.then(TermSize::default),
-        umask: ground.env.umask.unwrap_or(USUAL_UMASK),
+        umask,
         rules: Rules::of(service),
         hash: service.hash(),
         log_bytes: limits.log_max_size.as_u64(),
         log_files: limits.log_max_files,
+        ready_log: service.ready.as_ref().and_then(|probe| match &probe.target {
+            ProbeTarget::Log(pattern) => Some(pattern.clone()),
+            _ => None,
+        }),
+        ports: listens(service).collect(),
     })
 }
 
 /// Whether a port can be listened on, or who holds it.
 async fn free(port: u16, engine: Option<&SharedEngine>) -> Result<(), String> {
-    if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
-        return Ok(());
+    match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
+        // What else may be in the way, as of ports that only root has, is the service's own matter.
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Err(holder(port, engine).await),
+        Ok(_) | Err(_) => Ok(()),
     }
-    if port < 1024 && TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).is_ok() && !is_taken(port) {
-        // Only root may listen there; whether the service may is its own matter.
-        return Ok(());
-    }
+}
+
+/// Who holds a port, in a sentence.
+async fn holder(port: u16, engine: Option<&SharedEngine>) -> String {
     let container = async {
         let published = engine?.published().await.ok()?;
         let holder = published.into_iter().find(|(mapping, _)| mapping.host == port)?;
@@ -311,11 +381,7 @@ async fn free(port: u16, engine: Option<&SharedEngine>) -> Result<(), String> {
     let container = tokio::time::timeout(HOLDER, container).await.ok().flatten();
     let process = tokio::task::spawn_blocking(move || crate::engine::port_holder(port)).await.ok().flatten();
     match container.or(process) {
-        Some(holder) => Err(format!("port {port} is held by {holder}")),
-        None => Err(format!("port {port} is held by somebody who can't be seen from here")),
+        Some(holder) => format!("port {port} is held by {holder}"),
+        None => format!("port {port} is held by somebody who can't be seen from here"),
     }
-}
-
-fn is_taken(port: u16) -> bool {
-    crate::engine::port_holder(port).is_some()
 }

@@ -98,7 +98,7 @@ async fn take(
             Ok(StepNotes::default())
         }
         Step::Restart(id) => {
-            engine.stop(id, GRACE).await?;
+            engine.stop(id, grace(ground, engine, id).await).await?;
             crash::point("between-stop-and-start");
             start(ground, engine, id).await
         }
@@ -111,7 +111,7 @@ async fn take(
                 return Ok(StepNotes::default());
             }
             // Asked to end first: an agent saves its session on the way out.
-            match engine.stop(id, GRACE).await {
+            match engine.stop(id, grace(ground, engine, id).await).await {
                 Err(error) if error.is_away() => return Err(error.into()),
                 // One that can't be stopped can still be removed by force.
                 _ => engine.remove(id).await?,

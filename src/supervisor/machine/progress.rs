@@ -30,6 +30,7 @@ impl Machine {
         if !self.looking.known || !matches!(self.link, Link::Up { .. }) {
             return;
         }
+        self.forget_waits();
         // The parent first: what waits for it may go on in the same turn.
         let mut names: Vec<String> = self.stored.goals.keys().cloned().collect();
         names.sort_by_key(|name| name != PARENT);
@@ -49,8 +50,9 @@ impl Machine {
             if let Some(waits) = self.waits_for_services(name, &kind) {
                 self.dirty |= self.waits.get(name).map(AsRef::as_ref) != Some(waits.as_str());
                 self.waits.insert(name.to_owned(), waits.into());
-                return;
+                return self.tell_of_wait(name, &kind, now, out);
             }
+            self.services.workers.remove(name);
             let next = self.with_sight(name, &kind, |sight| reconcile::next(&kind, sight));
             match next {
                 Next::Take(step) if goal.last.as_ref() == Some(&step) => {

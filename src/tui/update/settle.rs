@@ -86,7 +86,9 @@ fn inspect(model: &mut Model, effects: &mut Vec<Effect>) {
 /// The worker that was spawned or opened gets the keys once its terminal is there.
 fn await_terminal(model: &mut Model) {
     let Some(name) = model.work.awaited.clone() else { return };
-    let Some(row) = model.feed.row(&name) else { return };
+    // A native service is no container; it has a row only as the subject.
+    let subject = || model.subject().filter(|row| row.name == name);
+    let Some(row) = model.feed.row(&name).or_else(subject) else { return };
     if matches!(row.state, State::Failed | State::Exited) && model.strip().is_empty() {
         model.work.awaited = None;
         return;

@@ -24,6 +24,7 @@ mod programs;
 mod pty;
 mod reload;
 mod services;
+mod shims;
 mod state_dir;
 mod supervisors;
 

@@ -11,28 +11,28 @@ use super::process::{alive, marked, signal};
 use super::{until, within};
 
 /// A `[[service]]` that runs this script.
-fn service(name: &str, script: &str, extra: &str) -> String {
+pub fn service(name: &str, script: &str, extra: &str) -> String {
     format!(
         "[[service]]\nname = \"{name}\"\nrun = \"host\"\nreason = \"native-api\"\ncommand = [\"sh\", \"-c\", '''{script}''']\n\
          backoff = {{ initial = \"20ms\", max = \"100ms\" }}\n{extra}\n"
     )
 }
 
-fn den(services: &[String]) -> Den {
+pub fn den(services: &[String]) -> Den {
     Den::fake_with(Conf { rest: &services.concat(), ..Conf::default() })
 }
 
-fn rows(den: &Den) -> Vec<ServiceRow> {
+pub fn rows(den: &Den) -> Vec<ServiceRow> {
     den.wait(async |client| client.services().await).unwrap_or_default()
 }
 
-fn row(den: &Den, name: &str) -> ServiceRow {
+pub fn row(den: &Den, name: &str) -> ServiceRow {
     let rows = rows(den);
     rows.iter().find(|row| row.name == name).cloned().unwrap_or_else(|| panic!("no service {name} in {rows:#?}"))
 }
 
 /// Waits until a service's row is as wanted.
-fn until_row(den: &Den, name: &str, what: &str, wanted: impl Fn(&ServiceRow) -> bool) -> ServiceRow {
+pub fn until_row(den: &Den, name: &str, what: &str, wanted: impl Fn(&ServiceRow) -> bool) -> ServiceRow {
     within(Duration::from_secs(20), &format!("{name} {what}"), || {
         let all = rows(den);
         let found = all.iter().find(|row| row.name == name).filter(|row| wanted(row)).cloned();
@@ -41,27 +41,27 @@ fn until_row(den: &Den, name: &str, what: &str, wanted: impl Fn(&ServiceRow) -> 
     .0
 }
 
-fn until_state(den: &Den, name: &str, state: &str) -> ServiceRow {
+pub fn until_state(den: &Den, name: &str, state: &str) -> ServiceRow {
     until_row(den, name, state, |row| row.state == state)
 }
 
-fn act(den: &Den, name: &str, verb: ServiceVerb) -> Result<String, String> {
+pub fn act(den: &Den, name: &str, verb: ServiceVerb) -> Result<String, String> {
     den.wait(async |client| client.service(name, verb).await).map(|done| done.text).map_err(|error| error.to_string())
 }
 
-fn lines(den: &Den, name: &str) -> Vec<String> {
+pub fn lines(den: &Den, name: &str) -> Vec<String> {
     den.ok(&["service", "logs", name]).lines().map(str::to_owned).collect()
 }
 
 /// The pid of a service's shim.
-fn shim(den: &Den, name: &str) -> u32 {
+pub fn shim(den: &Den, name: &str) -> u32 {
     let path = den.state().join("services").join(name).join("status.json");
     let status: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     u32::try_from(status["shim"]["pid"].as_u64().unwrap()).unwrap()
 }
 
 /// Living processes of this den whose command line has this word.
-fn with_word(den: &Den, word: &str) -> Vec<u32> {
+pub fn with_word(den: &Den, word: &str) -> Vec<u32> {
     let has = |pid: &u32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line).split('\0').any(|argument| argument == word)
@@ -69,7 +69,7 @@ fn with_word(den: &Den, word: &str) -> Vec<u32> {
     marked(&den.bay).into_iter().filter(|pid| alive(*pid) && has(pid)).collect()
 }
 
-fn until_gone(den: &Den, word: &str) {
+pub fn until_gone(den: &Den, word: &str) {
     until(&format!("no process {word}"), || match with_word(den, word) {
         left if left.is_empty() => Ok(()),
         left => Err(format!("{left:?}")),
@@ -288,14 +288,36 @@ fn h14_a_reload_touches_only_what_changed() {
     let other = until_state(&den, "other", "running").pid;
     let config = den.path("c/podbay/config.toml");
     let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, text.replace("reason = ", "raeson = ")).unwrap();
-    assert_eq!(den.run(&["up"]).code, 1.max(den.run(&["config", "check"]).code));
+    // Wrong in one place, and right in another, which is not taken either.
+    let wrong = text.replace("4012", "4014").replacen("reason = ", "raeson = ", 1);
+    fs::write(&config, &wrong).unwrap();
+    let line = wrong.lines().position(|line| line.starts_with("raeson")).unwrap() + 1;
+    let ran = den.run(&["up"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    for said in [format!("config.toml:{line}:"), "raeson".to_owned(), "reason".to_owned()] {
+        assert!(ran.stderr.contains(&said), "{said}: {ran:?}");
+    }
+    assert_eq!(with_word(&den, "4014"), [0; 0], "an invalid file changes nothing");
     assert_eq!((row(&den, "same").pid, row(&den, "other").pid), (same, other), "an invalid file changes nothing");
+    assert_eq!((row(&den, "same").restarts, row(&den, "other").restarts), (0, 0));
     fs::write(&config, text.replace("4012", "4014") + &service("third", "exec sleep 4013", "")).unwrap();
     den.ok(&["up"]);
     until_row(&den, "other", "is another", |row| row.state == "running" && row.pid != other);
-    until_state(&den, "third", "running");
-    assert_eq!(row(&den, "same").pid, same);
+    assert_eq!((with_word(&den, "4012"), with_word(&den, "4014").len()), (vec![], 1));
+    let third = until_state(&den, "third", "running").pid;
+    assert_eq!((row(&den, "same").pid, row(&den, "same").restarts), (same, 0));
+    // What only its shim follows is told to it: nothing is started anew.
+    let other = row(&den, "other").pid;
+    let patient = fs::read_to_string(&config).unwrap().replace("max = \"100ms\"", "max = \"200ms\"");
+    fs::write(&config, patient).unwrap();
+    signal(den.supervisor(), Signal::HUP);
+    until("its shim knows", || {
+        let status = fs::read_to_string(den.state().join("services/same/status.json")).unwrap();
+        if status.contains("\"last_order\":0,") { Err(status) } else { Ok(()) }
+    });
+    den.ok(&["up"]);
+    let pids = ["same", "other", "third"].map(|name| row(&den, name).pid);
+    assert_eq!(pids, [same, other, third]);
     fs::write(&config, text.replace(&service("other", "exec sleep 4012", ""), "")).unwrap();
     den.ok(&["up"]);
     until("other and third are gone", || match rows(&den).as_slice() {

@@ -92,6 +92,7 @@ impl Bed {
             network: NetworkSpec::None,
             mounts: Vec::new(),
             tty: false,
+            stop_signal: None,
             limits: Limits {
                 cpus: 1.0,
                 memory: ByteSize::bytes(256 << 20),

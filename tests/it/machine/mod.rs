@@ -9,6 +9,7 @@ mod pool_random;
 mod random;
 mod refresh;
 mod reload;
+mod service_table;
 mod services;
 mod shims;
 mod world;

@@ -10,49 +10,49 @@ use podbay::supervisor::event::{Command, Effect, Event, Reply, ServiceEffect};
 use super::world::World;
 use super::{done, refused};
 
-fn table(name: &str, extra: &str) -> String {
+pub fn table(name: &str, extra: &str) -> String {
     format!("[[service]]\nname = '{name}'\nrun = 'host'\nreason = 'native-api'\ncommand = ['true']\n{extra}\n")
 }
 
 const PROBED: &str = "[service.ready]\ntcp = '127.0.0.1:1'\ninterval = '1s'\nretries = 3\n";
 
-fn ask(world: &mut World, name: &str, verb: ServiceVerb) -> u64 {
+pub fn ask(world: &mut World, name: &str, verb: ServiceVerb) -> u64 {
     world.command(Command::Service { target: name.to_owned(), verb })
 }
 
-fn act(world: &mut World, name: &str, verb: ServiceVerb) -> u64 {
+pub fn act(world: &mut World, name: &str, verb: ServiceVerb) -> u64 {
     let id = ask(world, name, verb);
     world.settle();
     id
 }
 
-fn up(world: &mut World) -> u64 {
+pub fn up(world: &mut World) -> u64 {
     let id = world.command(Command::Up { gently: false });
     world.settle();
     id
 }
 
-fn down(world: &mut World) -> u64 {
+pub fn down(world: &mut World) -> u64 {
     let id = world.command(Command::Down(DownRequest { workers: true, supervisor_only: false }));
     world.settle();
     id
 }
 
-fn begun(toml: &str) -> World {
+pub fn begun(toml: &str) -> World {
     let mut world = World::new(toml);
     world.settle();
     up(&mut world);
     world
 }
 
-fn reload(world: &mut World, toml: &str) {
+pub fn reload(world: &mut World, toml: &str) {
     let config = Arc::new(Config::parse("podbay.toml", toml).unwrap());
     world.config = config.clone();
     world.command(Command::Reload(Ok(config)));
     world.settle();
 }
 
-fn state(world: &World, name: &str) -> String {
+pub fn state(world: &World, name: &str) -> String {
     let row = world.service(name);
     row.reason.map_or(row.state.clone(), |reason| format!("{}: {reason}", row.state))
 }

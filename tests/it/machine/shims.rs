@@ -9,7 +9,7 @@ use podbay::bay::lifecycle::{Act, Event as Life, Exit, Lifecycle, Memory, Phase,
 use podbay::bay::name::Name;
 use podbay::service::process::ProcessId;
 use podbay::service::protocol::{Order, RunState, Status};
-use podbay::supervisor::event::{Event, Found, ServiceEffect, ServiceEvent};
+use podbay::supervisor::event::{Event, Found, ServiceEffect, ServiceEvent, Sighting};
 
 use super::world::World;
 
@@ -23,6 +23,10 @@ pub struct Shims {
     pub leftovers: BTreeMap<String, String>,
     /// What a probe of this service says.
     pub probes: BTreeMap<String, String>,
+    /// Ports that somebody else has when these services are to begin.
+    pub taken: BTreeMap<String, u16>,
+    /// Shims that live and can't be spoken with: why.
+    pub mute: BTreeMap<String, String>,
     /// Shims that take orders and carry none out.
     pub deaf: BTreeSet<String>,
     /// Orders, as they were carried out.
@@ -39,6 +43,7 @@ pub struct Shim {
     quit: bool,
     life: Option<Lifecycle>,
     hash: String,
+    taken: Option<u16>,
 }
 
 impl Shim {
@@ -48,8 +53,14 @@ impl Shim {
             let Some(life) = &mut self.life else { return };
             for act in life.handle(event, now, 7) {
                 match act {
+                    Act::Begin if self.taken.is_some() => {
+                        self.status.run += 1;
+                        self.status.port_taken = self.taken;
+                        events.push_back(Life::NotBegun("the port is held by another process".to_owned()));
+                    }
                     Act::Begin => {
                         self.status.run += 1;
+                        self.status.port_taken = None;
                         self.status.hash.clone_from(&self.hash);
                         self.status.main = Some(ProcessId { pid: 4000, start: self.status.run });
                         events.push_back(Life::Began);
@@ -139,8 +150,13 @@ impl World {
         match effect {
             ServiceEffect::Survey => {
                 let found = self.shims.by_name.iter_mut().map(|(name, shim)| {
-                    shim.connected = shim.alive;
-                    Found { name: name.parse().unwrap(), status: Box::new(shim.status.clone()), alive: shim.alive }
+                    let sighting = match self.shims.mute.get(name).filter(|_| shim.alive) {
+                        Some(why) => Sighting::Mute(why.clone()),
+                        None if shim.alive => Sighting::Alive,
+                        None => Sighting::Dead,
+                    };
+                    shim.connected = sighting == Sighting::Alive;
+                    Found { name: name.parse().unwrap(), status: Box::new(shim.status.clone()), shim: sighting }
                 });
                 let found = found.collect();
                 self.event(Event::Service(ServiceEvent::Surveyed(found)));
@@ -184,6 +200,10 @@ impl World {
                 shim.status.last_order = id;
                 self.has_news(&name);
             }
+            ServiceEffect::FindHolder { name, run, port } => {
+                let holder = format!("port {port} is held by nc (pid 7003)");
+                self.event(Event::Service(ServiceEvent::Holder { name, run, holder }));
+            }
             ServiceEffect::Probe { service, status, which, .. } => {
                 let result = self.shims.probes.get(service.name.as_str()).cloned().map_or(Ok(()), Err);
                 let (name, run) = (service.name, status.run);
@@ -195,9 +215,18 @@ impl World {
     /// Has a shim there; a new one ends what the last one left, or does not begin.
     fn open_shim(&mut self, name: &Name) -> bool {
         let boot = self.boot_id();
+        let mute = self.shims.mute.get(name.as_str()).cloned();
         let shim = self.shims.by_name.entry(name.to_string()).or_default();
+        if let Some(why) = mute.filter(|_| shim.alive) {
+            self.event(Event::Service(ServiceEvent::ShimMute { name: name.clone(), why }));
+            return false;
+        }
         if shim.alive {
-            shim.connected = true;
+            // What it says first is where its service is.
+            if !std::mem::replace(&mut shim.connected, true) {
+                let status = Box::new(shim.status.clone());
+                self.event(Event::Service(ServiceEvent::Shim { name: name.clone(), status }));
+            }
             return true;
         }
         if let Some(error) = self.shims.leftovers.get(name.as_str()).cloned() {
@@ -240,7 +269,9 @@ impl World {
         let now = self.mono;
         let names: Vec<String> = self.shims.by_name.keys().cloned().collect();
         for name in names {
+            let taken = self.shims.taken.get(&name).copied();
             let shim = self.shim(&name);
+            shim.taken = taken;
             let before = shim.status.clone();
             shim.live(Life::Tick, now);
             if shim.status != before {

@@ -29,6 +29,8 @@ pub(super) enum Verdict {
 pub(super) struct Asking {
     next: Duration,
     in_flight: bool,
+    /// Its answer has changed since it was asked.
+    hurried: bool,
     failures: u32,
     passed: bool,
     /// Why the last one failed.
@@ -65,6 +67,13 @@ impl Health {
     /// Readiness failed as often as it may, and never passed since.
     pub fn ready_failed(&self, retries: u32) -> bool {
         self.ready.as_ref().is_some_and(|ready| !ready.passed && ready.failures >= retries)
+    }
+
+    /// Readiness is asked again at once: its answer has changed.
+    pub fn hurry(&mut self, now: Duration) {
+        if let Some(ready) = self.ready.as_mut().filter(|ready| !ready.passed) {
+            (ready.next, ready.hurried) = (now, ready.in_flight);
+        }
     }
 
     /// Asked whether it lives only once it has been ready: a slow start is no death.
@@ -105,7 +114,8 @@ impl Health {
         let once = matches!(probe.target, crate::bay::service::ProbeTarget::Log(_));
         let Some(asking) = self.slot(which) else { return Verdict::Same };
         asking.in_flight = false;
-        asking.next = now + probe.interval.get();
+        let hurried = std::mem::take(&mut asking.hurried);
+        asking.next = if hurried { now } else { now + probe.interval.get() };
         match result {
             Ok(()) => {
                 asking.failures = 0;
@@ -213,6 +223,19 @@ mod tests {
         assert_eq!(health.answered(Which::Live, &probe(2, 10), failed(), at(11)), Verdict::Same);
         let verdict = health.answered(Which::Live, &probe(2, 10), failed(), at(12));
         assert_eq!(verdict, Verdict::Unhealthy("refused".to_owned()));
+    }
+
+    #[test]
+    fn an_answer_that_is_late_does_not_hide_a_newer_one() {
+        let mut health = Health::default();
+        health.begin(at(0), (true, false));
+        assert_eq!(health.take_due(at(0)), [Which::Ready]);
+        health.hurry(at(1));
+        let _ = health.answered(Which::Ready, &probe(2, 0), failed(), at(1));
+        assert_eq!(health.take_due(at(1)), [Which::Ready], "asked anew at once");
+        assert_eq!(health.answered(Which::Ready, &probe(2, 0), Ok(()), at(1)), Verdict::Ready(true));
+        health.hurry(at(2));
+        assert_eq!(health.due(), Some(at(3)), "one that is ready is in no hurry");
     }
 
     #[test]

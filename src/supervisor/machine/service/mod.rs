@@ -22,6 +22,7 @@ use crate::service::protocol::RunState;
 
 use super::super::event::{Effect, Now, ServiceEffect, ServiceEvent};
 use super::super::goal::{GoalKind, What};
+use super::super::refusal;
 use super::super::store::Stored;
 use super::{Machine, Out};
 use unit::{Owed, PATIENCE, Sight, Unit};
@@ -38,8 +39,18 @@ pub(super) struct Services {
     surveyed: bool,
     /// The number of the last order.
     last_order: u64,
+    /// Workers that wait for some of them.
+    pub(super) workers: BTreeMap<String, Since>,
     /// What the history has told of.
     told: Vec<crate::api::types::ServiceRow>,
+}
+
+/// How long a worker has waited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Since {
+    at: Duration,
+    /// Whoever asked for it knows.
+    told: bool,
 }
 
 /// What waits for a service stands so among the targets of a command. No container has a space in its name.
@@ -88,18 +99,41 @@ fn slow(sentence: &str, waited: Duration) -> Option<String> {
         .then(|| format!("it still waits for {sentence}, after {minutes}m; it starts by itself once that is so"))
 }
 
+/// The template of a worker that is to be made or claimed.
+const fn template_of(goal: &GoalKind) -> Option<&Name> {
+    match goal {
+        GoalKind::Made(make) | GoalKind::Claimed { make, .. } => match &make.what {
+            What::Worker { template, .. } => Some(template),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 impl Machine {
     /// What a worker that is to be made or claimed waits for.
     pub(super) fn waits_for_services(&self, name: &str, goal: &GoalKind) -> Option<String> {
-        match goal {
-            GoalKind::Made(make) | GoalKind::Claimed { make, .. } if !self.seen.contains_key(name) => {
-                match &make.what {
-                    What::Worker { template, .. } => self.template_waits(template),
-                    _ => None,
-                }
-            }
-            _ => None,
+        if self.seen.contains_key(name) { None } else { self.template_waits(template_of(goal)?) }
+    }
+
+    /// Who asked for a worker is told when what it waits for does not come by itself, or not soon. It is made all the same
+    /// once that is so.
+    pub(super) fn tell_of_wait(&mut self, name: &str, goal: &GoalKind, now: Now, out: &mut Out) {
+        let Some(template) = template_of(goal) else { return };
+        let waits = self.services.graph.waits(&Member::Template(template.clone()), |name| self.progress_of(name));
+        let since = self.services.workers.entry(name.to_owned()).or_insert(Since { at: now.mono, told: false }).at;
+        let late = || slow(&graph::sentence(&waits)?, now.mono.saturating_sub(since));
+        let Some(why) = self.hopeless(&waits).or_else(late) else { return };
+        if let Some(waiting) = self.services.workers.get_mut(name) {
+            waiting.told = true;
         }
+        self.tell(name, &Err(refusal::waits(name, &why)), &[], out);
+    }
+
+    /// Of those that nobody wants any more.
+    pub(super) fn forget_waits(&mut self) {
+        let goals = &self.stored.goals;
+        self.services.workers.retain(|name, _| goals.contains_key(name));
     }
 
     /// What the workers of a template wait for, in words to stand after "waits for"; `None`: nothing.
@@ -118,6 +152,8 @@ impl Machine {
             ServiceEvent::Surveyed(found) => self.surveyed(found, now, out),
             ServiceEvent::Shim { name, status } => self.shim_said(&name, *status, now),
             ServiceEvent::ShimGone { name, status } => self.shim_gone(&name, status.map(|status| *status), now),
+            ServiceEvent::ShimMute { name, why } => self.shim_mute(&name, why, now),
+            ServiceEvent::Holder { name, run, holder } => self.holder_found(&name, run, holder),
             ServiceEvent::Unprepared { name, error } => self.unprepared(&name, error, now),
             ServiceEvent::Probed { name, run, which, result } => self.probed(&name, (run, which), result, (now, out)),
         }
@@ -145,6 +181,8 @@ impl Machine {
     }
 
     fn advance_service(&mut self, name: &Name, now: Now, out: &mut Out) {
+        self.ask_the_mute(name, now, out);
+        self.ask_for_holder(name, out);
         let Some(unit) = self.services.units.get_mut(name) else { return };
         unit.settle_owed(now);
         let Sight::Is(state) = unit.sight() else { return };
@@ -241,7 +279,11 @@ impl Machine {
         if self.exiting {
             return None;
         }
-        self.services.units.values().filter_map(Unit::due).min()
+        // Without the engine no worker is looked at, so nobody could be told.
+        let looks = self.looking.known && matches!(self.link, super::Link::Up { .. });
+        let waits = self.services.workers.values().filter(|waiting| looks && !waiting.told);
+        let patience = waits.map(|waiting| waiting.at + PATIENCE);
+        self.services.units.values().filter_map(Unit::due).chain(patience).min()
     }
 
     fn service_effect(out: &mut Out, effect: ServiceEffect) {

@@ -5,9 +5,9 @@ use crate::bay::name::Name;
 use crate::bay::service::RestartPolicy;
 use crate::service::protocol::{Order, RunState, Status};
 
-use super::super::super::event::{Found, Now, ServiceEffect};
+use super::super::super::event::{Found, Now, ServiceEffect, Sighting};
 use super::super::{Machine, Out};
-use super::unit::{ORDER, Owed, Trouble, Unit, Want};
+use super::unit::{ORDER, Owed, PortHolder, Trouble, Unit, Want};
 
 impl Machine {
     /// What the last supervisor left, and what became of it since.
@@ -16,7 +16,8 @@ impl Machine {
         let newest = found.iter().map(|found| found.status.last_order).max().unwrap_or_default();
         // The clock that numbers begin with may have been set back since.
         self.services.last_order = self.services.last_order.max(newest);
-        for Found { name, status, alive } in found {
+        for Found { name, status, shim } in found {
+            let alive = shim == Sighting::Alive;
             if self.services.units.get(&name).is_some_and(|unit| unit.life.is_some()) {
                 // It runs in a container by now, and its shim has not heard of that.
                 for order in [Order::Stop, Order::Quit].into_iter().filter(|_| alive) {
@@ -25,7 +26,7 @@ impl Machine {
                 continue;
             }
             if !self.services.units.contains_key(&name) {
-                let there = alive || (status.state.is_live() && status.boot == self.boot);
+                let there = shim != Sighting::Dead || (status.state.is_live() && status.boot == self.boot);
                 if !there {
                     continue;
                 }
@@ -42,6 +43,11 @@ impl Machine {
                     // They may have changed while nobody could tell it.
                     self.tell_shim(&name, Order::Rules(Rules::of(&unit.config)), out);
                 }
+            } else if let Sighting::Mute(why) = shim {
+                if let Some(unit) = self.services.units.get_mut(&name) {
+                    unit.status = *status;
+                }
+                self.shim_mute(&name, why, now);
             } else {
                 self.shim_gone(&name, Some(*status), now);
             }
@@ -74,11 +80,15 @@ impl Machine {
     pub(super) fn shim_said(&mut self, name: &Name, status: Status, now: Now) {
         let Some(unit) = self.services.units.get_mut(name).filter(|unit| unit.life.is_none()) else { return };
         unit.line.open = true;
+        unit.mute = None;
         // It ended first what the last one left.
         unit.unproven = false;
-        if unit.line.awaiting.is_some_and(|(id, _)| id <= status.last_order) {
+        let awaited = unit.line.awaiting.filter(|(id, _)| *id <= status.last_order);
+        if awaited.is_some() {
             unit.line.awaiting = None;
         }
+        let refused =
+            status.refused.as_ref().filter(|refused| awaited.is_some_and(|(id, _)| id == refused.id)).cloned();
         if status.state.is_at_rest() {
             unit.line.stop_told = false;
         }
@@ -89,6 +99,9 @@ impl Machine {
             unit.trouble = None;
             unit.troubles.reset();
             unit.health.begin(now.mono, (unit.config.ready.is_some(), unit.config.live.is_some()));
+            if status.ready_log {
+                unit.health.hurry(now.mono);
+            }
         }
         let other = status.state == RunState::Running && !status.hash.is_empty() && status.hash != unit.config.hash();
         unit.status = status;
@@ -96,6 +109,62 @@ impl Machine {
         if other && unit.want == Want::Up && unit.owed == Owed::Nothing && unit.line.awaiting.is_none() && !unit.removed
         {
             unit.anew = true;
+        }
+        if let (Some(refused), Some((_, owed))) = (refused, awaited) {
+            unit.line.awaiting = Some((refused.id, owed));
+            let why = format!(
+                "its shim (pid {}) is of another podbay and does not understand what it is told ({}); `kill {0}` ends it \
+                 with its service, and this podbay starts both again",
+                unit.status.shim.pid, refused.why
+            );
+            self.unprepared(name, why, now);
+        }
+    }
+
+    /// Its shim lives, and can't be spoken with. Nothing is put in its place; it is asked again after a while.
+    pub(super) fn shim_mute(&mut self, name: &Name, why: String, now: Now) {
+        let spread = self.next_spread();
+        let Some(unit) = self.services.units.get_mut(name).filter(|unit| unit.life.is_none()) else { return };
+        if let Some((_, owed)) = unit.line.awaiting.take() {
+            unit.owed = owed;
+        }
+        unit.line = super::unit::Line::default();
+        unit.health.reset();
+        let wait = unit.troubles.fail(spread);
+        let until_wall = now.wall.checked_add(wait).unwrap_or(now.wall);
+        let news = unit.mute.as_ref().is_none_or(|mute| mute.text != why);
+        unit.mute = Some(Trouble { text: why.clone(), until: now.mono + wait, until_wall });
+        if news {
+            self.say(now, Some(&super::container_key(name)), why);
+        }
+    }
+
+    /// Asks a shim again that could not be spoken with.
+    pub(super) fn ask_the_mute(&mut self, name: &Name, now: Now, out: &mut Out) {
+        let Some(unit) = self.services.units.get_mut(name) else { return };
+        let due = unit.mute.as_ref().is_some_and(|mute| mute.until <= now.mono);
+        if due && !unit.line.open {
+            // Until it answers, or does not.
+            unit.line.open = true;
+            Self::service_effect(out, ServiceEffect::Open(name.clone()));
+        }
+    }
+
+    /// Finds out who has the port that its last run was to listen on.
+    pub(super) fn ask_for_holder(&mut self, name: &Name, out: &mut Out) {
+        let Some(unit) = self.services.units.get_mut(name) else { return };
+        let (run, port) = (unit.status.run, unit.status.port_taken);
+        if let Some(port) = port.filter(|_| unit.holder.as_ref().is_none_or(|holder| holder.run != run)) {
+            let text = format!("port {port} is held by another process");
+            unit.holder = Some(PortHolder { run, text });
+            Self::service_effect(out, ServiceEffect::FindHolder { name: name.clone(), run, port });
+        }
+    }
+
+    pub(super) fn holder_found(&mut self, name: &Name, run: u64, text: String) {
+        let unit = self.services.units.get_mut(name);
+        if let Some(holder) = unit.and_then(|unit| unit.holder.as_mut()).filter(|holder| holder.run == run) {
+            holder.text = text;
         }
     }
 
@@ -106,6 +175,7 @@ impl Machine {
         let same_boot = status.boot == self.boot;
         let was = status.state;
         let lost = unit.line.awaiting.take().filter(|(id, _)| *id > status.last_order);
+        unit.mute = None;
         unit.line = super::unit::Line::default();
         unit.health.reset();
         if was.is_at_rest() {
@@ -227,7 +297,8 @@ impl Unit {
         match self.status.state {
             RunState::Running if self.owed != Owed::Nothing && !self.line.stop_told => {
                 self.owed = Owed::Nothing;
-                self.anew = self.life.is_none() && self.status.hash != self.config.hash();
+                let known = !self.status.hash.is_empty();
+                self.anew = known && self.life.is_none() && self.status.hash != self.config.hash();
             }
             // Nobody here stopped it: somebody ended its shim.
             RunState::Idle if self.owed == Owed::Nothing && self.life.is_none() => self.owed = Owed::Resume,

@@ -65,6 +65,15 @@ pub(super) struct Trouble {
     pub until_wall: Timestamp,
 }
 
+/// Who has the port that a run was to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PortHolder {
+    /// Which run.
+    pub run: u64,
+    /// In words, with the port.
+    pub text: String,
+}
+
 /// One service.
 #[derive(Debug)]
 pub(super) struct Unit {
@@ -88,6 +97,9 @@ pub(super) struct Unit {
     /// Its last shim was killed, and no other has begun since: what it left may live.
     pub unproven: bool,
     pub trouble: Option<Trouble>,
+    /// Its shim lives and can't be spoken with: nothing is known, nothing is done.
+    pub mute: Option<Trouble>,
+    pub holder: Option<PortHolder>,
     pub troubles: Backoff,
     /// What was last seen of it.
     pub status: Status,
@@ -134,6 +146,8 @@ impl Unit {
             blocked: None,
             unproven: false,
             trouble: None,
+            mute: None,
+            holder: None,
             troubles: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
             status: Status::default(),
             line: Line::default(),
@@ -164,13 +178,13 @@ impl Unit {
     }
 
     pub const fn sight(&self) -> Sight {
-        let unseen = self.life.is_some() && !self.found;
+        let unseen = (self.life.is_some() && !self.found) || self.mute.is_some();
         if self.line.awaiting.is_some() || unseen { Sight::Busy } else { Sight::Is(self.status.state) }
     }
 
     /// Whether a process of it may be there, or come by itself.
     pub fn may_live(&self) -> bool {
-        self.line.awaiting.is_some() || self.unproven || !self.status.state.is_at_rest()
+        self.line.awaiting.is_some() || self.unproven || self.mute.is_some() || !self.status.state.is_at_rest()
     }
 
     /// A service that was removed from the configuration and is gone.
@@ -209,7 +223,8 @@ impl Unit {
         let probes = (self.status.state == RunState::Running).then(|| self.health.due()).flatten();
         let asked = self.line.asked.filter(|_| !self.line.late).map(|(_, since)| since + ORDER);
         let waits = self.waits_since.filter(|_| self.blocked.is_none()).map(|since| since + PATIENCE);
-        let limits = asked.into_iter().chain(waits);
+        let mute = self.mute.as_ref().filter(|_| !self.line.open).map(|mute| mute.until);
+        let limits = asked.into_iter().chain(waits).chain(mute);
         trouble.map(|trouble| trouble.until).into_iter().chain(probes).chain(self.life_due()).chain(limits).min()
     }
 }

@@ -33,7 +33,7 @@ impl Machine {
             ports: unit.config.listens(),
             ready: unit.ready(),
             restarts: status.memory.restarts,
-            last_exit: status.memory.last_exit.as_ref().map(Exit::to_string),
+            last_exit: unit.exit_text(),
             next_start_at: unit.next_start(),
             depends_on: unit
                 .config
@@ -48,7 +48,7 @@ impl Machine {
     }
 
     fn service_word(&self, unit: &Unit) -> &'static str {
-        if !self.services.surveyed {
+        if !self.services.surveyed || unit.mute.is_some() {
             return "unknown";
         }
         let to_come = unit.want == Want::Up && (unit.owed != Owed::Nothing || unit.anew);
@@ -72,6 +72,9 @@ impl Machine {
     fn service_reason(&self, unit: &Unit) -> Option<String> {
         if !self.services.surveyed {
             return Some("its shim has not answered yet".to_owned());
+        }
+        if let Some(mute) = &unit.mute {
+            return Some(mute.text.clone());
         }
         if let Some(trouble) = unit.trouble.as_ref().filter(|_| unit.want == Want::Up || unit.unproven) {
             return Some(trouble.text.clone());
@@ -141,7 +144,7 @@ impl Machine {
             hint: hint(unit, &row),
             reason: row.reason,
             waits_for: unit.waits.clone(),
-            last_error: unit.trouble.as_ref().map(|trouble| trouble.text.clone()),
+            last_error: unit.mute.as_ref().or(unit.trouble.as_ref()).map(|trouble| trouble.text.clone()),
             last_exit: row.last_exit,
             attempts: unit.troubles.failures().max(unit.status.memory.failures),
             next_try_at: row.next_start_at,
@@ -200,8 +203,16 @@ impl Unit {
         format!("SIGKILL does not end it (pid {}): the kernel holds it, or a debugger does", pids.join(", "))
     }
 
+    /// How it last ended. Who has the port that it wanted is known better here than to its shim.
+    fn exit_text(&self) -> Option<String> {
+        let exit = self.status.memory.last_exit.as_ref()?;
+        let holder = self.holder.as_ref().filter(|holder| holder.run == self.status.run);
+        let holder = holder.filter(|_| self.status.port_taken.is_some());
+        Some(holder.map_or_else(|| exit.clone(), |holder| Exit::NotStarted(holder.text.clone())).to_string())
+    }
+
     pub(super) fn end_text(&self) -> String {
-        let exit = self.status.memory.last_exit.as_ref().map_or_else(|| "it ended".to_owned(), Exit::to_string);
+        let exit = self.exit_text().unwrap_or_else(|| "it ended".to_owned());
         match self.status.state {
             RunState::Failed => {
                 let limit = self.config.start_limit;

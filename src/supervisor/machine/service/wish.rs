@@ -349,6 +349,7 @@ impl Unit {
     fn can_not_end(&self) -> Option<String> {
         let left = self.trouble.as_ref().filter(|_| self.unproven && self.want != Want::Up);
         let stuck = (self.status.state == RunState::Stuck).then(|| self.stuck_text());
+        let left = self.mute.as_ref().or(left);
         left.map(|left| left.text.clone()).or(stuck).or_else(|| self.late_text())
     }
 
@@ -360,7 +361,7 @@ impl Unit {
 
     /// Why nobody should wait for it without being told.
     pub(super) fn why_not_soon(&self) -> Option<String> {
-        let trouble = self.trouble.as_ref().map(|trouble| trouble.text.clone());
+        let trouble = self.mute.as_ref().or(self.trouble.as_ref()).map(|trouble| trouble.text.clone());
         let blocked = self.blocked.as_ref().map(|why| why.strip_prefix("it ").unwrap_or(why).to_owned());
         trouble.or(blocked).or_else(|| self.late_text()).or_else(|| match self.status.state {
             RunState::Waiting => Some(self.end_text()),
@@ -375,6 +376,9 @@ impl Unit {
 
     /// What is said to who asked for something, once there is something to say.
     fn outcome(&self) -> Option<Result<(), String>> {
+        if let Some(mute) = &self.mute {
+            return Some(Err(mute.text.clone()));
+        }
         if let Some(trouble) = self.trouble.as_ref().filter(|_| self.want == Want::Up) {
             return Some(Err(trouble.text.clone()));
         }

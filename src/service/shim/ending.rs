@@ -1,0 +1,101 @@
+//! The end of a run: signals to all of it, and taking leave of what has ended.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustix::process::{Pid, Signal, WaitOptions};
+
+use super::running::Shim;
+use crate::bay::lifecycle::{Event, Exit, Phase};
+use crate::service::process::{self, ProcessId, monotonic};
+
+/// A program that goes into the background leaves its session only after its first process has ended: looked at so long
+/// after that.
+const BACKGROUND: Duration = Duration::from_millis(100);
+
+impl Shim {
+    /// Everything of the service: its main process's group, and what left that.
+    pub(super) fn signal_all(&self, signal: Signal) {
+        let Some(main) = self.status.main.filter(|_| !self.empty) else { return };
+        let all = process::descendants(std::process::id());
+        // Only while it has a member: later, another group may have the number.
+        let has_member = all.iter().any(|process| process.group == main.pid) || !cfg!(target_os = "linux");
+        if let Some(group) = i32::try_from(main.pid).ok().and_then(Pid::from_raw).filter(|_| has_member) {
+            // Gone since is what was wanted.
+            let _ = rustix::process::kill_process_group(group, signal);
+        }
+        let escaped = all.into_iter().filter(|process| process.group != main.pid);
+        escaped.for_each(|process| process.id.signal(signal));
+    }
+
+    pub(super) fn kill_all(&self) {
+        self.signal_all(Signal::KILL);
+    }
+
+    /// Takes leave of everything that has ended.
+    pub(super) fn reap(&mut self) {
+        let mut main_ended = None;
+        let mut empty = false;
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => main_ended = self.exit_of_main(pid, status).or(main_ended),
+                Ok(None) => break,
+                Err(rustix::io::Errno::INTR) => {}
+                // No children: what was started is gone, and so is what those started, or it would be a child now.
+                Err(_) => {
+                    empty = true;
+                    break;
+                }
+            }
+        }
+        // Known before anything is signalled: a search through all processes costs more than the next run.
+        self.empty = empty && cfg!(target_os = "linux");
+        if let Some(exit) = main_ended {
+            self.main_ended(exit, empty);
+        }
+        if empty {
+            self.part();
+        }
+        let ended = self.status.main.is_none_or(|main| !main.is_alive());
+        if empty && ended && self.life.as_ref().is_some_and(|life| matches!(life.phase(), Phase::Stopping(_))) {
+            self.output.finish();
+            self.status.main = None;
+            self.killing = false;
+            self.live(Event::Emptied);
+        }
+    }
+
+    /// How the main process ended, if it is the one that did.
+    fn exit_of_main(&self, pid: Pid, status: rustix::process::WaitStatus) -> Option<Exit> {
+        let pid = pid.as_raw_nonzero().get().unsigned_abs();
+        self.status.main.filter(|main| main.pid == pid)?;
+        let code = status.exit_status().map(|code| Exit::Code(i64::from(code)));
+        code.or_else(|| status.terminating_signal().map(Exit::Signal))
+    }
+
+    fn main_ended(&mut self, exit: Exit, empty: bool) {
+        self.status.ended_at = Some(Timestamp::now());
+        let running = self.life.as_ref().is_some_and(|life| matches!(life.phase(), Phase::Running { .. }));
+        self.status.exit = running.then(|| exit.clone());
+        if running && exit == Exit::Code(0) && !empty {
+            self.parting = Some((exit, monotonic() + BACKGROUND));
+        } else {
+            self.live(Event::Ended(exit));
+        }
+    }
+
+    /// Tells of an end that was held back.
+    pub(super) fn part(&mut self) {
+        let Some((exit, _)) = self.parting.take() else { return };
+        let daemonised = self.status.main.filter(|_| !self.empty).and_then(daemonised);
+        let exit = daemonised.unwrap_or(exit);
+        self.status.exit = Some(exit.clone());
+        self.live(Event::Ended(exit));
+    }
+}
+
+/// A main process that ended by itself and left others in sessions of their own went into the background.
+fn daemonised(main: ProcessId) -> Option<Exit> {
+    let away = process::descendants(std::process::id()).into_iter().filter(|process| process.session != main.pid);
+    u32::try_from(away.count()).ok().filter(|count| *count > 0).map(Exit::Daemonised)
+}
