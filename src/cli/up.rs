@@ -2,16 +2,20 @@
 
 use std::path::Path;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
 use crate::api::client::Client;
-use crate::api::types::{BayEvent, Done, DownRequest};
+use crate::api::types::{BayEvent, Done, DownRequest, HistoryLine};
 
 use super::context::Context;
 use super::exit::{CliError, Exit};
 use super::output::note;
+
+/// What is done sooner is not told of on the way: a claim is faster than a second stream would be.
+const BRIEF: Duration = Duration::from_millis(60);
 
 /// The answer of `up --json`: what was done, and what of the configuration was taken on the way.
 #[derive(Debug, Serialize)]
@@ -66,24 +70,37 @@ pub async fn with_progress<T, E>(client: &Client, work: impl Future<Output = Res
 where
     CliError: From<E>,
 {
+    let began = jiff::Timestamp::now();
     let mut work = pin!(work);
+    let later = async {
+        tokio::time::sleep(BRIEF).await;
+        client.events().await
+    };
     let opened = tokio::select! {
         done = &mut work => return Ok(done?),
-        opened = client.events() => opened,
+        opened = later => opened,
     };
     let Ok(mut events) = opened else { return Ok(work.await?) };
     loop {
         tokio::select! {
             biased;
             event = events.next() => match event {
-                Some(Ok(BayEvent::Change(change))) => change.history.iter().for_each(|line| {
-                    let name = line.name.as_deref().map(|name| format!("{name}: ")).unwrap_or_default();
-                    note(&format!("{name}{}", line.text));
-                }),
-                Some(Ok(BayEvent::Snapshot(_))) => {}
+                Some(Ok(BayEvent::Change(change))) => tell(&change.history),
+                // What was said before the stream was there.
+                Some(Ok(BayEvent::Snapshot(all))) => {
+                    let since = all.history.iter().position(|line| line.at >= began).unwrap_or(all.history.len());
+                    tell(all.history.get(since..).unwrap_or_default());
+                }
                 Some(Err(_)) | None => return Ok(work.await?),
             },
             done = &mut work => return Ok(done?),
         }
+    }
+}
+
+fn tell(lines: &[HistoryLine]) {
+    for line in lines {
+        let name = line.name.as_deref().map(|name| format!("{name}: ")).unwrap_or_default();
+        note(&format!("{name}{}", line.text));
     }
 }

@@ -224,7 +224,7 @@ impl Store {
         }
         let fresh = self.dir.join("state.json.new");
         write_file(&fresh, &bytes, synced).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
-        if path.is_file() {
+        if synced && path.is_file() {
             // A link to the old file under its other name; losing that race costs only the older copy.
             let previous = self.dir.join(PREVIOUS);
             drop(fs::remove_file(&previous));

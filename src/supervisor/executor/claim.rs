@@ -71,6 +71,11 @@ impl Door {
         self.with(|place, door| place.look(door.ticket())).await
     }
 
+    /// The same, where the directories are about to get the name.
+    async fn look_before(&self) -> Result<(bool, File), StepError> {
+        self.with(|place, door| place.is_free().and_then(|()| place.look(door.ticket()))).await
+    }
+
     /// Whether the claim was taken within `limit`.
     async fn taken(&self, limit: Duration) -> Result<bool, StepError> {
         let deadline = Instant::now() + limit;
@@ -104,11 +109,11 @@ pub(super) async fn open(
     };
     let mut named = opening.rename.is_none();
     let mut notes = Vec::new();
+    let mut seen = if named { door.look().await? } else { door.look_before().await? };
     loop {
-        let (moved, file) = door.look().await?;
         // A program that runs already has taken all that there is to take.
-        let file = if opening.claim.is_some() { file } else { File::Taken };
-        match gate::next(Sight { named, moved, file }) {
+        let file = if opening.claim.is_some() { seen.1 } else { File::Taken };
+        match gate::next(Sight { named, moved: seen.0, file }) {
             None => break,
             Some(Act::Rename) => {
                 rename(hall, &door, id, opening).await?;
@@ -117,6 +122,7 @@ pub(super) async fn open(
             }
             Some(Act::Move) => {
                 door.with(|place, _| place.give_name()).await?;
+                seen.0 = true;
                 crash::point("claim-moved");
             }
             Some(Act::Write) => {
@@ -167,7 +173,6 @@ async fn write(door: &Door, opening: &Opening) -> Result<Option<u32>, StepError>
 /// The commit point. Beside it, so that it takes no longer: the terminal's size, and whether the parent is still the one
 /// that the worker lives with.
 async fn rename(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Opening) -> Result<(), StepError> {
-    door.with(|place, _| place.is_free()).await?;
     let name = opening.rename.as_deref().unwrap_or_default();
     let sized = async {
         let Some(size) = opening.size else { return };
@@ -212,6 +217,8 @@ async fn wake(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Opening,
 fn watch(hall: &Hall<'_>, door: Door, (id, opening): (&ContainerId, &Opening)) {
     let (events, id, run) = (hall.events.clone(), id.clone(), opening.run);
     tokio::spawn(async move {
+        // The command first: it is what somebody waits for.
+        tokio::time::sleep(LOOK).await;
         let taken = matches!(door.taken(TAKES).await, Ok(true));
         // Fails only when the supervisor has ended.
         drop(events.send(if taken { Event::Taken { id, run } } else { Event::Shut { id, run } }).await);

@@ -8,7 +8,7 @@ use crate::bay::owner::Nonce;
 use crate::engine::{EngineError, Hint, Identity};
 
 use super::super::event::{Effect, Now, Reply};
-use super::super::goal::{Goal, GoalKind, PARENT};
+use super::super::goal::{Goal, GoalKind, PARENT, Step};
 use super::super::guard::Namespaces;
 use super::super::refusal;
 use super::pool::is_warm;
@@ -24,6 +24,9 @@ const GOING: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 
 /// The longest wait for an engine behind a socket of this machine.
 const LOCAL_RETRY: std::time::Duration = std::time::Duration::from_secs(4);
+
+/// After a claim's own rename, all is looked at once whoever claimed has what they wait for.
+const AFTER_CLAIM: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Nonces that are remembered.
 const NONCES: usize = 512;
@@ -98,8 +101,13 @@ impl Machine {
 
     pub(super) fn take_hint(&mut self, hint: Option<Hint>, now: Now, out: &mut Out) {
         if let Some(hint) = hint {
-            // An exec or a probe changes nothing that a look would show.
-            if hint.action.starts_with("exec_") || hint.action.starts_with("top") {
+            if changes_nothing(&hint.action) {
+                return;
+            }
+            let claims = |step: &Step| matches!(step, Step::Open(id, _) if *id == hint.id);
+            if hint.action == "rename" && self.busy.values().any(claims) {
+                // What comes of it is known without asking, and somebody waits for the engine.
+                self.looking.due = self.looking.due.min(now.mono + AFTER_CLAIM);
                 return;
             }
             if hint.action == "oom" {
@@ -371,4 +379,9 @@ impl Machine {
             out.reply(id, Reply::Refused(error.clone()));
         }
     }
+}
+
+/// An exec, a probe, a terminal that is looked at: nothing that a look would show.
+fn changes_nothing(action: &str) -> bool {
+    action.starts_with("exec_") || matches!(action, "top" | "attach" | "detach" | "resize" | "export" | "archive-path")
 }

@@ -133,6 +133,12 @@ fn check(moves: Vec<Move>) {
     // Left alone, everything comes to rest, and the pool is full.
     (world.away, world.slow_gates, world.loses_wakes) = (false, false, false);
     world.failures.clear();
+    for container in world.containers.values_mut() {
+        // One that was claimed while it was paused can't be let in before.
+        if let Status::Running { paused, .. } = &mut container.status {
+            *paused = false;
+        }
+    }
     (world.fails_to_fill, world.fails_to_write) = (None, None);
     world.pass(40);
     world.command(Command::Up { gently: false });
@@ -187,9 +193,17 @@ fn no_gate_is_forgotten(world: &World) {
             continue;
         }
         let taken = gate.taken.iter().filter(|(run, _)| *run == since).count();
-        assert_eq!(taken, 1, "{name} was let in {taken} times in this run");
+        assert_eq!(taken, 1, "{name} was let in {taken} times in this run: {gate:?}");
         assert_eq!(world.row(name).state, State::Running);
     }
+}
+
+#[test]
+fn a_gate_of_a_paused_worker_is_opened_once_it_goes_on() {
+    use Move::{Claim, Crash, Die, Mute, Pause, Unfilled};
+    let moves =
+        [Claim(0), Crash(2), Mute, Unfilled, Claim(0), Die(8, 0), Pause(1), Claim(1), Die(8, 3), Die(1, 0)].to_vec();
+    check(moves);
 }
 
 fn cases(count: u32) -> ProptestConfig {
