@@ -13,9 +13,9 @@ use crate::bay::size::ByteSize;
 use crate::bay::template::NetworkMode;
 
 use super::{
-    attach::AttachArgs, boot::BootArgs, completions::CompletionsArgs, config::ConfigArgs, events::EventsArgs,
-    exec::ExecArgs, image::ImageArgs, init::InitArgs, logs::LogsArgs, pool::PoolArgs, send::SendArgs, serve::ServeArgs,
-    service::ServiceArgs,
+    api::ApiArgs, attach::AttachArgs, boot::BootArgs, completions::CompletionsArgs, config::ConfigArgs,
+    events::EventsArgs, exec::ExecArgs, image::ImageArgs, init::InitArgs, logs::LogsArgs, pool::PoolArgs,
+    send::SendArgs, serve::ServeArgs, service::ServiceArgs,
 };
 
 /// Dashboard and supervisor of a bay of worker containers. Without a verb: the dashboard.
@@ -93,6 +93,8 @@ pub enum Command {
     Image(ImageArgs),
     /// List, start, stop and restart services, show what they print
     Service(ServiceArgs),
+    /// Manage the API's token
+    Api(ApiArgs),
     /// Make the bay's directories, and a configuration when there is none
     Init(InitArgs),
     /// Look for what would stop a worker

@@ -57,7 +57,7 @@ impl Kind {
         match code {
             "not-found" => Self::NoSuchName,
             "engine-away" => Self::NoEngine,
-            "invalid" => Self::Usage,
+            "invalid" | "impossible" => Self::Usage,
             _ => Self::Failed,
         }
     }
@@ -73,12 +73,14 @@ pub struct CliError {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The supervisor's own word for it.
+    pub wire: Option<String>,
 }
 
 impl CliError {
     /// A failure.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+        Self { kind, message: message.into(), hint: None, wire: None }
     }
 
     /// The arguments can't be used.
@@ -115,7 +117,8 @@ impl CliError {
             Kind::NoSupervisor => "refused",
             Kind::Failed | Kind::ClosedPipe => "internal",
         };
-        ErrorDetail { code: code.to_owned(), message: self.message.clone(), hint: self.hint.clone() }
+        let code = self.wire.clone().unwrap_or_else(|| code.to_owned());
+        ErrorDetail { code, message: self.message.clone(), hint: self.hint.clone(), field: None }
     }
 }
 
@@ -124,9 +127,12 @@ impl From<ClientError> for CliError {
         let message = error.to_string();
         match error {
             ClientError::NoSupervisor { .. } => Self::new(Kind::NoSupervisor, message),
-            ClientError::Refused(detail) => {
-                Self { kind: Kind::of_wire(&detail.code), message: detail.message, hint: detail.hint }
-            }
+            ClientError::Refused(detail) => Self {
+                kind: Kind::of_wire(&detail.code),
+                message: detail.message,
+                hint: detail.hint,
+                wire: Some(detail.code),
+            },
             ClientError::Broken(_) => Self::failed(message),
             ClientError::Deadline(_) => Self::failed(message).hint("it may still be at work: see `podbay events`"),
         }
@@ -200,6 +206,8 @@ mod tests {
             ("name-taken", 1),
             ("busy", 1),
             ("invalid", 2),
+            ("impossible", 2),
+            ("capacity", 1),
             ("engine-away", 4),
             ("port-taken", 1),
             ("refused", 1),
@@ -207,9 +215,10 @@ mod tests {
             ("of-the-future", 1),
         ];
         for (code, exit) in table {
-            let detail = ErrorDetail { code: code.to_owned(), message: "m".to_owned(), hint: Some("h".to_owned()) };
-            let error = CliError::from(ClientError::Refused(detail));
-            assert_eq!((error.kind.code(), error.hint.as_deref()), (exit, Some("h")), "{code}");
+            let (code, message) = (code.to_owned(), "m".to_owned());
+            let detail = ErrorDetail { code, message, hint: Some("h".to_owned()), field: None };
+            let error = CliError::from(ClientError::Refused(detail.clone()));
+            assert_eq!((error.kind.code(), error.detail()), (exit, detail));
         }
     }
 

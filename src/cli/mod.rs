@@ -6,6 +6,7 @@
 //! Called by `main`.
 
 mod act;
+mod api;
 mod args;
 mod attach;
 mod boot;
@@ -155,6 +156,7 @@ async fn verb(context: &Context, command: Option<Command>) -> Result<Exit, CliEr
         Some(Command::Image(args)) => image::run(context, &args).await,
         Some(Command::Pool(args)) => pool::run(context, &args).await,
         Some(Command::Service(args)) => service::run(context, &args).await,
+        Some(Command::Api(args)) => api::run(context, &args).await,
         Some(Command::Init(args)) => init::run(context, &args).await,
         Some(Command::Doctor) => doctor::run(context).await,
         Some(Command::Config(args)) => config::run(context, &args),

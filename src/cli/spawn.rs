@@ -58,7 +58,7 @@ fn request(args: SpawnArgs, env: &Env) -> Result<SpawnRequest, CliError> {
         rm: args.rm,
         command: args.command,
     };
-    Ok(SpawnRequest { name: args.name, template: args.template, overrides, size: None })
+    Ok(SpawnRequest { name: args.name, template: args.template, overrides, ..SpawnRequest::default() })
 }
 
 /// An existing directory, absolute: the supervisor has another working directory.

@@ -97,7 +97,7 @@ async fn ensure_by(
         Some(FirstWord::Refused { exit, .. }) if exit == Kind::NoSupervisor.code() => {}
         Some(FirstWord::Refused { error, exit }) => {
             let kind = if exit == Kind::Usage.code() { Kind::Usage } else { Kind::NoSupervisor };
-            return Err(CliError { kind, message: error.message, hint: error.hint });
+            return Err(CliError { kind, message: error.message, hint: error.hint, wire: Some(error.code) });
         }
         None => return Err(ended_early(&mut child, &errors).await),
     }

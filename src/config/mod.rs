@@ -94,6 +94,12 @@ pub struct ApiConfig {
     pub listen: Option<SocketAddr>,
     /// Where the token for TCP is, not expanded yet; empty: in the state directory.
     pub token_file: String,
+    /// The certificate chain for TLS in PEM, not expanded yet; empty: no TLS, and then loopback only.
+    pub tls_cert: String,
+    /// Its key.
+    pub tls_key: String,
+    /// Names under which it is asked for, beside its address and `localhost`.
+    pub hosts: Vec<String>,
     /// Whether `/metrics` answers.
     pub metrics: bool,
     /// Hosts that a callback may name, beside loopback.

@@ -74,6 +74,8 @@ pub enum Command {
     Reload(Result<Arc<Config>, String>),
     /// Explain one name.
     Why(String),
+    /// The API listens on TCP as it should, or can't for this reason.
+    Listens(Option<String>),
 }
 
 /// The answer to a command.

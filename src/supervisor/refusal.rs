@@ -11,7 +11,7 @@ use super::event::StepError;
 const ANEW: &str = "if what it mounts has changed meanwhile, `podbay refresh NAME` makes it anew, workspace kept";
 
 fn detail(code: &str, message: impl Into<String>, hint: Option<&str>) -> ErrorDetail {
-    ErrorDetail { code: code.to_owned(), message: message.into(), hint: hint.map(str::to_owned) }
+    ErrorDetail { code: code.to_owned(), message: message.into(), hint: hint.map(str::to_owned), field: None }
 }
 
 /// The engine does not answer.
@@ -33,6 +33,18 @@ pub fn invalid(why: &str) -> ErrorDetail {
     detail("invalid", why, None)
 }
 
+/// Understood, and can't be had here.
+#[must_use]
+pub fn impossible(why: &str) -> ErrorDetail {
+    detail("impossible", why, None)
+}
+
+/// Too much at once.
+#[must_use]
+pub fn capacity(why: &str) -> ErrorDetail {
+    detail("capacity", why, Some("try again in a moment"))
+}
+
 /// Nothing, or too much, is called so.
 #[must_use]
 pub fn not_found(error: &MatchError) -> ErrorDetail {
@@ -43,7 +55,7 @@ pub fn not_found(error: &MatchError) -> ErrorDetail {
 #[must_use]
 pub fn no_template(name: &str) -> ErrorDetail {
     detail(
-        "invalid",
+        "impossible",
         format!("the configuration has no template {name:?}"),
         Some("`podbay config show` lists the templates"),
     )
@@ -131,7 +143,7 @@ pub fn of_step(what: &str, error: &StepError) -> ErrorDetail {
             }
             EngineError::NotFound { .. } => detail("not-found", text, None),
             EngineError::NameTaken(_) => detail("name-taken", error.to_string(), None),
-            EngineError::NoImage(_) => detail("invalid", error.to_string(), None),
+            EngineError::NoImage(_) => detail("impossible", error.to_string(), None),
             EngineError::PortTaken { .. } => detail(
                 "port-taken",
                 error.to_string(),

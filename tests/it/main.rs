@@ -6,6 +6,7 @@
     reason = "a test that fails should say where"
 )]
 
+mod api;
 mod bay;
 mod cli;
 mod client;

@@ -143,7 +143,7 @@ fn refusal(status: StatusCode, bytes: &[u8]) -> ClientError {
     };
     let text: String = String::from_utf8_lossy(bytes).trim().chars().take(200).collect();
     let message = if text.is_empty() { format!("the supervisor answered {status}") } else { text };
-    ClientError::Refused(ErrorDetail { code: code.to_owned(), message, hint: None })
+    ClientError::Refused(ErrorDetail { code: code.to_owned(), message, ..ErrorDetail::default() })
 }
 
 #[cfg(test)]

@@ -161,6 +161,11 @@ impl Client {
         self.post("/api/reload", &(), self.patience.answer).await
     }
 
+    /// `POST /api/token`: another token takes the place of the present one.
+    pub async fn rotate_token(&self) -> Answer<Done> {
+        self.post("/api/token", &(), self.patience.answer).await
+    }
+
     /// `GET /api/status`.
     pub async fn status(&self) -> Answer<Status> {
         self.get("/api/status").await

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
+use super::extract::{Asked, Body, Segment};
 use super::{ApiError, App};
 use crate::api::types::{
-    ContainerDetail, ContainerRow, Done, DownRequest, ErrorDetail, PoolRequest, Reloaded, SEND_MAX, SendRequest,
-    SessionRequest, SessionRow, SpawnReply, SpawnRequest, StatsRow, UpRequest, Verb, Why,
+    ContainerDetail, ContainerRow, Done, DownRequest, PoolRequest, Reloaded, SEND_MAX, SendRequest, SessionRequest,
+    SessionRow, SpawnReply, SpawnRequest, StatsRow, UpRequest, Verb, Why,
 };
 use crate::bay::container::{ContainerId, Role};
 use crate::bay::matching::{self, MatchError};
@@ -27,16 +27,11 @@ use crate::supervisor::refusal;
 use crate::supervisor::session::Typed;
 
 pub(super) type Answer<T> = Result<Json<T>, ApiError>;
-type Body<T> = Result<Json<T>, JsonRejection>;
 
 /// A file system has so long to say what a path leads to.
 const PATH: Duration = Duration::from_secs(2);
 /// Readings that are taken at once.
 const READINGS: usize = 8;
-
-fn body<T>(body: Body<T>) -> Result<T, ApiError> {
-    body.map(|Json(body)| body).map_err(|rejection| ApiError::new("invalid", rejection.body_text()))
-}
 
 impl App {
     /// Asks the machine and waits for its answer.
@@ -106,10 +101,11 @@ pub(super) fn not_warm(row: &ContainerRow) -> Result<(), ApiError> {
     if row.name.starts_with(WARM) { Err(ApiError(refusal::warm())) } else { Ok(()) }
 }
 
-pub async fn spawn(State(app): State<App>, request: Body<SpawnRequest>) -> Answer<SpawnReply> {
-    let request = in_the_templates_words(&app, body(request)?).await;
+pub async fn spawn(State(app): State<App>, Body(mut request): Body<SpawnRequest>) -> Answer<SpawnReply> {
+    let notes = super::hosted::understood(&mut request, &app.handle.config.borrow())?;
+    let request = in_the_templates_words(&app, request).await;
     match app.ask(Command::Spawn(Box::new(request))).await? {
-        Reply::Spawned(reply) => Ok(Json(reply)),
+        Reply::Spawned(reply) => Ok(Json(SpawnReply { notes: [notes, reply.notes].concat(), ..reply })),
         _ => Err(ApiError::new("internal", "the supervisor answered something else")),
     }
 }
@@ -134,19 +130,19 @@ async fn act(app: &App, target: String, verb: Verb) -> Answer<Done> {
     app.done(Command::Act { target, verb }).await
 }
 
-pub async fn start(State(app): State<App>, Path(id): Path<String>) -> Answer<Done> {
+pub async fn start(State(app): State<App>, Segment(id): Segment<String>) -> Answer<Done> {
     act(&app, id, Verb::Start).await
 }
 
-pub async fn stop(State(app): State<App>, Path(id): Path<String>) -> Answer<Done> {
+pub async fn stop(State(app): State<App>, Segment(id): Segment<String>) -> Answer<Done> {
     act(&app, id, Verb::Stop).await
 }
 
-pub async fn restart(State(app): State<App>, Path(id): Path<String>) -> Answer<Done> {
+pub async fn restart(State(app): State<App>, Segment(id): Segment<String>) -> Answer<Done> {
     act(&app, id, Verb::Restart).await
 }
 
-pub async fn refresh(State(app): State<App>, Path(id): Path<String>) -> Answer<Done> {
+pub async fn refresh(State(app): State<App>, Segment(id): Segment<String>) -> Answer<Done> {
     act(&app, id, Verb::Refresh).await
 }
 
@@ -161,10 +157,9 @@ pub struct Removal {
 /// Removes a worker; what is in its clone and nowhere else only by force.
 pub async fn remove(
     State(app): State<App>,
-    Path(id): Path<String>,
-    removal: Result<Query<Removal>, QueryRejection>,
+    Segment(id): Segment<String>,
+    Asked(removal): Asked<Removal>,
 ) -> Answer<Done> {
-    let Query(removal) = removal.map_err(|rejection| ApiError::new("invalid", rejection.body_text()))?;
     if removal.force {
         return act(&app, id, Verb::Discard).await;
     }
@@ -174,19 +169,19 @@ pub async fn remove(
         let unsaved = unsaved_of(&app, &row).await;
         if !unsaved.is_empty() {
             let message = format!("{}'s clone holds what is nowhere else:\n{}", row.name, unsaved.join("\n"));
-            let hint = "commit and push it, or say that it may go: `podbay rm -y`, `?force=true`".to_owned();
-            return Err(ApiError(ErrorDetail { code: "unsaved".to_owned(), message, hint: Some(hint) }));
+            let hint = "commit and push it, or say that it may go: `podbay rm -y`, `?force=true`";
+            return Err(ApiError::new("unsaved", message).hint(hint));
         }
     }
     act(&app, id, Verb::Remove).await
 }
 
-pub async fn pool(State(app): State<App>, request: Body<PoolRequest>) -> Answer<Done> {
-    app.done(Command::Pool(body(request)?)).await
+pub async fn pool(State(app): State<App>, Body(request): Body<PoolRequest>) -> Answer<Done> {
+    app.done(Command::Pool(request)).await
 }
 
 /// What would be lost with a worker's clone.
-pub async fn unsaved(State(app): State<App>, Path(id): Path<String>) -> Answer<Vec<String>> {
+pub async fn unsaved(State(app): State<App>, Segment(id): Segment<String>) -> Answer<Vec<String>> {
     app.first_look().await;
     let row = app.row(&id)?;
     Ok(Json(unsaved_of(&app, &row).await))
@@ -197,13 +192,13 @@ async fn unsaved_of(app: &App, row: &ContainerRow) -> Vec<String> {
     app.handle.repositories.unsaved(&app.handle.paths.worker(&name)).await
 }
 
-pub async fn up(State(app): State<App>, request: Option<Json<Option<UpRequest>>>) -> Answer<Done> {
-    let UpRequest { gently } = request.and_then(|Json(request)| request).unwrap_or_default();
+pub async fn up(State(app): State<App>, Body(request): Body<Option<UpRequest>>) -> Answer<Done> {
+    let UpRequest { gently } = request.unwrap_or_default();
     app.done(Command::Up { gently }).await
 }
 
-pub async fn down(State(app): State<App>, request: Body<DownRequest>) -> Answer<Done> {
-    let done = app.done(Command::Down(body(request)?)).await;
+pub async fn down(State(app): State<App>, Body(request): Body<DownRequest>) -> Answer<Done> {
+    let done = app.done(Command::Down(request)).await;
     if done.is_ok() {
         // Whoever asks after this answer must not reach the supervisor that ends.
         drop(std::fs::remove_file(&app.handle.paths.socket));
@@ -218,35 +213,61 @@ pub async fn reload_route(State(app): State<App>) -> Answer<Reloaded> {
 /// Reads the configuration anew. An invalid one changes nothing, and the supervisor says so until it is mended.
 pub(super) async fn reload(app: &App) -> Result<Reloaded, ApiError> {
     let read = app.reload.clone();
-    let read = tokio::task::spawn_blocking(move || read())
-        .await
-        .map_err(|error| ApiError::new("internal", error.to_string()))?;
+    let tokens = app.tokens.clone();
+    let read = move || {
+        // Somebody may have written another one. What is wrong with it is a matter of the log: the old one stays good.
+        if tokens.file().exists()
+            && let Err(why) = tokens.ready()
+        {
+            tracing::warn!("the token stays as it was: {why}");
+        }
+        read()
+    };
+    let read = tokio::task::spawn_blocking(read);
+    let read = read.await.map_err(|error| ApiError::new("internal", error.to_string()))?;
     match app.ask(Command::Reload(read.map(Arc::new))).await? {
         Reply::Reloaded(reloaded) => Ok(reloaded),
         _ => Err(ApiError::new("internal", "the supervisor answered something else")),
     }
 }
 
-pub async fn why(State(app): State<App>, Path(name): Path<String>) -> Answer<Why> {
+/// Puts another token in the place of the present one, and lets go whoever used that.
+pub async fn rotate_token(State(app): State<App>) -> Answer<Done> {
+    let tokens = app.tokens.clone();
+    let rotated = tokio::task::spawn_blocking(move || tokens.rotate()).await;
+    let rotated = rotated.map_err(|error| ApiError::new("internal", error.to_string()))?;
+    rotated.map_err(|why| ApiError::new("internal", why))?;
+    tracing::info!("the API's token was rotated");
+    let text = format!("a new token is in {}; connections with the old one were closed", app.tokens.file().display());
+    let listens = app.handle.config.borrow().api.listen.is_some();
+    let unused = "nothing asks for it: [api] listen names no TCP address";
+    Ok(Json(Done { text, notes: if listens { vec![] } else { vec![unused.to_owned()] } }))
+}
+
+pub async fn why(State(app): State<App>, Segment(name): Segment<String>) -> Answer<Why> {
     match app.ask(Command::Why(name)).await? {
         Reply::Why(why) => Ok(Json(*why)),
         _ => Err(ApiError::new("internal", "the supervisor answered something else")),
     }
 }
 
-pub async fn detail(State(app): State<App>, Path(id): Path<String>) -> Answer<ContainerDetail> {
+pub async fn detail(State(app): State<App>, Segment(id): Segment<String>) -> Answer<ContainerDetail> {
     if let Some(service) = app.native_service(&id) {
         let inspect = serde_json::to_value(&service).unwrap_or_default();
-        return Ok(Json(ContainerDetail { row: service.as_container(), inspect }));
+        return Ok(Json(ContainerDetail { row: service.as_container(), host_port: None, inspect }));
     }
     let (row, id, engine) = app.container(&id).await?;
     let inspect = engine.describe(&id).await?;
-    Ok(Json(ContainerDetail { row, inspect }))
+    let host_port = row.ports.first().map(|mapping| mapping.host);
+    Ok(Json(ContainerDetail { row, host_port, inspect }))
 }
 
 /// Types a text into the main tty.
-pub async fn send(State(app): State<App>, Path(id): Path<String>, request: Body<SendRequest>) -> Answer<Done> {
-    let request = body(request)?;
+pub async fn send(
+    State(app): State<App>,
+    Segment(id): Segment<String>,
+    Body(request): Body<SendRequest>,
+) -> Answer<Done> {
     if request.text.len() > SEND_MAX {
         return Err(ApiError::new("invalid", format!("a text of more than {} KiB is not typed", SEND_MAX >> 10)));
     }
@@ -266,10 +287,9 @@ pub async fn send(State(app): State<App>, Path(id): Path<String>, request: Body<
 
 pub async fn open_session(
     State(app): State<App>,
-    Path(id): Path<String>,
-    request: Body<SessionRequest>,
+    Segment(id): Segment<String>,
+    Body(request): Body<SessionRequest>,
 ) -> Answer<SessionRow> {
-    let request = body(request)?;
     if let Some(service) = app.native_service(&id) {
         let why = format!("{} runs on this machine itself: there is no container to open a shell in", service.name);
         return Err(ApiError::new("refused", why));
@@ -280,7 +300,7 @@ pub async fn open_session(
     Ok(Json(app.handle.sessions.open_shell(&engine, &id, &name, &request.command, size).await?))
 }
 
-pub async fn close_session(State(app): State<App>, Path(id): Path<u64>) -> Answer<Done> {
+pub async fn close_session(State(app): State<App>, Segment(id): Segment<u64>) -> Answer<Done> {
     if app.handle.sessions.close(SessionId(id)).await {
         return Ok(Json(Done { text: format!("session {id} is closed"), notes: vec![] }));
     }

@@ -4,14 +4,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, State};
+use axum::extract::State;
+use axum::extract::ws::{Message, WebSocket};
 use axum::response::Response;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream::{BoxStream, SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::extract::{Segment, Upgrade};
 use super::terminal::{binary, text};
 use super::{ApiError, App};
 use crate::api::types::{ExecRequest, Frame};
@@ -34,8 +35,8 @@ type ToClient = SplitSink<WebSocket, Message>;
 
 pub async fn exec(
     State(app): State<App>,
-    Path(id): Path<String>,
-    upgrade: WebSocketUpgrade,
+    Segment(id): Segment<String>,
+    Upgrade(upgrade): Upgrade,
 ) -> Result<Response, ApiError> {
     let (_, id, engine) = app.worked_in(&id).await?;
     let near = app.handle.view.borrow().status.engine.endpoint.starts_with("unix://");

@@ -5,27 +5,29 @@
 
 mod actions;
 mod doctor;
+mod door;
 mod error;
 mod exec;
+mod extract;
 mod figures;
 mod handover;
+mod hosted;
 mod images;
+mod line_id;
 mod listener;
 mod ports;
+pub mod routes;
+mod run;
 mod service_terminal;
 mod services;
+mod shown;
 mod streams;
 mod terminal;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
-use serde_json::{Value, json};
-
-use super::types::{ContainerRow, LinkState, PoolRow, SessionRow, Snapshot, Status};
+use super::types::{LinkState, Snapshot};
 use crate::config::Config;
 use crate::config::env::Env;
 use crate::config::paths::Paths;
@@ -33,6 +35,8 @@ use crate::supervisor::event::Command;
 use crate::supervisor::executor::{Executor, Handle};
 use crate::supervisor::lock::LockError;
 use crate::supervisor::store::StoreError;
+
+use door::Tokens;
 
 pub use error::ApiError;
 
@@ -78,6 +82,7 @@ pub struct Start {
 pub struct App {
     handle: Handle,
     reload: Reload,
+    tokens: Arc<Tokens>,
 }
 
 /// Runs the supervisor of a bay until it is told to end. `ready` is called once its socket answers.
@@ -94,12 +99,18 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
         move |error| ServeError::Io { path, error }
     };
     paths.create().map_err(at(&paths.state))?;
+    let token_file = door::token_file(&config.api, &paths, &env);
+    let token_file =
+        token_file.map_err(|why| at(&paths.state)(std::io::Error::other(format!("[api] token_file: {why}"))))?;
+    let tokens = Arc::new(Tokens::new(token_file).map_err(at(&paths.state))?);
     let lock = handover::take_lock(&paths).await?;
     let (executor, handle) = Executor::new(config, env, paths.clone())?;
     let listener = listener::bind(&paths.socket).map_err(at(&paths.socket))?;
-    let app = App { handle: handle.clone(), reload };
+    let app = App { handle: handle.clone(), reload, tokens };
     let ending = handle.ending.clone();
-    let server = axum::serve(listener, router(app.clone())).with_graceful_shutdown(ending.clone().cancelled_owned());
+    let server = axum::serve(listener, routes::router(app.clone(), true))
+        .with_graceful_shutdown(ending.clone().cancelled_owned());
+    let door = tokio::spawn(door::keep(app.clone(), routes::router(app.clone(), false)));
     if up {
         tokio::spawn(bring_up(app.clone()));
     }
@@ -111,7 +122,7 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
     ending.cancel();
     // First, so that nobody new finds a supervisor that ends; the lock is held on until it has ended.
     drop(std::fs::remove_file(&paths.socket));
-    drop(tokio::time::timeout(LAST_WORDS, server).await);
+    drop(tokio::time::timeout(LAST_WORDS, async { tokio::join!(server, door) }).await);
     signals.abort();
     drop(lock);
     Ok(())
@@ -144,47 +155,6 @@ async fn follow_signals(app: App) {
     }
 }
 
-/// All routes.
-fn router(app: App) -> Router {
-    Router::new()
-        .route("/health", get(health))
-        .route("/api/status", get(status))
-        .route("/api/containers", get(containers).post(actions::spawn))
-        .route("/api/containers/{id}", get(actions::detail).delete(actions::remove))
-        .route("/api/containers/{id}/start", post(actions::start))
-        .route("/api/containers/{id}/stop", post(actions::stop))
-        .route("/api/containers/{id}/restart", post(actions::restart))
-        .route("/api/containers/{id}/refresh", post(actions::refresh))
-        .route("/api/containers/{id}/unsaved", get(actions::unsaved))
-        .route("/api/containers/{id}/send", post(actions::send))
-        .route("/api/containers/{id}/sessions", post(actions::open_session))
-        .route("/api/containers/{id}/logs", get(streams::logs))
-        .route("/api/containers/{id}/terminal", get(terminal::main))
-        .route("/api/containers/{id}/exec", get(exec::exec))
-        .route("/api/pool", get(pool).post(actions::pool))
-        .route("/api/services", get(services::list))
-        .route("/api/services/{name}/start", post(services::start))
-        .route("/api/services/{name}/stop", post(services::stop))
-        .route("/api/services/{name}/restart", post(services::restart))
-        .route("/api/services/{name}/logs", get(services::logs))
-        .route("/api/sessions", get(sessions))
-        .route("/api/sessions/{id}", delete(actions::close_session))
-        .route("/api/sessions/{id}/terminal", get(terminal::session))
-        .route("/api/images", get(images::list).post(images::host).delete(images::prune))
-        .route("/api/up", post(actions::up))
-        .route("/api/down", post(actions::down))
-        .route("/api/reload", post(actions::reload_route))
-        .route("/api/why/{name}", get(actions::why))
-        .route("/api/stats", get(actions::stats))
-        .route("/api/figures", get(figures::figures))
-        .route("/api/ports", get(ports::ports))
-        .route("/api/doctor", get(doctor::doctor))
-        .route("/api/events", get(streams::events))
-        .fallback(error::no_route)
-        .layer(DefaultBodyLimit::max(BODY))
-        .with_state(app)
-}
-
 impl App {
     /// A supervisor that has just started knows nothing yet; its clients would take that for an empty bay. Waits until
     /// the engine has answered, or has not in time.
@@ -205,28 +175,4 @@ impl App {
         snapshot.status.uptime_s = self.handle.started.elapsed().as_secs();
         snapshot
     }
-}
-
-async fn health(State(app): State<App>) -> Json<Value> {
-    let count = app.handle.view.borrow().containers.len();
-    Json(json!({ "status": "ok", "containerCount": count, "uptime": app.handle.started.elapsed().as_secs_f64() }))
-}
-
-async fn status(State(app): State<App>) -> Json<Status> {
-    app.first_look().await;
-    Json(app.snapshot().status)
-}
-
-async fn containers(State(app): State<App>) -> Json<Vec<ContainerRow>> {
-    app.first_look().await;
-    Json(app.handle.view.borrow().containers.clone())
-}
-
-async fn pool(State(app): State<App>) -> Json<Vec<PoolRow>> {
-    app.first_look().await;
-    Json(app.snapshot().status.pool)
-}
-
-async fn sessions(State(app): State<App>) -> Json<Vec<SessionRow>> {
-    Json(app.handle.sessions.rows())
 }

@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, KeepAliveStream, Sse};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use jiff::Timestamp;
 
 use super::actions::Answer;
-use super::streams::{LogsQuery, data};
+use super::extract::{Asked, Segment};
+use super::line_id::Numbering;
+use super::streams::{LogsQuery, data, failed};
 use super::{ApiError, App};
 use crate::api::types::{LogEntry, ServiceRow, ServiceVerb};
 use crate::bay::matching::{self, MatchError};
@@ -30,19 +33,23 @@ pub async fn list(State(app): State<App>) -> Json<Vec<ServiceRow>> {
     Json(app.snapshot().status.services)
 }
 
-pub async fn start(app: State<App>, name: Path<String>) -> Answer<crate::api::types::Done> {
+pub async fn start(app: State<App>, name: Segment<String>) -> Answer<crate::api::types::Done> {
     act(app, name, ServiceVerb::Start).await
 }
 
-pub async fn stop(app: State<App>, name: Path<String>) -> Answer<crate::api::types::Done> {
+pub async fn stop(app: State<App>, name: Segment<String>) -> Answer<crate::api::types::Done> {
     act(app, name, ServiceVerb::Stop).await
 }
 
-pub async fn restart(app: State<App>, name: Path<String>) -> Answer<crate::api::types::Done> {
+pub async fn restart(app: State<App>, name: Segment<String>) -> Answer<crate::api::types::Done> {
     act(app, name, ServiceVerb::Restart).await
 }
 
-async fn act(State(app): State<App>, Path(target): Path<String>, verb: ServiceVerb) -> Answer<crate::api::types::Done> {
+async fn act(
+    State(app): State<App>,
+    Segment(target): Segment<String>,
+    verb: ServiceVerb,
+) -> Answer<crate::api::types::Done> {
     app.done(Command::Service { target, verb }).await
 }
 
@@ -78,13 +85,15 @@ pub(super) type Lines = Sse<KeepAliveStream<BoxStream<'static, Result<Event, Inf
 /// files: they go on across rotation, and whether or not anybody else looks.
 pub async fn logs(
     State(app): State<App>,
-    Path(name): Path<String>,
-    Query(query): Query<LogsQuery>,
+    Segment(name): Segment<String>,
+    Asked(query): Asked<LogsQuery>,
+    headers: HeaderMap,
 ) -> Result<Lines, ApiError> {
+    let query = query.going_on(&headers);
     app.first_look().await;
     let row = app.service_row(&name)?;
     if row.run == "container" {
-        return super::streams::logs(State(app), Path(format!("svc-{}", row.name)), Query(query)).await;
+        return super::streams::container_logs(&app, &format!("svc-{}", row.name), &query).await;
     }
     native_logs(&app, &row, &query).await
 }
@@ -95,7 +104,7 @@ pub(super) async fn native_logs(app: &App, row: &ServiceRow, query: &LogsQuery) 
     let name: Name = row.name.parse().map_err(|_| ApiError::new("internal", "its name can't be read"))?;
     let dir = app.handle.paths.service(&name).join("log");
     let reader = begin(dir, query.tail).await?;
-    let entries = entries(Following { reader, follow: query.follow, since }).map(Ok);
+    let entries = entries(Following { reader, follow: query.follow, since, numbering: query.numbering() }).map(Ok);
     let end = stream::once(std::future::ready(Ok(Event::default().event("end").data("{}"))));
     let all = entries.chain(end).take_until(app.handle.ending.clone().cancelled_owned());
     Ok(Sse::new(all.boxed()).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
@@ -112,6 +121,7 @@ struct Following {
     reader: Reader,
     follow: bool,
     since: Option<Timestamp>,
+    numbering: Numbering,
 }
 
 /// Read only as fast as the client takes them: a log is its own queue.
@@ -131,8 +141,7 @@ async fn next_portion(following: Option<Following>) -> Option<(Vec<Event>, Optio
         let lines = match lines {
             Ok(lines) => lines,
             Err(error) => {
-                let failed = Event::default().event("failed").data(format!("its log can't be read: {error}"));
-                return Some((vec![failed], None));
+                return Some((vec![failed(&format!("its log can't be read: {error}"))], None));
             }
         };
         if lines.is_empty() {
@@ -144,7 +153,8 @@ async fn next_portion(following: Option<Following>) -> Option<(Vec<Event>, Optio
         }
         let since = following.since;
         let wanted = lines.iter().filter(|line| since.is_none_or(|since| line.at.is_none_or(|at| at >= since)));
-        let events = wanted.map(|line| data(&entry(line))).collect();
+        let numbering = &mut following.numbering;
+        let events = wanted.filter_map(|line| Some(data(&entry(line), numbering.next(line.at).ok()?))).collect();
         return Some((events, Some(following)));
     }
 }

@@ -4,12 +4,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::extract::{Asked, Segment};
+use super::line_id::{LineId, Numbering};
 use super::{ApiError, App};
 use crate::api::types::{LogEntry, Snapshot};
 use crate::engine::{LogLine, LogQuery};
@@ -45,17 +48,44 @@ fn event(name: &str, seq: u64, data: &impl Serialize) -> Event {
 }
 
 /// `?follow=true&tail=100&since=MS`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(default)]
 pub struct LogsQuery {
     pub(super) follow: bool,
     pub(super) tail: Option<u64>,
     since: Option<i64>,
+    /// Not of the query: the header that a client sends which was cut off.
+    #[serde(skip)]
+    pub(super) had: Option<LineId>,
+}
+
+impl Default for LogsQuery {
+    /// Without a word a log is followed: it is a stream.
+    fn default() -> Self {
+        Self { follow: true, tail: None, since: None, had: None }
+    }
 }
 
 impl LogsQuery {
+    /// With what a client says that it has: then that counts, and not how many or since when it asked at first.
+    pub(super) fn going_on(self, headers: &HeaderMap) -> Self {
+        let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+        match last {
+            Some(had) => Self { tail: None, had: Some(had), ..self },
+            None => self,
+        }
+    }
+
+    /// Numbers the lines.
+    pub(super) const fn numbering(&self) -> Numbering {
+        Numbering::after(self.had)
+    }
+
     /// The time that lines are not to be older than.
     pub(super) fn not_before(&self) -> Result<Option<jiff::Timestamp>, ApiError> {
+        if let Some(since) = self.numbering().since() {
+            return Ok(Some(since));
+        }
         let time = self.since.map(jiff::Timestamp::from_millisecond).transpose();
         time.map_err(|_| ApiError::new("invalid", "since: not a time in milliseconds since 1970"))
     }
@@ -64,19 +94,27 @@ impl LogsQuery {
 /// Log lines, oldest first, and `event: end` after the last one.
 pub async fn logs(
     State(app): State<App>,
-    Path(id): Path<String>,
-    Query(query): Query<LogsQuery>,
+    Segment(id): Segment<String>,
+    Asked(query): Asked<LogsQuery>,
+    headers: HeaderMap,
 ) -> Result<super::services::Lines, ApiError> {
+    let query = query.going_on(&headers);
     if let Some(service) = app.native_service(&id) {
         return super::services::native_logs(&app, &service, &query).await;
     }
-    let (_, id, engine) = app.container(&id).await?;
+    container_logs(&app, &id, &query).await
+}
+
+/// Those of a container.
+pub(super) async fn container_logs(app: &App, id: &str, query: &LogsQuery) -> Result<super::services::Lines, ApiError> {
+    let (_, id, engine) = app.container(id).await?;
     let since = query.not_before()?;
     let lines = engine.logs(&id, &LogQuery { follow: query.follow, tail: query.tail, since }).await?;
-    let entries = lines.map(|line| {
-        Ok(match line {
-            Ok(line) => data(&entry(&line)),
-            Err(error) => Event::default().event("failed").data(error.to_string().replace(['\r', '\n'], " ")),
+    let mut numbering = query.numbering();
+    let entries = lines.filter_map(move |line| {
+        std::future::ready(match line {
+            Ok(line) => numbering.next(line.at).ok().map(|id| Ok(data(&entry(&line), id))),
+            Err(error) => Some(Ok(failed(&error.to_string()))),
         })
     });
     let end = stream::once(std::future::ready(Ok(Event::default().event("end").data("{}"))));
@@ -92,6 +130,15 @@ fn entry(line: &LogLine) -> LogEntry {
     }
 }
 
-pub(super) fn data(entry: &LogEntry) -> Event {
-    Event::default().data(serde_json::to_string(entry).unwrap_or_default())
+pub(super) fn data(entry: &LogEntry, id: Option<LineId>) -> Event {
+    let event = Event::default().data(serde_json::to_string(entry).unwrap_or_default());
+    match id {
+        Some(id) => event.id(id.to_string()),
+        None => event,
+    }
+}
+
+/// Why no more lines come.
+pub(super) fn failed(why: &str) -> Event {
+    Event::default().event("failed").data(why.replace(['\r', '\n'], " "))
 }

@@ -1,7 +1,7 @@
 //! Terminals over WebSocket: binary frames are the program's bytes, text frames are [`Frame`]s.
 
+use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::SplitSink;
@@ -9,6 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use super::extract::{Asked, Segment, Upgrade};
 use super::{ApiError, App, service_terminal};
 use crate::api::types::{Frame, ServiceRow};
 use crate::bay::name::Name;
@@ -30,9 +31,9 @@ pub struct SizeQuery {
 /// The main tty of a container.
 pub async fn main(
     State(app): State<App>,
-    Path(id): Path<String>,
-    Query(size): Query<SizeQuery>,
-    upgrade: WebSocketUpgrade,
+    Segment(id): Segment<String>,
+    Asked(size): Asked<SizeQuery>,
+    Upgrade(upgrade): Upgrade,
 ) -> Result<Response, ApiError> {
     app.first_look().await;
     if let Some(service) = app.native_service(&id) {
@@ -75,9 +76,9 @@ async fn of_service(
 /// Any session.
 pub async fn session(
     State(app): State<App>,
-    Path(id): Path<u64>,
-    Query(size): Query<SizeQuery>,
-    upgrade: WebSocketUpgrade,
+    Segment(id): Segment<u64>,
+    Asked(size): Asked<SizeQuery>,
+    Upgrade(upgrade): Upgrade,
 ) -> Result<Response, ApiError> {
     attach(&app, SessionId(id), &size, upgrade).await
 }

@@ -130,6 +130,9 @@ pub struct ContainerDetail {
     /// The row of `ls`.
     #[serde(flatten)]
     pub row: ContainerRow,
+    /// The first published port, if there is one.
+    #[serde(rename = "hostPort", default, skip_serializing_if = "Option::is_none")]
+    pub host_port: Option<u16>,
     /// The engine's own words.
     pub inspect: Value,
 }

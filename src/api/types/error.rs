@@ -10,13 +10,19 @@ pub struct ErrorBody {
 }
 
 /// The error inside an [`ErrorBody`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorDetail {
-    /// A word for programs: `not-found`, `name-taken`, `busy`, `unsaved` (work would be lost: a line of the message each), `invalid`, `engine-away`, `port-taken`, `refused`, `internal`.
+    /// A word for programs. What was asked: `invalid`, `impossible` (understood, and can't be had here), `not-found`,
+    /// `no-method`, `too-large`. Who asks: `unauthorized` (no token, or not the right one), `forbidden` (another host or
+    /// origin). What is: `name-taken`, `busy`, `unsaved` (work would be lost: a line of the message each), `refused`,
+    /// `port-taken`, `capacity` (too much at once), `engine-away`, `internal`.
     pub code: String,
     /// A sentence for people.
     pub message: String,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The field of the request that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
 }

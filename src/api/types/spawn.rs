@@ -6,7 +6,7 @@ use crate::bay::name::Name;
 use crate::bay::session::TermSize;
 use crate::bay::template::Overrides;
 
-/// `POST /api/containers`. Also the seed's request: there `volumeName` and `pool` are read, too.
+/// `POST /api/containers`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SpawnRequest {
@@ -19,6 +19,12 @@ pub struct SpawnRequest {
     /// What differs from it.
     #[serde(flatten)]
     pub overrides: Overrides,
+    /// One of the pool's; where no template is named, of the only one that has a pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<bool>,
+    /// Read for the clients of other hosts: volumes are a template's.
+    #[serde(rename = "volumeName", skip_serializing_if = "Option::is_none")]
+    pub volume_name: Option<String>,
     /// The size of the terminal that will look at it first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<TermSize>,

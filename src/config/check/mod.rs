@@ -91,13 +91,32 @@ fn api(api: &ApiConfig) -> Checked {
     ensure(api.listen.is_none_or(|address| address.port() > 0), || {
         Fault::new(path.key("listen"), "port 0 is a different port each time; name one")
     })?;
-    words::path(&api.token_file, &path.key("token_file"))?;
-    words::each_once(&api.callback_hosts, &path.key("callback_hosts"))?;
-    for (index, host) in api.callback_hosts.iter().enumerate() {
+    for (file, key) in [(&api.token_file, "token_file"), (&api.tls_cert, "tls_cert"), (&api.tls_key, "tls_key")] {
+        words::path(file, &path.key(key))?;
+    }
+    for (given, missing) in [(&api.tls_cert, "tls_key"), (&api.tls_key, "tls_cert")] {
+        let file = if missing == "tls_key" { &api.tls_key } else { &api.tls_cert };
+        ensure(given.is_empty() || !file.is_empty(), || {
+            Fault::new(path.key(missing), "is missing: TLS needs both tls_cert and tls_key")
+        })?;
+    }
+    let near = api.listen.is_none_or(|address| address.ip().is_loopback());
+    ensure(near || !api.tls_cert.is_empty(), || {
+        let what = "other machines reach this address, and without TLS they could read the token: name tls_cert and \
+                    tls_key, or listen on 127.0.0.1";
+        Fault::new(path.key("listen"), what)
+    })?;
+    hosts(&api.hosts, &path.key("hosts"))?;
+    hosts(&api.callback_hosts, &path.key("callback_hosts"))
+}
+
+fn hosts(hosts: &[String], path: &Path) -> Checked {
+    words::each_once(hosts, path)?;
+    for (index, host) in hosts.iter().enumerate() {
         let fits = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
         ensure(fits, || {
             let what = format!("{host:?} is not a host: write a name or an address, without scheme and path");
-            Fault::new(path.key("callback_hosts").item(index), what)
+            Fault::new(path.item(index), what)
         })?;
     }
     Ok(())

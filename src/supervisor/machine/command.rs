@@ -30,6 +30,7 @@ impl Machine {
                 return out.reply(id, reply);
             }
             Command::Reload(read) => return self.reload(id, read, now, out),
+            Command::Listens(trouble) => return self.listens(id, trouble, now, out),
             Command::Act { target, verb } if target.starts_with("svc-") && !self.exiting => {
                 let verb = match verb {
                     Verb::Start => ServiceVerb::Start,
@@ -83,7 +84,7 @@ impl Machine {
                 if self.deferred.len() >= DEFERRED {
                     out.reply(
                         id,
-                        Reply::Refused(refusal::busy("the engine has not answered yet, and many wait already")),
+                        Reply::Refused(refusal::capacity("the engine has not answered yet, and many wait already")),
                     );
                 } else {
                     self.deferred.push((id, command));
@@ -114,7 +115,7 @@ impl Machine {
                 None
             }),
             Command::Down(request) => Ok(self.down(id, request, now, out)),
-            Command::Reload(_) | Command::Why(_) | Command::Service { .. } => Ok(None),
+            Command::Reload(_) | Command::Why(_) | Command::Listens(_) | Command::Service { .. } => Ok(None),
         };
         match begun {
             Ok(None) => {}

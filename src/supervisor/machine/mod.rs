@@ -202,6 +202,8 @@ pub struct Machine {
     save_trouble: Option<String>,
     /// Why the configuration file, as it is now, is not the one in effect.
     config_trouble: Option<String>,
+    /// Why the API does not listen on TCP.
+    api_trouble: Option<String>,
     /// Where the API listens since the beginning.
     began_api: ApiConfig,
     gauges: Gauges,
@@ -286,6 +288,7 @@ impl Machine {
             troubles,
             save_trouble: None,
             config_trouble: None,
+            api_trouble: None,
             began_api,
             gauges: Gauges::default(),
             exiting: false,

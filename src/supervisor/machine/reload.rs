@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use crate::api::types::Reloaded;
+use crate::api::types::{Done, Reloaded};
 use crate::bay::container::{Role, label};
 use crate::bay::name::Name;
-use crate::config::{Change, Config, ConfigDiff, Part};
+use crate::config::{ApiConfig, Change, Config, ConfigDiff, Part};
 
 use super::super::event::{CommandId, Effect, Now, Reply};
 use super::super::refusal;
@@ -89,7 +89,22 @@ impl Machine {
     }
 
     fn listens_elsewhere(&self, config: &Config) -> bool {
-        (self.began_api.listen, &self.began_api.token_file) != (config.api.listen, &config.api.token_file)
+        let place = |api: &ApiConfig| {
+            (api.listen, api.token_file.clone(), api.tls_cert.clone(), api.tls_key.clone(), api.hosts.clone())
+        };
+        place(&self.began_api) != place(&config.api)
+    }
+
+    /// What keeps the API from listening on TCP is a trouble until it listens.
+    pub(super) fn listens(&mut self, id: CommandId, trouble: Option<String>, now: Now, out: &mut Out) {
+        if self.api_trouble != trouble {
+            if let Some(trouble) = &trouble {
+                self.say(now, None, trouble.clone());
+            }
+            self.api_trouble = trouble;
+            self.dirty = true;
+        }
+        out.reply(id, Reply::Done(Done::default()));
     }
 
     /// What does not follow by itself.

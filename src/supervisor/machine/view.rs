@@ -296,7 +296,12 @@ impl Machine {
             capacity: self.capacity(),
             uptime_s: now.mono.as_secs(),
             templates: templates.map(|template| template.name.to_string()).collect(),
-            troubles: self.troubles.iter().chain(&self.save_trouble).chain(&self.config_trouble).cloned().collect(),
+            troubles: [&self.save_trouble, &self.config_trouble, &self.api_trouble]
+                .into_iter()
+                .flatten()
+                .chain(&self.troubles)
+                .cloned()
+                .collect(),
         }
     }
 

@@ -125,7 +125,7 @@ impl SpawnForm {
             memory,
             ..Overrides::default()
         };
-        Ok(SpawnRequest { name, template, overrides, size: Some(size) })
+        Ok(SpawnRequest { name, template, overrides, size: Some(size), ..SpawnRequest::default() })
     }
 }
 

@@ -9,8 +9,8 @@ mod clones;
 mod crash;
 mod daemon;
 mod dashboard;
-mod den;
-mod docker;
+pub mod den;
+pub mod docker;
 mod docker_down;
 mod doctor;
 mod images;
@@ -19,7 +19,7 @@ mod main_job;
 mod network;
 mod own_daemon;
 mod pool;
-mod process;
+pub mod process;
 mod programs;
 mod pty;
 mod reload;
@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 /// Says by name that a test can't run here; where Docker is required, what needs it fails instead.
 #[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
-fn skip(test: &str, why: &str) {
+pub fn skip(test: &str, why: &str) {
     let required = std::env::var_os("PODBAY_REQUIRE_DOCKER").is_some_and(|value| value == "1");
     assert!(!(required && why == "no docker"), "{test}: PODBAY_REQUIRE_DOCKER is set, and there is {why}");
     eprintln!("skipped: bay::{test}: {why}");
@@ -40,12 +40,12 @@ fn skip(test: &str, why: &str) {
 
 /// Prints a figure; seen with `--nocapture`.
 #[expect(clippy::print_stdout, reason = "figures are for people")]
-fn measured(text: &str) {
+pub fn measured(text: &str) {
     println!("{text}");
 }
 
 /// Waits for a condition, and says what it saw when it did not come in time. Gives the time that it took.
-fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> (T, Duration) {
+pub fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> (T, Duration) {
     let begun = Instant::now();
     loop {
         match look() {
@@ -57,6 +57,6 @@ fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Result<T, St
 }
 
 /// [`within`] a time that is long enough for a busy machine.
-fn until<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+pub fn until<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
     within(Duration::from_secs(30), what, look).0
 }

@@ -42,7 +42,7 @@ fn until_warm(den: &Den, count: u32) {
 
 fn request(name: &str, overrides: Overrides) -> SpawnRequest {
     let template = Some("pooled".parse().unwrap());
-    SpawnRequest { name: Some(name.to_owned()), template, overrides, size: None }
+    SpawnRequest { name: Some(name.to_owned()), template, overrides, ..SpawnRequest::default() }
 }
 
 fn claim(den: &Den, name: &str) -> Result<SpawnReply, ClientError> {

@@ -33,7 +33,7 @@ pub fn claim(world: &mut World, name: &str) -> u64 {
 
 pub fn claim_with(world: &mut World, name: &str, overrides: Overrides) -> u64 {
     let template = Some("pooled".parse().unwrap());
-    world.spawn_with(SpawnRequest { name: Some(name.to_owned()), template, overrides, size: None })
+    world.spawn_with(SpawnRequest { name: Some(name.to_owned()), template, overrides, ..SpawnRequest::default() })
 }
 
 pub fn spawned(world: &World, id: u64) -> SpawnReply {

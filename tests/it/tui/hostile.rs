@@ -87,7 +87,8 @@ fn names_reasons_and_errors() {
         driver.send(Msg::Why { name: "badger".to_owned(), result: Ok(why) });
         clean(&driver, "why");
         driver.keys("esc");
-        let detail = ErrorDetail { code: "x".to_owned(), message: text.to_owned(), hint: Some(text.to_owned()) };
+        let detail =
+            ErrorDetail { code: "x".to_owned(), message: text.to_owned(), hint: Some(text.to_owned()), field: None };
         driver.send(Msg::Spawned(Err(ClientError::Refused(detail))));
         driver.send(Msg::Copied(Err(text.to_owned())));
         clean(&driver, "toast");
@@ -119,7 +120,7 @@ fn logs_inspect_and_terminals() {
         driver.wait(200);
         let row = driver.model.subject().unwrap().clone();
         let inspect = serde_json::json!({ text: [text, text] });
-        let detail = Box::new(ContainerDetail { row, inspect });
+        let detail = Box::new(ContainerDetail { row, host_port: None, inspect });
         driver.send(Msg::Inspected { name: "badger".to_owned(), result: Ok(detail) });
         clean(&driver, "inspect");
         driver.keys("] ]");

@@ -179,7 +179,7 @@ fn inspect(columns: u16, rows: u16) -> Driver {
     driver.keys("i");
     let row = driver.model.subject().unwrap().clone();
     let inspect = serde_json::json!({"Id": "badger0123", "State": {"Status": "running", "Pid": 4242}, "Mounts": []});
-    let detail = podbay::api::types::ContainerDetail { row, inspect };
+    let detail = podbay::api::types::ContainerDetail { row, host_port: None, inspect };
     driver.send(Msg::Inspected { name: "badger".to_owned(), result: Ok(Box::new(detail)) });
     driver
 }
@@ -190,6 +190,7 @@ fn toasts(columns: u16, rows: u16) -> Driver {
         code: "port-taken".to_owned(),
         message: "port 127.0.0.1:3000 is taken by nginx (pid 812)".to_owned(),
         hint: Some("stop it, or change parent.ports".to_owned()),
+        field: None,
     });
     driver.send(Msg::Copied(Ok(6)));
     driver.send(Msg::Spawned(Err(refused)));
