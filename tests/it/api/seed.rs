@@ -150,9 +150,9 @@ fn a_pooled_container_is_asked_for_by_a_word() {
     let rest = format!("{api}\n[[template]]\nname = \"web\"\ncommand = [\"sh\"]\npool = {{ target = 1, min = 1 }}");
     open.den.configure(Conf { rest: &rest, ..Conf::default() });
     open.den.ok(&["up"]);
-    let made = open.request("POST", "/api/containers").json(&json!({"name": "y", "pool": true})).send();
+    let made = open.request("POST", "/api/containers").json(&json!({"name": "yak", "pool": true})).send();
     assert_eq!(made.status, 200, "{made:?}");
-    assert_eq!(open.den.row("y").map(|row| row.template), Some("web".to_owned()));
+    assert_eq!(open.den.row("yak").map(|row| row.template), Some("web".to_owned()));
 }
 
 #[test]
