@@ -384,7 +384,7 @@ fn a_refresh_that_fails_gives_the_old_worker_back() {
     world.failures.push_back(("create", EngineError::NoImage("gone:latest".to_owned())));
     let id = world.act("fox", Verb::Refresh);
     world.settle();
-    assert_eq!(refused(&world, id).0, "invalid");
+    assert_eq!(refused(&world, id).0, "impossible");
     assert_eq!(world.id("fox"), old);
     assert_eq!(world.named("fox").unwrap().name, "podbay-fox");
     assert_eq!(world.row("fox").state, State::Running);
