@@ -128,6 +128,7 @@ fn a_reading_that_fails_is_said_and_tried_again() {
         code: "engine-away".to_owned(),
         message: "the engine is away".to_owned(),
         hint: None,
+        field: None,
     };
     driver.send(Msg::Figures(Err(podbay::api::client::ClientError::Refused(error))));
     assert!(driver.shot().contains("the engine is away"), "{}", driver.shot());
