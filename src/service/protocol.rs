@@ -193,6 +193,8 @@ pub struct Status {
     pub exit: Option<Exit>,
     /// The port that somebody else had when the last run was to begin.
     pub port_taken: Option<u16>,
+    /// Who holds the streams of its runs open.
+    pub holder: Option<ProcessId>,
     /// The last order that was not understood.
     pub refused: Option<RefusedOrder>,
 }

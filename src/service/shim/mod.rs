@@ -8,6 +8,7 @@
 //! it before it begins anything.
 
 mod ending;
+mod keep;
 mod output;
 mod running;
 mod serve;
@@ -58,18 +59,20 @@ pub fn run(birth: Birth, say: Say) -> ExitCode {
 fn begin(birth: Birth, say: Say) -> Result<(), ServiceError> {
     // Away from the terminal and the group of whoever started it. It fails only for the leader of a session.
     let _ = rustix::process::setsid();
+    // Who holds the lock is the one shim; it is let go of by the kernel.
+    let lock = takeover::lock(&birth.place.shim_lock())?;
+    let (past, run_lock) = takeover::take_over(&birth)?;
+    // Without them a service's output goes through pipes, which end with this process.
+    let keep = keep::Keep::begin(&birth.place, past.holder).ok();
     #[cfg(target_os = "linux")]
     {
         let name = |error: rustix::io::Errno| ServiceError::Shim(format!("can't become a subreaper: {error}"));
         // Any pid turns it on; the argument is only a flag.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(name)?;
     }
-    // Who holds the lock is the one shim; it is let go of by the kernel.
-    let lock = takeover::lock(&birth.place.shim_lock())?;
-    let (past, run_lock) = takeover::take_over(&birth)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| ServiceError::Shim(format!("can't begin: {error}")))?;
-    let result = runtime.block_on(running::run(birth, (past, run_lock), say));
+    let result = runtime.block_on(running::run(birth, (past, run_lock, keep), say));
     drop(lock);
     result
 }

@@ -1,7 +1,8 @@
 //! What a run writes: into the log, and to whoever looks at its terminal.
 
 use std::collections::VecDeque;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -15,8 +16,10 @@ use super::spawn::{self, Ends};
 use crate::bay::session::TermSize;
 use crate::service::log::{Position, Writer};
 
-/// Read at once.
+/// Read at once, at most.
 const CHUNK: usize = 256 * 1024;
+/// Read at once, as long as that is enough.
+const FIRST: usize = 16 * 1024;
 /// More than a pipe or a terminal ever holds.
 const HOLDS: usize = 4 * spawn::PIPE;
 /// So much in one read means that the writer soon waits: half of what a pipe holds at first.
@@ -36,6 +39,8 @@ pub(super) struct Output {
     /// Pipes that hold more by now.
     enlarged: [bool; 2],
     chunk: Vec<u8>,
+    /// Where a stream is read without being taken.
+    scratch: Option<(OwnedFd, OwnedFd)>,
     kept: VecDeque<u8>,
     live: broadcast::Sender<Bytes>,
     typed: VecDeque<u8>,
@@ -58,6 +63,7 @@ impl Output {
             is_terminal: false,
             enlarged: [false; 2],
             chunk: Vec::new(),
+            scratch: rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).ok(),
             kept: VecDeque::new(),
             live,
             typed: VecDeque::new(),
@@ -70,6 +76,21 @@ impl Output {
 
     pub fn position(&mut self) -> Position {
         self.log.position()
+    }
+
+    /// What a killed shim had not read.
+    pub fn inherit(&mut self, rest: [File; 2]) {
+        for (index, mut stream) in rest.into_iter().enumerate() {
+            let mut chunk = vec![0; CHUNK];
+            let mut read = 0;
+            while read < HOLDS
+                && let Ok(count @ 1..) = stream.read(&mut chunk)
+            {
+                read += count;
+                self.log.take(index == 1, chunk.get(..count).unwrap_or_default(), Timestamp::now());
+            }
+        }
+        self.log.finish(Timestamp::now());
     }
 
     /// The streams of a new run.
@@ -111,17 +132,44 @@ impl Output {
     /// Reads one piece; `false`: there is nothing more at present, or ever.
     fn read(&mut self, index: usize) -> bool {
         let Some(Some(stream)) = self.streams.get(index) else { return false };
-        self.chunk.resize(CHUNK, 0);
+        room(&mut self.chunk);
         let chunk = &mut self.chunk;
+        let scratch = if self.is_terminal { None } else { self.scratch.as_ref() };
         // Through the readiness that was seen: what comes after this read wakes the next wait.
-        let result = stream.try_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, chunk.as_mut_slice())?));
-        self.took(index, result)
+        let result = stream.try_io(Interest::READABLE, |fd| match scratch.map(|scratch| peek(fd, scratch, chunk)) {
+            Some(Ok(count @ 1..)) => Ok((count, true)),
+            // A flood, the end, or nothing.
+            _ => Ok((rustix::io::read(fd, chunk.as_mut_slice())?, false)),
+        });
+        let peeked = result.as_ref().is_ok_and(|(_, peeked)| *peeked);
+        let result = result.map(|(count, _)| count);
+        let seen = result.as_ref().copied().unwrap_or(0);
+        let more = self.took(index, result);
+        if peeked {
+            self.consume(index, seen);
+        }
+        more
+    }
+
+    /// Takes from a stream what is in the log by now. A shim that is killed before leaves it for the next one: a line may
+    /// come twice then, but is never lost.
+    fn consume(&mut self, index: usize, count: usize) {
+        let Some(Some(stream)) = self.streams.get(index) else { return };
+        let mut left = count;
+        while left > 0 {
+            let Some(space) = self.chunk.get_mut(..left) else { return };
+            match rustix::io::read(stream.get_ref(), space) {
+                Ok(count @ 1..) => left -= count,
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
     }
 
     /// The same, whatever is known of readiness; how much it was.
     fn read_the_rest(&mut self, index: usize) -> Option<usize> {
         let Some(Some(stream)) = self.streams.get(index) else { return None };
-        self.chunk.resize(CHUNK, 0);
+        room(&mut self.chunk);
         let result = rustix::io::read(stream.get_ref(), self.chunk.as_mut_slice()).map_err(io::Error::from);
         let count = result.as_ref().copied().unwrap_or(0);
         self.took(index, result).then_some(count)
@@ -131,6 +179,10 @@ impl Output {
         match result {
             Ok(count) if count > 0 => {
                 self.pass_on(index, count);
+                if count == self.chunk.len() {
+                    // There is more; the buffer grows with the flood, and goes with it.
+                    self.chunk.resize((2 * count).min(CHUNK), 0);
+                }
                 return true;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
@@ -230,6 +282,35 @@ impl Output {
             // A terminal that ends at this moment has no size.
             let _ = spawn::resize(terminal.get_ref(), size);
         }
+    }
+}
+
+/// Reads without taking: 0 when there is nothing, or so much that it is taken at once.
+#[cfg(target_os = "linux")]
+fn peek(stream: &OwnedFd, (near, far): &(OwnedFd, OwnedFd), chunk: &mut [u8]) -> io::Result<usize> {
+    let waiting = usize::try_from(rustix::io::ioctl_fionread(stream)?).unwrap_or(usize::MAX);
+    if waiting == 0 || waiting > chunk.len().min(FIRST) {
+        return Ok(0);
+    }
+    let count = rustix::pipe::tee(stream, far, waiting, rustix::pipe::SpliceFlags::NONBLOCK)?;
+    let mut read = 0;
+    while read < count {
+        match rustix::io::read(near, chunk.get_mut(read..count).unwrap_or_default())? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    Ok(read)
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn peek(_: &OwnedFd, _: &(OwnedFd, OwnedFd), _: &mut [u8]) -> io::Result<usize> {
+    Ok(0)
+}
+
+fn room(chunk: &mut Vec<u8>) {
+    if chunk.is_empty() {
+        chunk.resize(FIRST, 0);
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::keep::Keep;
 use super::output::Output;
 use super::serve::{self, Asked};
 use super::spawn::Refusal;
@@ -31,6 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(super) struct Shim {
     birth: Birth,
     run_lock: File,
+    keep: Option<Keep>,
     pub(super) life: Option<Lifecycle>,
     spec: Option<Spec>,
     pub(super) output: Output,
@@ -67,7 +69,7 @@ enum Woken {
     Alone,
 }
 
-pub(super) async fn run(birth: Birth, (past, run_lock): (Status, File), say: Say) -> Result<(), ServiceError> {
+pub(super) async fn run(birth: Birth, (past, run_lock, keep): Past, say: Say) -> Result<(), ServiceError> {
     let broken = |what: &str| {
         let what = what.to_owned();
         move |error: std::io::Error| ServiceError::Shim(format!("{what}: {error}"))
@@ -77,14 +79,19 @@ pub(super) async fn run(birth: Birth, (past, run_lock): (Status, File), say: Say
     // A terminal that closes somewhere is no reason to end, and the disposition must not be inherited.
     let mut hangup = signal(SignalKind::hangup()).map_err(broken("can't follow signals"))?;
     let listener = listen(&birth.place.socket)?;
-    let output =
+    let mut output =
         Output::open(&birth.place.log()).map_err(ServiceError::at("can't open the log in", &birth.place.log()))?;
+    let keep = keep.map(|(keep, rest)| {
+        output.inherit(rest);
+        keep
+    });
     let (requests, mut asked) = mpsc::channel(REQUESTS);
-    let (status, past_exit) = inherited(&birth, past);
+    let (mut status, past_exit) = inherited(&birth, past);
+    status.holder = keep.as_ref().map(|keep| keep.holder);
     let (shown, _) = watch::channel(status.clone());
     let task = tokio::spawn(serve::accept(listener, requests.clone(), shown.clone()));
     let door = Door { task, requests };
-    let mut shim = Shim::new((birth, run_lock), output, (status, shown), past_exit, door);
+    let mut shim = Shim::new((birth, run_lock, keep), output, (status, shown), past_exit, door);
     shim.show();
     super::tell(say, &FirstWord::Ready);
     while !shim.is_over() {
@@ -104,6 +111,9 @@ pub(super) async fn run(birth: Birth, (past, run_lock): (Status, File), say: Say
     shim.end();
     Ok(())
 }
+
+/// What the last shim wrote down, the lock of its runs, and its streams with what is left in them.
+pub(super) type Past = (Status, File, Option<(Keep, [File; 2])>);
 
 /// Pending while somebody looks.
 async fn alone(shown: &watch::Sender<Status>) {
@@ -149,7 +159,7 @@ fn inherited(birth: &Birth, past: Status) -> (Status, Option<Exit>) {
 
 impl Shim {
     fn new(
-        (birth, run_lock): (Birth, File),
+        (birth, run_lock, keep): (Birth, File, Option<Keep>),
         output: Output,
         (status, shown): (Status, watch::Sender<Status>),
         past_exit: Option<Exit>,
@@ -159,6 +169,7 @@ impl Shim {
         Self {
             birth,
             run_lock,
+            keep,
             life: None,
             spec: None,
             output,
@@ -311,7 +322,7 @@ impl Shim {
         // It was checked with the configuration; one that can't be read is never found.
         let sought = spec.ready_log.as_deref().and_then(|pattern| regex::bytes::Regex::new(pattern).ok());
         self.output.log().seek(sought);
-        let begun = spawn::begin(spec, &self.status.mark, &self.run_lock).and_then(|begun| {
+        let begun = spawn::begin(spec, &self.status.mark, (&self.run_lock, self.keep.as_ref())).and_then(|begun| {
             self.output.connect(begun.ends).map_err(|error| format!("its output can't be followed: {error}"))?;
             Ok(begun.main)
         });
@@ -385,6 +396,7 @@ impl Shim {
     fn end(mut self) {
         self.show();
         let _ = std::fs::remove_file(&self.birth.place.socket);
+        self.keep = None;
     }
 }
 

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
+use super::keep::Keep;
 use crate::bay::session::TermSize;
 use crate::service::process::{MARK, ProcessId};
 use crate::service::protocol::Spec;
@@ -44,7 +45,7 @@ impl From<String> for Refusal {
 }
 
 /// Begins a run, or says why it can't.
-pub(super) fn begin(spec: &Spec, mark: &str, run_lock: &File) -> Result<Begun, Refusal> {
+pub(super) fn begin(spec: &Spec, mark: &str, (run_lock, keep): (&File, Option<&Keep>)) -> Result<Begun, Refusal> {
     let Some((program, arguments)) = spec.command.split_first() else {
         return Err("it has no command".to_owned().into());
     };
@@ -57,7 +58,7 @@ pub(super) fn begin(spec: &Spec, mark: &str, run_lock: &File) -> Result<Begun, R
     }
     let mut command = Command::new(program);
     command.args(arguments).current_dir(&spec.cwd).env_clear().envs(&spec.env).env(MARK, mark);
-    let ends = streams(&mut command, spec.tty).map_err(|error| format!("its streams can't be made: {error}"))?;
+    let ends = streams(&mut command, spec.tty, keep).map_err(|error| format!("its streams can't be made: {error}"))?;
     settle_in(&mut command, run_lock, (spec.tty.is_some(), spec.umask));
     let child = command.spawn().map_err(|error| told(program, &error))?;
     // Dropping a child neither ends nor waits for it: the shim waits for all of them in one place.
@@ -80,10 +81,13 @@ fn told(program: &str, error: &io::Error) -> String {
     }
 }
 
-fn streams(command: &mut Command, tty: Option<TermSize>) -> io::Result<Ends> {
+fn streams(command: &mut Command, tty: Option<TermSize>, keep: Option<&Keep>) -> io::Result<Ends> {
     let Some(size) = tty else {
-        let (out, out_far) = pipe()?;
-        let (err, err_far) = pipe()?;
+        let [(out, out_far), (err, err_far)] = match keep.map(Keep::ends) {
+            Some(Ok(ends)) => ends,
+            // A directory that takes no FIFOs, or somebody removed them.
+            Some(Err(_)) | None => [pipe()?, pipe()?],
+        };
         command.stdin(Stdio::null()).stdout(out_far).stderr(err_far);
         return Ok(Ends::Pipes { out, err });
     };

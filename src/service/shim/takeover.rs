@@ -1,7 +1,7 @@
 //! Before anything begins: no other shim, and nothing of an earlier run.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -93,7 +93,8 @@ fn read(path: &Path) -> Option<Status> {
 pub(super) fn write(path: &Path, status: &Status) -> io::Result<()> {
     let fresh = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    serde_json::to_writer(&mut file, status)?;
+    // In one call: it is written while the next run begins.
+    file.write_all(&serde_json::to_vec(status)?)?;
     drop(file);
     std::fs::rename(&fresh, path)
 }

@@ -15,6 +15,7 @@ mod docker_down;
 mod doctor;
 mod images;
 mod input;
+mod killing;
 mod main_job;
 mod network;
 mod own_daemon;

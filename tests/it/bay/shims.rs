@@ -166,6 +166,38 @@ fn a_shim_refuses_what_it_does_not_know_and_its_service_goes_on() {
 }
 
 #[test]
+fn what_a_killed_shim_had_not_read_is_in_the_log() {
+    let script = "n=0; while :; do n=$((n+1)); echo $$ $n; echo $$ $n >> witness; echo $$ e$n >&2; sleep 0.01; done";
+    let den = den(&[service("web", script, "")]);
+    let said = || fs::read_to_string(den.path("h/witness")).unwrap_or_default();
+    let says = |more: usize| {
+        let before = said().lines().count();
+        until("it goes on", || if said().lines().count() >= before + more { Ok(()) } else { Err(said()) });
+    };
+    den.ok(&["up"]);
+    let pid = until_state(&den, "web", "running").pid.unwrap();
+    says(3);
+    // It reads nothing from now on, and its service goes on.
+    signal(shim(&den, "web"), Signal::STOP);
+    says(20);
+    den.kill_supervisor();
+    signal(shim(&den, "web"), Signal::KILL);
+    until("it went with its shim", || if alive(pid) { Err(String::new()) } else { Ok(()) });
+    let said = said();
+    den.ok(&["service", "ls"]);
+    until_row(&den, "web", "runs again", |row| row.state == "running" && row.pid != Some(pid));
+    let logged = lines(&den, "web");
+    let lost: Vec<&str> = said.lines().filter(|line| !logged.iter().any(|known| known == line)).collect();
+    assert_eq!(lost, [""; 0]);
+    assert!(logged.contains(&format!("{pid} e20")), "stderr, too");
+    // Who holds what was not read goes with the last shim.
+    let holders = with_word(&den, "podbay-holder");
+    assert_eq!(holders.len(), 1, "{holders:?}");
+    den.ok(&["down", "-y"]);
+    until_gone(&den, "podbay-holder");
+}
+
+#[test]
 fn readiness_by_a_line_outlives_the_line_and_the_supervisor() {
     let flood =
         "echo is up; n=0; while [ $n -lt 3000 ]; do n=$((n+1)); echo a line of no meaning $n; done; exec sleep 4108";
