@@ -33,6 +33,10 @@ pub struct ServiceConfig {
     pub env: BTreeMap<String, String>,
     /// Files of `KEY=VALUE` lines, under `env` in precedence.
     pub env_file: Vec<String>,
+    /// `UID`, `UID:GID` or a name; empty: the invoking user, or that of an image.
+    pub user: String,
+    /// The user's secrets that it is given as files.
+    pub secrets: Vec<Name>,
     /// When it is started again.
     pub restart: RestartPolicy,
     /// Exit codes that are no failure.
@@ -134,6 +138,8 @@ impl ServiceConfig {
         if let Some(signal) = self.stop.asked_for().filter(|_| !self.is_native()) {
             bytes.extend_from_slice(signal.name().as_bytes());
         }
+        let more = std::iter::once(self.user.as_str()).chain(self.secrets.iter().map(Name::as_str));
+        more.for_each(|word| bytes.extend_from_slice(word.as_bytes()));
         short_hash(&bytes)
     }
 }

@@ -84,6 +84,9 @@ pub struct Spec {
     pub env: BTreeMap<String, String>,
     /// The size of its terminal, if it has one.
     pub tty: Option<TermSize>,
+    /// User and group that it runs as; `None`: those of its shim.
+    #[serde(default)]
+    pub ids: Option<(u32, u32)>,
     /// What is taken from the modes of its new files.
     #[serde(default = "usual_umask")]
     pub umask: u32,

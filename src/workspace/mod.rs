@@ -39,6 +39,8 @@ pub use mounts::SSH_AGENT;
 pub use project::{is_same, source};
 use user::WorkerUser;
 
+pub use user::Account;
+
 /// Where a worker's workspace stands in it, and where it starts.
 pub const WORKSPACE: &str = "/workspace";
 
@@ -181,6 +183,58 @@ pub fn token(
     let Some(name) = tokens.get(&remote.host()).filter(|_| encrypted) else { return Ok(None) };
     secrets::read(paths, std::slice::from_ref(name))?;
     Ok(Some(paths.secrets().join(name)))
+}
+
+/// A native service's secrets, laid out for it; the directory that they are in.
+///
+/// # Errors
+/// [`WorkspaceError`].
+pub fn service_secrets(paths: &Paths, name: &Name, names: &[Name]) -> Result<PathBuf, WorkspaceError> {
+    let secrets = secrets::read(paths, names)?;
+    private_dir(&paths.state.join("services"))?;
+    let mut build = Build::start(&paths.state.join("services"), name, None)?;
+    let dir = secrets::lay_out(secrets, &mut build)?;
+    build.keep();
+    Ok(dir)
+}
+
+/// A user of this machine, by its user database.
+///
+/// # Errors
+/// [`WorkspaceError`]: nobody is called so.
+pub fn account(user: &str) -> Result<Account, WorkspaceError> {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    Account::of(user, &passwd).ok_or_else(|| {
+        WorkspaceError::new(format_args!(
+            "user {user:?}: nobody is called so here; write a name of /etc/passwd, or UID:GID"
+        ))
+    })
+}
+
+/// What a container service is given.
+///
+/// # Errors
+/// [`WorkspaceError`].
+pub fn prepare_service(
+    ground: &Ground<'_>,
+    name: &Name,
+    like: &ParentSpec,
+    (user, names): (&str, &[Name]),
+) -> Result<Prepared, WorkspaceError> {
+    let prepared = prepare_parent(ground, like)?;
+    let named = (!user.is_empty()).then(|| WorkerUser::of(user, ground.env));
+    let owner = named.as_ref().and_then(|user| user.owner(ground.env));
+    let secrets = secrets::read(ground.paths, names)?;
+    let mut list = MountList::new(ground, PathBuf::from("/root"));
+    if !secrets.is_empty() {
+        private_dir(&ground.paths.state.join("services"))?;
+        let mut build = Build::start(&ground.paths.state.join("services"), name, owner)?;
+        secrets::place(secrets, &mut build, &mut list)?;
+        build.keep();
+    }
+    let given = list.prepared(String::new(), BTreeMap::new());
+    let mounts = prepared.mounts.into_iter().chain(given.mounts).collect();
+    Ok(Prepared { user: named.map(|user| user.text).or(prepared.user), mounts, ..prepared })
 }
 
 /// What the parent is given.

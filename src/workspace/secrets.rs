@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
@@ -57,6 +57,20 @@ fn read_one(path: &Path, name: &Name) -> Result<Secret, WorkspaceError> {
     let mut content = Vec::new();
     file.take(MOST_BYTES).read_to_end(&mut content).map_err(|error| fail(&error))?;
     Ok(Secret { name: name.clone(), content })
+}
+
+/// Puts a native service's secrets into its directory, and takes away what is none of them any more; where they are.
+pub fn lay_out(secrets: Vec<Secret>, build: &mut Build) -> io::Result<PathBuf> {
+    let dir = build.dir(Path::new("secrets"))?;
+    for entry in std::fs::read_dir(&dir)?.flatten() {
+        if !secrets.iter().any(|secret| entry.file_name().to_str() == Some(secret.name.as_str())) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    for Secret { name, content } in secrets {
+        build.replace(&Path::new("secrets").join(&name), 0o400, &content)?;
+    }
+    Ok(dir)
 }
 
 /// Puts each secret into the worker's directory and mounts it, read-only.

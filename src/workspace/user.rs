@@ -49,9 +49,60 @@ impl WorkerUser {
     }
 }
 
+/// A user of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its number.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// What it is called, and where its home is, where the user database tells.
+    pub known: Option<(String, PathBuf)>,
+}
+
+impl Account {
+    /// From `NAME`, `UID`, or one of them with `:GID`, by the lines of `/etc/passwd`. A name that is not there, or a number
+    /// without a group, is nobody.
+    #[must_use]
+    pub fn of(user: &str, passwd: &str) -> Option<Self> {
+        let (who, group) = user.split_once(':').map_or((user, None), |(who, group)| (who, Some(group)));
+        let number = who.parse::<u32>().ok();
+        let line = passwd.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let [name, _, uid, gid, _, home, ..] = fields.as_slice() else { return None };
+            let (uid, gid) = (uid.parse::<u32>().ok()?, gid.parse::<u32>().ok()?);
+            (*name == who || number == Some(uid)).then(|| (uid, gid, ((*name).to_owned(), PathBuf::from(home))))
+        });
+        let uid = line.as_ref().map(|(uid, ..)| *uid).or(number)?;
+        let gid = match group {
+            Some(group) => group.parse().ok()?,
+            None => line.as_ref().map(|(_, gid, _)| *gid)?,
+        };
+        Some(Self { uid, gid, known: line.map(|(.., known)| known) })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_of_this_machine_is_found() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1000:1001:Ann:/home/ann:/bin/sh\n";
+        let ann = Some(("ann".to_owned(), PathBuf::from("/home/ann")));
+        for (user, found) in [
+            ("ann", Some((1000, 1001, ann.clone()))),
+            ("1000", Some((1000, 1001, ann.clone()))),
+            ("ann:7", Some((1000, 7, ann))),
+            ("8:9", Some((8, 9, None))),
+            ("8", None),
+            ("bob", None),
+            ("ann:staff", None),
+        ] {
+            let account = Account::of(user, passwd);
+            assert_eq!(account.map(|account| (account.uid, account.gid, account.known)), found, "{user}");
+        }
+    }
 
     #[test]
     fn a_home_follows_its_user() {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use crate::bay::name::Name;
 use crate::bay::service::{ServiceConfig, ServicePort, ServiceRun};
 use crate::bay::template::NetworkMode;
 
 use super::super::error::Fault;
 use super::super::file::{RunKind, ServiceTable};
 use super::super::node::{Node, Path};
+use super::template::is_user;
 use super::{Checked, ensure, probe, words};
 
 /// Keys that only a container takes.
@@ -40,6 +42,7 @@ fn service(table: &ServiceTable, item: &Node, path: &Path) -> Result<ServiceConf
     words::argv(&table.command, &path.key("command"))?;
     words::env(&table.env, &path.key("env"))?;
     words::paths(&table.env_file, &path.key("env_file"))?;
+    who(table, path)?;
     pace(table, path)?;
     codes(table, path)?;
     never_by_log(table, path)?;
@@ -51,6 +54,8 @@ fn service(table: &ServiceTable, item: &Node, path: &Path) -> Result<ServiceConf
         ports: table.ports.clone(),
         env: table.env.clone(),
         env_file: table.env_file.clone(),
+        user: table.user.clone(),
+        secrets: table.secrets.clone(),
         restart: table.restart,
         success_exit_codes: table.success_exit_codes.clone(),
         depends_on: table.depends_on.clone(),
@@ -59,6 +64,21 @@ fn service(table: &ServiceTable, item: &Node, path: &Path) -> Result<ServiceConf
         stop: table.stop,
         backoff: table.backoff,
         start_limit: table.start_limit,
+    })
+}
+
+fn who(table: &ServiceTable, path: &Path) -> Checked {
+    ensure(is_user(&table.user), || {
+        let what = format!("{:?} is not a user: write UID, UID:GID or a name", table.user);
+        Fault::new(path.key("user"), what)
+    })?;
+    let secrets: Vec<&str> = table.secrets.iter().map(Name::as_str).collect();
+    words::each_once(&secrets, &path.key("secrets"))?;
+    let hidden = table.run == RunKind::Host && !table.user.is_empty() && !table.secrets.is_empty();
+    ensure(!hidden, || {
+        let what =
+            "are in a directory of podbay's own user, which another can't enter: leave out user, or use a container";
+        Fault::new(path.key("secrets"), what)
     })
 }
 

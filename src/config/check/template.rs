@@ -93,7 +93,8 @@ pub fn template(template: &Template, path: &Path) -> Checked {
     template.pool.as_ref().map_or(Ok(()), |spec| pool(spec, &path.key("pool")))
 }
 
-fn is_user(user: &str) -> bool {
+/// UID, UID:GID, a name, or empty.
+pub fn is_user(user: &str) -> bool {
     let word = |text: &str| {
         !text.is_empty() && text.len() <= 32 && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
     };

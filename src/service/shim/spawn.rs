@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
@@ -58,7 +58,11 @@ pub(super) fn begin(spec: &Spec, mark: &str, (run_lock, keep): (&File, Option<&K
     }
     let mut command = Command::new(program);
     command.args(arguments).current_dir(&spec.cwd).env_clear().envs(&spec.env).env(MARK, mark);
-    let ends = streams(&mut command, spec.tty, keep).map_err(|error| format!("its streams can't be made: {error}"))?;
+    let ends = streams(&mut command, (spec.tty, spec.ids), keep)
+        .map_err(|error| format!("its streams can't be made: {error}"))?;
+    if let Some((uid, gid)) = spec.ids {
+        command.uid(uid).gid(gid);
+    }
     settle_in(&mut command, run_lock, (spec.tty.is_some(), spec.umask));
     let child = command.spawn().map_err(|error| told(program, &error))?;
     // Dropping a child neither ends nor waits for it: the shim waits for all of them in one place.
@@ -81,13 +85,19 @@ fn told(program: &str, error: &io::Error) -> String {
     }
 }
 
-fn streams(command: &mut Command, tty: Option<TermSize>, keep: Option<&Keep>) -> io::Result<Ends> {
+fn streams(
+    command: &mut Command,
+    (tty, ids): (Option<TermSize>, Option<(u32, u32)>),
+    keep: Option<&Keep>,
+) -> io::Result<Ends> {
     let Some(size) = tty else {
         let [(out, out_far), (err, err_far)] = match keep.map(Keep::ends) {
             Some(Ok(ends)) => ends,
             // A directory that takes no FIFOs, or somebody removed them.
             Some(Err(_)) | None => [pipe()?, pipe()?],
         };
+        give(&out_far, ids)?;
+        give(&err_far, ids)?;
         command.stdin(Stdio::null()).stdout(out_far).stderr(err_far);
         return Ok(Ends::Pipes { out, err });
     };
@@ -101,9 +111,17 @@ fn streams(command: &mut Command, tty: Option<TermSize>, keep: Option<&Keep>) ->
     let mut options = File::options();
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NOCTTY.bits().cast_signed());
     let far = options.read(true).write(true).open(path)?;
+    give(&far, ids)?;
     command.stdin(far.try_clone()?).stdout(far.try_clone()?).stderr(far);
     nonblocking(near.as_fd())?;
     Ok(Ends::Terminal(near))
+}
+
+/// Programs open their streams anew, by `/dev/stdout`.
+fn give(far: impl AsFd, ids: Option<(u32, u32)>) -> io::Result<()> {
+    let Some((uid, gid)) = ids else { return Ok(()) };
+    let (uid, gid) = (rustix::process::Uid::from_raw(uid), rustix::process::Gid::from_raw(gid));
+    Ok(rustix::fs::fchown(far, Some(uid), Some(gid))?)
 }
 
 /// The near end does not block, the far end is an ordinary one.

@@ -16,7 +16,7 @@ use crate::service::protocol::Status;
 use crate::supervisor::event::StepError;
 use crate::supervisor::goal::{CreateNetwork, Make};
 use crate::workspace::env_file::environment;
-use crate::workspace::{Ground as Place, prepare_parent};
+use crate::workspace::{Ground as Place, prepare_service};
 
 use super::Ground;
 use super::create::{blocking, labels, socket_of, wrong};
@@ -57,7 +57,8 @@ pub(super) async fn spec(
         let env = environment(&ground.env, &service.env_file, &service.env)?;
         let like_parent =
             ParentSpec { image, command: service.command, volumes: mounts, env, ..ground.config.parent.clone() };
-        let prepared = prepare_parent(&place, &like_parent)?;
+        let asked = (service.user.as_str(), service.secrets.as_slice());
+        let prepared = prepare_service(&place, &service.name, &like_parent, asked)?;
         let worker = &ground.config.worker;
         let spec = ContainerSpec {
             hostname: (!matches!(network, NetworkSpec::Join(_))).then(|| service.name.to_string()),

@@ -19,6 +19,8 @@ use crate::service::probe::{self, RunAs};
 use crate::service::protocol::{Order, Place, RunState, Spec, Status, Told, USUAL_UMASK};
 use crate::supervisor::event::{Event, Found, ServiceEffect, ServiceEvent, Sighting};
 
+use crate::workspace::{Account, account, service_secrets};
+
 use super::{Executor, Ground};
 
 /// Orders that wait for one shim's task. Full: the machine's owner gives the order up, and is told that it failed.
@@ -327,11 +329,37 @@ fn listens(service: &ServiceConfig) -> impl Iterator<Item = u16> {
 /// Where a service runs, with which environment; its probes, too.
 fn run_as(ground: &Ground, service: &ServiceConfig) -> Result<RunAs, String> {
     let ServiceRun::Host { cwd, .. } = &service.run else { return Err(CONTAINED.to_owned()) };
-    let cwd = if cwd.is_empty() { ground.env.home.clone() } else { ground.env.cwd.join(ground.env.expand(cwd)?) };
     let own = crate::workspace::env_file::environment(&ground.env, &service.env_file, &service.env);
     let mut env = ground.env.vars.clone();
+    let account = other_user(ground, &service.user)?;
+    let mut home = ground.env.home.clone();
+    if let Some((name, its)) = account.as_ref().and_then(|account| account.known.clone()) {
+        env.insert("HOME".to_owned(), its.display().to_string());
+        env.extend(["USER", "LOGNAME"].map(|key| (key.to_owned(), name.clone())));
+        home = its;
+    }
+    if !service.secrets.is_empty() {
+        let dir = ground.paths.service(&service.name).join("secrets");
+        env.insert("CREDENTIALS_DIRECTORY".to_owned(), dir.display().to_string());
+    }
     env.extend(own.map_err(|error| error.to_string())?);
-    Ok(RunAs { cwd, env, umask: ground.env.umask.unwrap_or(USUAL_UMASK), asker: asker(ground) })
+    let cwd = if cwd.is_empty() { home } else { ground.env.cwd.join(ground.env.expand(cwd)?) };
+    let ids = account.map(|account| (account.uid, account.gid));
+    Ok(RunAs { cwd, env, ids, umask: ground.env.umask.unwrap_or(USUAL_UMASK), asker: asker(ground) })
+}
+
+/// Whom a service runs as, when that is not who podbay runs as.
+fn other_user(ground: &Ground, user: &str) -> Result<Option<Account>, String> {
+    if user.is_empty() {
+        return Ok(None);
+    }
+    let account = account(user).map_err(|error| error.to_string())?;
+    let own = ground.env.uid;
+    match (account.uid == own, own) {
+        (true, _) => Ok(None),
+        (false, 0) => Ok(Some(account)),
+        (false, _) => Err(format!("it is to run as user {user}, and only root can do that; podbay runs as user {own}")),
+    }
 }
 
 /// By this, the commands of probes are found again.
@@ -342,13 +370,15 @@ fn asker(ground: &Ground) -> String {
 /// How a service is run: complete, nothing of it is looked up later.
 fn spec(ground: &Ground, service: &ServiceConfig) -> Result<Spec, String> {
     let ServiceRun::Host { tty, .. } = &service.run else { return Err(CONTAINED.to_owned()) };
-    let RunAs { cwd, env, umask, .. } = run_as(ground, service)?;
+    let RunAs { cwd, env, ids, umask, .. } = run_as(ground, service)?;
+    service_secrets(&ground.paths, &service.name, &service.secrets).map_err(|error| error.to_string())?;
     let limits = &ground.config.worker.limits;
     Ok(Spec {
         command: service.command.clone(),
         cwd,
         env,
         tty: tty.then(TermSize::default),
+        ids,
         umask,
         rules: Rules::of(service),
         hash: service.hash(),

@@ -461,3 +461,51 @@ fn a_service_starts_no_supervisor() {
     verb.env("PODBAY_SERVICE", "bay/brain:17-ab");
     assert_eq!(super::process::finish(verb, &["ls"]).code, 0, "one that runs is used");
 }
+
+/// As systemd gives them: a directory that a variable names, and nothing of them in the environment.
+#[test]
+fn a_native_service_has_its_secrets_as_files() {
+    let script = "cat $CREDENTIALS_DIRECTORY/token; stat -c %a $CREDENTIALS_DIRECTORY $CREDENTIALS_DIRECTORY/token; \
+                  env | grep -c hush; exec sleep 5012";
+    let den = den(&[service("keeper", script, "secrets = [\"token\"]")]);
+    let secrets = den.path("c/podbay/secrets");
+    fs::create_dir_all(&secrets).unwrap();
+    let refused = den.run(&["up"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("does not exist; put the secret there, with mode 0600"), "{refused:?}");
+    fs::write(secrets.join("token"), "hush-hush\n").unwrap();
+    fs::set_permissions(secrets.join("token"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    den.ok(&["service", "start", "keeper"]);
+    until("it has read it", || match lines(&den, "keeper") {
+        said if said.len() == 4 => Ok(()),
+        said => Err(format!("{said:?}")),
+    });
+    assert_eq!(lines(&den, "keeper"), ["hush-hush", "700", "400", "0"]);
+}
+
+#[test]
+fn only_root_runs_a_service_as_another_user() {
+    let script = "id -u; id -G; echo again > /dev/stdout; echo $HOME $USER; exec sleep 5013";
+    let probe = "ready = { exec = [\"sh\", \"-c\", \"test $(id -u) = 65534\"], interval = \"50ms\" }\ncwd = \"/\"";
+    let den = den(&[
+        service("other", script, &format!("user = \"nobody\"\n{probe}")),
+        service("nobody", "exec sleep 5014", "user = \"no-such-user\"\nrestart = \"no\""),
+    ]);
+    den.run(&["up"]);
+    let unknown = until_state(&den, "nobody", "backoff");
+    assert!(unknown.reason.is_some_and(|reason| reason.contains("nobody is called so here")));
+    if !rustix::process::geteuid().is_root() {
+        let refused = until_state(&den, "other", "backoff");
+        return assert!(refused.reason.is_some_and(|reason| reason.contains("only root can do that")));
+    }
+    let nobody = fs::read_to_string("/etc/passwd").unwrap();
+    let nobody: Vec<&str> = nobody.lines().find(|line| line.starts_with("nobody:")).unwrap().split(':').collect();
+    until("it has told", || match lines(&den, "other") {
+        said if said.len() == 4 => Ok(()),
+        said => Err(format!("{said:?}")),
+    });
+    assert_eq!(lines(&den, "other"), [nobody[2], nobody[3], "again", &format!("{} nobody", nobody[5])]);
+    if nobody[2] == "65534" {
+        until_row(&den, "other", "is asked as it runs", |row| row.ready == Some(true));
+    }
+}

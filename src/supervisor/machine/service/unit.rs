@@ -165,6 +165,8 @@ impl Unit {
             ports: Vec::new(),
             env: BTreeMap::new(),
             env_file: Vec::new(),
+            user: String::new(),
+            secrets: Vec::new(),
             restart: RestartPolicy::No,
             success_exit_codes: vec![0],
             depends_on: BTreeMap::new(),
