@@ -76,6 +76,12 @@ pub struct Modes {
     pub mouse: bool,
     /// The cursor is hidden.
     pub cursor_hidden: bool,
+    /// The cursor's shape, as DECSCUSR numbers it; 0: the terminal's own.
+    pub cursor_shape: u8,
+    /// Keys that are one byte otherwise are told apart.
+    pub disambiguate: bool,
+    /// What is drawn now is not whole: mode 2026.
+    pub synchronised: bool,
 }
 
 impl Emulator {
@@ -110,7 +116,7 @@ impl Emulator {
         fed
     }
 
-    /// Another size.
+    /// Another size. Lines are cut or grow at their end, they do not flow anew: the program draws again what it wants.
     pub fn resize(&mut self, size: TermSize) {
         let size = TermSize::new(size.rows, size.cols);
         if size == self.size {
@@ -170,7 +176,16 @@ impl Emulator {
             focus_events: self.filter.tracked.focus,
             mouse: screen.mouse_protocol_mode() != vt100::MouseProtocolMode::None,
             cursor_hidden: screen.hide_cursor(),
+            cursor_shape: self.filter.tracked.cursor_shape,
+            disambiguate: self.filter.tracked.keyboard().flags() & 1 != 0,
+            synchronised: self.filter.tracked.synchronised,
         }
+    }
+
+    /// Whether what is drawn now is not whole: mode 2026. Draws nothing to find out.
+    #[must_use]
+    pub const fn is_synchronised(&self) -> bool {
+        self.filter.tracked.synchronised
     }
 
     /// The title that the program gave, at most 256 bytes, harmless; empty without one.

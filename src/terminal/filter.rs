@@ -3,13 +3,14 @@
 //! What is not known to be harmless is dropped. What passes is written anew in its plainest form, so that the emulator
 //! and every terminal that the bytes are forwarded to understand the same, and so that [`RESTORE`] can undo all of it:
 //! - modes: only those of [`modes`](super::modes), alternate screens all as 1049; origin mode, insert mode, line
-//!   drawing sets and `CSI s`/`u` are carried out here, by rewriting; no other set, tab stop, keyboard protocol, printer,
-//!   palette or window operation passes;
+//!   drawing sets and `CSI s`/`u` are carried out here, by rewriting; no other set, tab stop, printer, palette or window
+//!   operation passes;
+//! - of the keyboard protocol the flags in effect, as they are set; its stack is kept here;
 //! - `ESC c` becomes [`RESTORE`] and a cleared screen: a real reset would undo the settings of the terminal's owner too;
 //! - control strings and questions are taken out. BEL and `CSI 3 J` pass, as they would over ssh;
 //! - bidi controls, tags and separators are dropped, bytes that are no text become `?`.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use unicode_width::UnicodeWidthChar;
 
@@ -24,8 +25,8 @@ use crate::bay::session::TermSize;
 /// The bytes that put a user's terminal back, whatever of a program's output was forwarded to it: synchronised output
 /// ended, alternate screen left, scroll region and modes reset, cursor shown in its own shape, colours off. The cursor
 /// stays where it is.
-pub const RESTORE: &[u8] = b"\x1b[?2026l\x1b[<u\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?9l\x1b[?1005l\x1b[?1006l\
-\x1b[?1004l\x1b[?2004l\x1b7\x1b[?1049l\x1b7\x1b[r\x1b8\x1b[0m\x1b(B\x0f\x1b[?1l\x1b>\x1b[?7h\x1b[4l\x1b[?25h\x1b[0 q";
+pub const RESTORE: &[u8] = b"\x1b[?2026l\x1b[=0;1u\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?9l\x1b[?1005l\x1b[?1006l\
+\x1b[?1004l\x1b[?2004l\x1b7\x1b[?1049l\x1b[=0;1u\x1b7\x1b[r\x1b8\x1b[0m\x1b(B\x0f\x1b[?1l\x1b>\x1b[?7h\x1b[4l\x1b[?25h\x1b[0 q";
 
 /// Cells that a screen-wide operation may touch for each byte that passes. A program that draws stays far below; one
 /// that does nothing but clear or scroll a large screen, three bytes at a time, could hold everybody up.
@@ -106,7 +107,12 @@ impl Filter {
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
-        let earned = u64::try_from(bytes.len()).unwrap_or(u64::MAX).saturating_mul(CELLS_PER_BYTE);
+        self.earn(bytes.len());
+    }
+
+    /// So many bytes have passed.
+    fn earn(&mut self, bytes: usize) {
+        let earned = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(CELLS_PER_BYTE);
         self.cells = self.cells.saturating_add(earned).min(MAX_CELLS);
     }
 
@@ -131,10 +137,11 @@ impl Filter {
 
     /// `CSI` and what follows.
     pub(super) fn command(&mut self, what: std::fmt::Arguments<'_>) {
-        let mut text = String::from("\x1b[");
-        // Writing to a string can't fail.
-        let _ = text.write_fmt(what);
-        self.push(text.as_bytes());
+        let before = self.out.len();
+        self.out.extend_from_slice(b"\x1b[");
+        // Writing to memory can't fail.
+        let _ = self.out.write_fmt(what);
+        self.earn(self.out.len() - before);
     }
 
     pub(super) fn save_cursor(&mut self) {
@@ -147,6 +154,12 @@ impl Filter {
         self.sets = self.saved_sets;
         self.tracked.restore();
         self.push(b"\x1b8");
+    }
+
+    /// What the program asked of the keyboard, as what is in effect now.
+    pub(super) fn tell_keyboard(&mut self) {
+        let flags = self.tracked.keyboard().flags();
+        self.command(format_args!("={flags};1u"));
     }
 
     /// The cursor to where this screen's rows begin.
@@ -181,6 +194,14 @@ impl Filter {
         self.tracked.no_wrap = false;
         self.sets = Sets::default();
         self.push(b"\x1b[0m\x1b[?1l\x1b>\x1b[?7h\x1b[?25h");
+    }
+
+    /// DECSCUSR.
+    fn cursor_shape(&mut self, shape: u16) {
+        if let Some(shape) = u8::try_from(shape).ok().filter(|shape| *shape <= 6) {
+            self.tracked.cursor_shape = shape;
+            self.command(format_args!("{shape} q"));
+        }
     }
 
     fn cursor_moves(&mut self, csi: &Csi) {
@@ -235,9 +256,9 @@ impl Filter {
         match csi.last {
             b'J' | b'K' => self.erase(csi),
             b'm' => {
-                let mut sequence = Vec::new();
-                super::sgr::rewrite(csi, &mut sequence);
-                self.push(&sequence);
+                let before = self.out.len();
+                super::sgr::rewrite(csi, &mut self.out);
+                self.earn(self.out.len() - before);
             }
             b'r' => self.scroll_region(csi),
             b's' if csi.len() == 0 => self.save_cursor(),
@@ -260,6 +281,12 @@ impl Filter {
                 }
             }
             b'J' | b'K' if csi.private == b'?' => self.erase(csi),
+            b'u' if csi.private == b'?' => self.mark(Mark::Ask(Query::Keyboard(self.tracked.keyboard().flags()))),
+            b'u' => {
+                self.tracked.keyboard_used = true;
+                self.tracked.keyboard_mut().apply(csi);
+                self.tell_keyboard();
+            }
             _ => {
                 if let Some(query) = Query::of_private(csi) {
                     self.mark(Mark::Ask(query));
@@ -326,7 +353,7 @@ impl Sink for Filter {
         match (csi.private, csi.intermediate, last) {
             (0, 0, _) => self.plain_csi(&csi),
             (_, 0, _) => self.private_csi(&csi),
-            (0, b' ', b'q') if csi.value(0) <= 6 => self.command(format_args!("{} q", csi.value(0))),
+            (0, b' ', b'q') => self.cursor_shape(csi.value(0)),
             (0, b'!', b'p') => self.soft_reset(),
             (0 | b'?', b'$', b'p') => {
                 self.mark(Mark::Ask(Query::Mode { private: csi.private != 0, mode: csi.value(0) }));

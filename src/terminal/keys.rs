@@ -4,13 +4,17 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyEventState, KeyModifi
 
 use super::emulator::Modes;
 
-/// A key as xterm would send it; empty for one that has no bytes.
+/// A key as xterm would send it, or as the keyboard protocol has it where the program asked for that; empty for one that
+/// has no bytes.
 ///
 /// F13 to F24 are the shifted F1 to F12, as xterm's terminfo has them. Releases have no bytes.
 #[must_use]
 pub fn key(key: KeyEvent, modes: Modes) -> Vec<u8> {
     if key.kind == KeyEventKind::Release {
         return Vec::new();
+    }
+    if modes.disambiguate {
+        return super::keyboard::encode(key);
     }
     match key.code {
         KeyCode::Char(c) if key.state.contains(KeyEventState::KEYPAD) && modes.application_keypad => keypad(c, key),

@@ -12,6 +12,7 @@ mod csi;
 mod drawn;
 pub mod emulator;
 mod filter;
+mod keyboard;
 pub mod keys;
 mod lex;
 mod modes;

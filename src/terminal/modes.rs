@@ -1,6 +1,7 @@
 //! The modes of a terminal that a program may set.
 
 use super::filter::Filter;
+use super::keyboard::Keyboard;
 
 /// What is kept of modes that the emulator does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub(super) struct Tracked {
     pub no_wrap: bool,
     /// Characters push those to the right of them.
     pub insert: bool,
+    /// DECSCUSR: the cursor's shape; 0: the terminal's own.
+    pub cursor_shape: u8,
+    /// The program has asked something of the keyboard.
+    pub keyboard_used: bool,
     /// Of the main and of the alternate screen.
     screens: [Own; 2],
 }
@@ -26,6 +31,7 @@ struct Own {
     region: Option<(u16, u16)>,
     origin: bool,
     saved_origin: bool,
+    keyboard: Keyboard,
 }
 
 impl Tracked {
@@ -42,6 +48,21 @@ impl Tracked {
     /// Top and bottom of the scroll region, counted from 1, where there is one.
     pub fn region(&self) -> Option<(u16, u16)> {
         self.own().region
+    }
+
+    /// What the program asked of the keyboard.
+    pub fn keyboard(&self) -> Keyboard {
+        self.own().keyboard
+    }
+
+    /// The same of the main screen, whichever is shown.
+    pub fn main_keyboard(&self) -> Keyboard {
+        let [main, _] = self.screens;
+        main.keyboard
+    }
+
+    pub const fn keyboard_mut(&mut self) -> &mut Keyboard {
+        &mut self.own_mut().keyboard
     }
 
     /// Rows are counted from the region's top.
@@ -116,4 +137,8 @@ fn alternate(filter: &mut Filter, on: bool) {
         filter.tracked.restore();
     }
     filter.command(format_args!("?1049{}", if on { 'h' } else { 'l' }));
+    // Each screen has its own.
+    if filter.tracked.keyboard_used {
+        filter.tell_keyboard();
+    }
 }

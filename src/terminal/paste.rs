@@ -49,6 +49,9 @@ mod tests {
         focus_events: false,
         mouse: false,
         cursor_hidden: false,
+        cursor_shape: 0,
+        disambiguate: false,
+        synchronised: false,
     };
 
     #[test]

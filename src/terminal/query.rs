@@ -23,6 +23,8 @@ pub(super) enum Query {
     Name,
     /// `CSI 18 t` and `CSI 19 t`: rows and columns of the window or the screen. The number of the answer.
     Size(u8),
+    /// What is in effect of the keyboard protocol: the flags.
+    Keyboard(u8),
     /// DECRQM: is a mode set.
     Mode { private: bool, mode: u16 },
     /// OSC 10 or 11: which colour is drawn with, or on. `true`: ended by BEL.
@@ -86,6 +88,7 @@ impl Answerer<'_> {
             Query::Version => "\x1b[>0;276;0c".to_owned(),
             Query::Name => "\x1bP>|podbay\x1b\\".to_owned(),
             Query::Size(form) => format!("\x1b[{form};{};{}t", self.size.rows, self.size.cols),
+            Query::Keyboard(flags) => format!("\x1b[?{flags}u"),
             Query::Mode { private: true, mode } => format!("\x1b[?{mode};{}$y", self.mode(mode)),
             Query::Mode { private: false, mode } => {
                 let state = if mode == 4 { set_or_not(self.tracked.insert) } else { 0 };

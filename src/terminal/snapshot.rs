@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthChar;
 use vt100::{Cell, Color, Screen};
 
 use super::filter::RESTORE;
+use super::keyboard::Keyboard;
 use super::modes::Tracked;
 use crate::bay::session::TermSize;
 
@@ -27,6 +28,7 @@ pub(super) fn write(screen: &Screen, tracked: &Tracked, size: TermSize) -> Vec<u
         rows_of(&mut main, size, &mut out);
         out.push_str(&main.cursor_state_formatted());
         out.push_str(&main.attributes_formatted());
+        keyboard(tracked.main_keyboard(), &mut out);
         out.push_str("\x1b[?1049h\x1b[0m\x1b[H");
     }
     rows_of(&mut live, size, &mut out);
@@ -38,9 +40,20 @@ pub(super) fn write(screen: &Screen, tracked: &Tracked, size: TermSize) -> Vec<u
     out.push_str(&live.input_mode_formatted());
     out.push_str(if tracked.focus { "\x1b[?1004h" } else { "" });
     out.push_str(if tracked.no_wrap { "\x1b[?7l" } else { "" });
+    keyboard(tracked.keyboard(), &mut out);
+    if tracked.cursor_shape > 0 {
+        let _ = write!(out, "\x1b[{} q", tracked.cursor_shape);
+    }
+    out.push_str(if tracked.synchronised { "\x1b[?2026h" } else { "" });
     let mut bytes = blank();
     bytes.extend_from_slice(out.as_bytes());
     bytes
+}
+
+fn keyboard(keyboard: Keyboard, out: &mut String) {
+    if keyboard.flags() > 0 {
+        let _ = write!(out, "\x1b[={};1u", keyboard.flags());
+    }
 }
 
 /// The modes alone, of a screen that may be broken.

@@ -115,6 +115,8 @@ pub enum Action {
     NextCall,
     /// Another order of the workers.
     Sort,
+    /// One step back.
+    Undo,
     /// Another look, tried out at once.
     Theme,
     /// Marks the row.
@@ -280,6 +282,7 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::ShowEvents, "events", "show what happened in the bay", EVERYWHERE, &["H"]),
     row(Action::Copy, "copy", "copy its name; again: its id, address, project", ABOUT, &["y"]).hint("copy"),
     row(Action::Sort, "sort", "order them by name, need, state, age", WORKERS, &["o"]),
+    row(Action::Undo, "undo", "undo a stop, an order, a filter, a terminal let go", EVERYWHERE, &["u"]),
     row(Action::NextCall, "next-call", "to the next worker that needs somebody", EVERYWHERE, &["!"]),
     row(Action::Refresh, "refresh", "make it anew by its template, workspace and agent home kept", WORKERS, &["R"])
         .dangerous(),

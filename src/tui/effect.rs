@@ -159,6 +159,8 @@ pub enum Effect {
     Copy(String),
     /// The title of the user's window.
     Title(String),
+    /// The cursor's shape, as DECSCUSR numbers it; 0: the terminal's own.
+    CursorShape(u8),
     /// Calls the user.
     Notify(String),
     /// Remember this until the next time.

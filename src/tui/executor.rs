@@ -282,6 +282,7 @@ impl Executor {
                 self.answer(Msg::Copied(result));
             }
             Effect::Title(text) => self.copier.title(&text),
+            Effect::CursorShape(shape) => self.copier.cursor(shape),
             Effect::Notify(text) => self.notify(&text),
             Effect::Remember(remembered) => {
                 if let Some(memory) = self.memory.as_mut() {

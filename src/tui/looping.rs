@@ -23,6 +23,8 @@ use super::view::view;
 const FRAME: Duration = Duration::from_millis(16);
 /// Errors of the input in a row after which the terminal counts as gone.
 const MAX_ERRORS: u32 = 10;
+/// A frame is kept back for this long at most while a program says that its screen is not whole.
+const HELD: Duration = Duration::from_millis(100);
 /// Messages are taken in for this long before the keys and the screen have their turn again.
 const BATCH: Duration = Duration::from_millis(8);
 /// How long the loop sleeps when nothing is due.
@@ -69,6 +71,7 @@ where
     let mut input = pin!(input);
     let mut errors = 0;
     let mut drawn: Option<Instant> = None;
+    let mut held: Option<Instant> = None;
     let mut empty = true;
     let size = terminal.size().map_err(draw_error)?;
     let mut next = Some(Msg::Start(size.width, size.height));
@@ -81,10 +84,15 @@ where
             // Bursts are taken in before drawing, so that a flood costs one frame and not hundreds.
             next = if begun.elapsed() < BATCH { messages.try_recv().ok() } else { None };
         }
-        let due_frame = drawn.map_or_else(Instant::now, |at| at + FRAME);
+        let mut due_frame = drawn.map_or_else(Instant::now, |at| at + FRAME);
+        if model.dirty && model.main.terminals.is_half_drawn() {
+            // From the first frame that was kept back, or one that never ends would keep them all back.
+            due_frame = due_frame.max(*held.get_or_insert_with(Instant::now) + HELD);
+        }
         if model.dirty && due_frame <= Instant::now() {
             terminal.draw(|frame| view(&model, frame)).map_err(draw_error)?;
             model.dirty = false;
+            held = None;
             // The first frame is the empty house: what fills it comes a millisecond later and must not wait for its turn.
             drawn = if std::mem::take(&mut empty) { None } else { Some(Instant::now()) };
         }

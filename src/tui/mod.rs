@@ -10,6 +10,7 @@ pub mod effect;
 pub mod executor;
 pub mod keymap;
 pub mod layout;
+mod leaving;
 mod looping;
 pub mod memory;
 pub mod model;
@@ -93,6 +94,7 @@ pub fn settings(config: &Config, env: &Env) -> Result<Settings, StartError> {
         symbols: Symbols::new(config.ui.ascii),
         keymap: Keymap::new(&config.ui.keys)
             .map_err(|source| StartError::Keys { source: Box::new(source), file: file() })?,
+        warning: None,
         remembered: MemoryFile::of(&Paths::of(&config.bay, env).state).read(),
     })
 }
@@ -103,7 +105,8 @@ pub fn settings(config: &Config, env: &Env) -> Result<Settings, StartError> {
 /// [`StartError`] (downcast it for exit code 2) before anything is drawn; later only what the terminal refuses.
 pub async fn run(client: Client, config: &Config) -> color_eyre::Result<()> {
     let env = Env::of_process();
-    let settings = settings(config, &env)?;
+    let mut settings = settings(config, &env)?;
+    settings.warning = leaving::warning(&settings.keymap, &env).await;
     let home = env.home.clone();
     let notifier = Notifier { way: Way::of(config.ui.notify, &env), command: command(config) };
     let memory = MemoryFile::of(&Paths::of(&config.bay, &env).state);

@@ -146,7 +146,8 @@ fn take(mouse: bool) -> io::Result<()> {
     MOUSE.store(mouse, Ordering::SeqCst);
     let taken = enable_raw_mode().and_then(|()| {
         let mut out = io::stdout();
-        out.write_all(b"\x1b[22;2t")?;
+        // Keys that are one byte otherwise are told apart by a terminal that can; others take no notice.
+        out.write_all(b"\x1b[22;2t\x1b[>1u")?;
         execute!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange, cursor::Hide)?;
         if mouse { execute!(out, EnableMouseCapture) } else { Ok(()) }
     });
@@ -167,7 +168,7 @@ fn restore() {
         let _ = execute!(out, DisableMouseCapture);
     }
     // The title that was there before, where the terminal keeps it.
-    let _ = out.write_all(b"\x1b[23;2t");
+    let _ = out.write_all(b"\x1b[<1u\x1b[0 q\x1b[23;2t");
     let _ = execute!(out, DisableFocusChange, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
     let _ = disable_raw_mode();
 }
@@ -287,6 +288,11 @@ impl Copier {
     /// Calls the user.
     pub fn notify(self, way: Way, text: &str) {
         write(&way.sequence(text, self.tmux));
+    }
+
+    /// The cursor's shape, as DECSCUSR numbers it; 0: the terminal's own.
+    pub fn cursor(self, shape: u8) {
+        write(&format!("\u{1b}[{} q", shape.min(6)));
     }
 
     /// Sets the window's title.

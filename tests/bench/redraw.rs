@@ -94,6 +94,7 @@ fn model() -> Result<Model, String> {
         themes: Vec::new(),
         symbols: Symbols::new(false),
         keymap: Keymap::new(&UserKeys::new()).map_err(|error| error.to_string())?,
+        warning: None,
         remembered: None,
     };
     let now = Timestamp::now();

@@ -1,6 +1,6 @@
 //! Server-sent events: the stream of lines, and what podbay's two streams say in it.
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 use http_body_util::BodyExt as _;
 
@@ -44,17 +44,17 @@ impl Parser {
         Ok(None)
     }
 
-    fn line(&mut self) -> Answer<Option<Vec<u8>>> {
+    fn line(&mut self) -> Answer<Option<Bytes>> {
         let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
-        let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') else {
+        let Some(at) = memchr::memchr(b'\n', unsearched) else {
             self.searched = self.buffer.len();
             return if self.searched > EVENT_MAX { Err(too_large()) } else { Ok(None) };
         };
-        let mut line = self.buffer.split_to(self.searched + at).to_vec();
+        let mut line = self.buffer.split_to(self.searched + at).freeze();
         self.buffer.advance(1);
         self.searched = 0;
         if line.last() == Some(&b'\r') {
-            line.pop();
+            line.truncate(line.len() - 1);
         }
         Ok(Some(line))
     }

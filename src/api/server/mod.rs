@@ -14,6 +14,7 @@ mod handover;
 mod hosted;
 mod images;
 mod line_id;
+mod lines;
 mod listener;
 mod ports;
 pub mod routes;

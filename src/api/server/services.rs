@@ -1,19 +1,18 @@
 //! Services: their rows, their verbs, their logs.
 
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::sse::{Event, KeepAlive, KeepAliveStream, Sse};
-use futures_util::stream::{self, BoxStream, StreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 
 use super::actions::Answer;
 use super::extract::{Asked, Segment};
 use super::line_id::Numbering;
+use super::lines::{LineEvent, Lines};
 use super::streams::{LogsQuery, data, failed};
 use super::{ApiError, App};
 use crate::api::types::{LogEntry, ServiceRow, ServiceVerb};
@@ -79,8 +78,6 @@ impl App {
     }
 }
 
-pub(super) type Lines = Sse<KeepAliveStream<BoxStream<'static, Result<Event, Infallible>>>>;
-
 /// The lines of a service, oldest first, and `event: end` after the last one. Of a native service they are read from its
 /// files: they go on across rotation, and whether or not anybody else looks.
 pub async fn logs(
@@ -104,10 +101,9 @@ pub(super) async fn native_logs(app: &App, row: &ServiceRow, query: &LogsQuery) 
     let name: Name = row.name.parse().map_err(|_| ApiError::new("internal", "its name can't be read"))?;
     let dir = app.handle.paths.service(&name).join("log");
     let reader = begin(dir, query.tail).await?;
-    let entries = entries(Following { reader, follow: query.follow, since, numbering: query.numbering() }).map(Ok);
-    let end = stream::once(std::future::ready(Ok(Event::default().event("end").data("{}"))));
-    let all = entries.chain(end).take_until(app.handle.ending.clone().cancelled_owned());
-    Ok(Sse::new(all.boxed()).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+    let entries = entries(Following { reader, follow: query.follow, since, numbering: query.numbering() });
+    let end = stream::once(std::future::ready(LineEvent::End));
+    Ok(Lines::new(entries.chain(end).take_until(app.handle.ending.clone().cancelled_owned())))
 }
 
 async fn begin(dir: PathBuf, tail: Option<u64>) -> Result<Reader, ApiError> {
@@ -125,11 +121,11 @@ struct Following {
 }
 
 /// Read only as fast as the client takes them: a log is its own queue.
-fn entries(following: Following) -> impl stream::Stream<Item = Event> {
+fn entries(following: Following) -> impl stream::Stream<Item = LineEvent> {
     stream::unfold(Some(following), next_portion).flat_map(stream::iter)
 }
 
-async fn next_portion(following: Option<Following>) -> Option<(Vec<Event>, Option<Following>)> {
+async fn next_portion(following: Option<Following>) -> Option<(Vec<LineEvent>, Option<Following>)> {
     let mut following = following?;
     loop {
         let read = tokio::task::spawn_blocking(move || {
@@ -154,7 +150,7 @@ async fn next_portion(following: Option<Following>) -> Option<(Vec<Event>, Optio
         let since = following.since;
         let wanted = lines.iter().filter(|line| since.is_none_or(|since| line.at.is_none_or(|at| at >= since)));
         let numbering = &mut following.numbering;
-        let events = wanted.filter_map(|line| Some(data(&entry(line), numbering.next(line.at).ok()?))).collect();
+        let events = wanted.filter_map(|line| Some(data(entry(line), numbering.next(line.at).ok()?))).collect();
         return Some((events, Some(following)));
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::extract::{Asked, Segment};
 use super::line_id::{LineId, Numbering};
+use super::lines::{LineEvent, Lines};
 use super::{ApiError, App};
 use crate::api::types::{LogEntry, Snapshot};
 use crate::engine::{LogLine, LogQuery};
@@ -97,7 +98,7 @@ pub async fn logs(
     Segment(id): Segment<String>,
     Asked(query): Asked<LogsQuery>,
     headers: HeaderMap,
-) -> Result<super::services::Lines, ApiError> {
+) -> Result<Lines, ApiError> {
     let query = query.going_on(&headers);
     if let Some(service) = app.native_service(&id) {
         return super::services::native_logs(&app, &service, &query).await;
@@ -106,20 +107,19 @@ pub async fn logs(
 }
 
 /// Those of a container.
-pub(super) async fn container_logs(app: &App, id: &str, query: &LogsQuery) -> Result<super::services::Lines, ApiError> {
+pub(super) async fn container_logs(app: &App, id: &str, query: &LogsQuery) -> Result<Lines, ApiError> {
     let (_, id, engine) = app.container(id).await?;
     let since = query.not_before()?;
     let lines = engine.logs(&id, &LogQuery { follow: query.follow, tail: query.tail, since }).await?;
     let mut numbering = query.numbering();
     let entries = lines.filter_map(move |line| {
         std::future::ready(match line {
-            Ok(line) => numbering.next(line.at).ok().map(|id| Ok(data(&entry(&line), id))),
-            Err(error) => Some(Ok(failed(&error.to_string()))),
+            Ok(line) => numbering.next(line.at).ok().map(|id| data(entry(&line), id)),
+            Err(error) => Some(failed(&error.to_string())),
         })
     });
-    let end = stream::once(std::future::ready(Ok(Event::default().event("end").data("{}"))));
-    let all = entries.chain(end).take_until(app.handle.ending.clone().cancelled_owned());
-    Ok(Sse::new(all.boxed()).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+    let end = stream::once(std::future::ready(LineEvent::End));
+    Ok(Lines::new(entries.chain(end).take_until(app.handle.ending.clone().cancelled_owned())))
 }
 
 fn entry(line: &LogLine) -> LogEntry {
@@ -130,15 +130,11 @@ fn entry(line: &LogLine) -> LogEntry {
     }
 }
 
-pub(super) fn data(entry: &LogEntry, id: Option<LineId>) -> Event {
-    let event = Event::default().data(serde_json::to_string(entry).unwrap_or_default());
-    match id {
-        Some(id) => event.id(id.to_string()),
-        None => event,
-    }
+pub(super) const fn data(entry: LogEntry, id: Option<LineId>) -> LineEvent {
+    LineEvent::Line(entry, id)
 }
 
 /// Why no more lines come.
-pub(super) fn failed(why: &str) -> Event {
-    Event::default().event("failed").data(why.replace(['\r', '\n'], " "))
+pub(super) fn failed(why: &str) -> LineEvent {
+    LineEvent::Failed(why.to_owned())
 }

@@ -48,6 +48,16 @@ impl Key {
         let mods = mods & KEPT;
         match code {
             KeyCode::BackTab => Self { code: KeyCode::Tab, mods: mods | KeyModifiers::SHIFT },
+            // One key each on most terminals, and in everybody's fingers on the others.
+            KeyCode::Char('[') if mods == KeyModifiers::CONTROL => {
+                Self { code: KeyCode::Esc, mods: KeyModifiers::NONE }
+            }
+            KeyCode::Char('i') if mods == KeyModifiers::CONTROL => {
+                Self { code: KeyCode::Tab, mods: KeyModifiers::NONE }
+            }
+            KeyCode::Char('m') if mods == KeyModifiers::CONTROL => {
+                Self { code: KeyCode::Enter, mods: KeyModifiers::NONE }
+            }
             // Ctrl-A and ctrl-a are one key on a terminal.
             KeyCode::Char(c) if mods.contains(KeyModifiers::CONTROL) => {
                 Self { code: KeyCode::Char(c.to_ascii_lowercase()), mods: mods - KeyModifiers::SHIFT }

@@ -15,6 +15,7 @@ pub mod overlay;
 pub mod terminals;
 pub mod tiles;
 pub mod toast;
+pub mod undo;
 pub mod work;
 
 use jiff::Timestamp;
@@ -41,6 +42,7 @@ use overlay::Overlay;
 use terminals::Terminals;
 use tiles::Tiles;
 use toast::Toasts;
+use undo::Undos;
 use work::Work;
 
 /// Everything on the screen follows from this.
@@ -66,6 +68,8 @@ pub struct Model {
     pub toasts: Toasts,
     /// What was asked for and is not done yet.
     pub work: Work,
+    /// What can be undone.
+    pub undo: Undos,
     /// Who needs somebody.
     pub inbox: Inbox,
     /// What is remembered until the next time.
@@ -89,6 +93,8 @@ pub struct Settings {
     pub symbols: Symbols,
     /// Keys.
     pub keymap: Keymap,
+    /// What the user is told at the start, such as a key that never arrives.
+    pub warning: Option<String>,
     /// What the last dashboard of this bay left.
     pub remembered: Option<Remembered>,
 }
@@ -281,6 +287,7 @@ impl Model {
             overlay: None,
             toasts: Toasts::default(),
             work: Work::default(),
+            undo: Undos::default(),
             inbox: Inbox::default(),
             memory: Memory::default(),
             keys: Vec::new(),

@@ -22,6 +22,10 @@ pub struct Terminals {
     pub panes: Vec<TerminalPane>,
     /// The one that keys are meant for, if it is on the screen.
     pub active: Option<Target>,
+    /// The one that was told that it has the focus.
+    pub focused: Option<Target>,
+    /// The cursor's shape as the user's terminal has it.
+    pub cursor_shape: u8,
     /// By worker: the shell that is shown instead of the main tty.
     pub chosen: BTreeMap<String, SessionId>,
     /// The last key given out.
@@ -113,6 +117,13 @@ impl Terminals {
     pub fn shown_mut(&mut self) -> Option<&mut TerminalPane> {
         let active = self.active.clone()?;
         self.pane_mut(&active)
+    }
+
+    /// Whether a screen that is looked at is not whole at this moment.
+    #[must_use]
+    pub fn is_half_drawn(&self) -> bool {
+        let live = self.panes.iter().filter(|pane| pane.state == PaneState::Live);
+        live.filter_map(|pane| pane.emulator.as_ref()).any(Emulator::is_synchronised)
     }
 
     /// When a lost terminal is tried again.

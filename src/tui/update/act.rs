@@ -7,7 +7,7 @@ use super::super::effect::Effect;
 use super::super::model::overlay::{FilterLine, Overlay, Palette, WhyAnswer, line};
 use super::super::model::toast::Kind;
 use super::super::model::{Model, Pane, Tab, cycle};
-use super::{copying, inbox, list, log_keys, looks, main_pane, overlay, pool, tell, terminal, tiles, worker};
+use super::{copying, inbox, list, log_keys, looks, main_pane, overlay, pool, tell, terminal, tiles, undo, worker};
 use crate::api::types::Verb;
 use crate::bay::container::Role;
 
@@ -76,6 +76,7 @@ fn effects(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Refresh => worker::verb(model, Verb::Refresh),
         Action::Remove => worker::verb(model, Verb::Remove),
         Action::StopAll => worker::stop_all(model),
+        Action::Undo => undo::undo(model),
         Action::MoreWarm => pool::scale(model, 1),
         Action::LessWarm => pool::scale(model, -1),
         Action::Fix => worker::fix(model),
@@ -126,7 +127,8 @@ fn back(model: &mut Model) {
     } else if pane == Pane::Workers && !model.lists.marks.is_empty() {
         model.lists.marks.clear();
     } else if model.lists.filters.get(&pane).is_some_and(|filter| !filter.is_empty()) {
-        model.lists.filters.remove(&pane);
+        let filter = model.lists.filters.remove(&pane).unwrap_or_default();
+        undo::filter_gone(model, pane, filter);
     } else if pane == Pane::Main && model.main.tab == Tab::Logs && log_keys::back(model) {
         model.dirty = true;
     } else if model.focus.zoom {

@@ -6,7 +6,7 @@ use super::super::model::list;
 use super::super::model::toast::Kind;
 use super::super::model::{Model, Pane};
 use super::super::msg::{Answer, FeedMsg};
-use super::{complain, tell, worker};
+use super::{complain, tell, undo, worker};
 use crate::api::client::ClientError;
 use crate::api::types::{Done, SpawnReply, Verb};
 
@@ -54,7 +54,13 @@ pub fn reconnect(model: &mut Model) -> Vec<Effect> {
 pub fn acted(model: &mut Model, name: &str, verb: Verb, result: Answer<Done>) -> Vec<Effect> {
     model.work.verbs.remove(name);
     match result {
-        Ok(done) => told(model, &done),
+        Ok(mut done) => {
+            let offer = undo::done(model, name, verb);
+            if !done.text.is_empty() {
+                done.text.push_str(&offer);
+            }
+            told(model, &done);
+        }
         Err(ClientError::Refused(error)) if error.code == "unsaved" => {
             // The supervisor knows what stands in its clone and nowhere else: asked again, with that.
             worker::ask_again(model, name, &error.message);

@@ -25,7 +25,7 @@ pub fn input(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Mouse(event) => mouse::mouse(model, event),
         Event::FocusGained | Event::FocusLost => {
             model.inbox.looking = Some(event == Event::FocusGained);
-            terminal::focused(model, event == Event::FocusGained)
+            Vec::new()
         }
         Event::Key(_) => Vec::new(),
     }

@@ -4,8 +4,9 @@ use super::super::action::Action;
 use super::super::effect::Effect;
 use super::super::model::list::Sort;
 use super::super::model::toast::Kind;
+use super::super::model::undo::Undo;
 use super::super::model::{Model, Pane, cycle};
-use super::{main_pane, tell};
+use super::{main_pane, tell, undo};
 
 /// A step of `action` in lines, for a page of so many rows.
 pub fn step_of(action: Action, rows: usize) -> isize {
@@ -60,8 +61,9 @@ fn place(at: usize, step: isize, count: usize) -> usize {
 
 /// The next order.
 pub fn sort(model: &mut Model) {
+    model.undo.push(Undo::Sort(model.lists.sort));
     model.lists.sort = cycle(&Sort::ALL, model.lists.sort, 1);
-    let text = format!("workers {}", model.lists.sort.as_str());
+    let text = format!("workers {}{}", model.lists.sort.as_str(), undo::offer(model, "goes back"));
     tell(model, Kind::Note, &text);
 }
 

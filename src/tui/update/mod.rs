@@ -20,6 +20,7 @@ mod pool;
 mod settle;
 mod terminal;
 mod tiles;
+mod undo;
 mod worker;
 
 use std::time::Duration;
@@ -30,7 +31,7 @@ use ratatui::layout::Size;
 use super::effect::Effect;
 use super::model::Model;
 use super::model::toast::Kind;
-use super::msg::Msg;
+use super::msg::{Msg, TerminalMsg};
 use crate::api::client::ClientError;
 
 pub use memory::PACE;
@@ -43,6 +44,12 @@ const RETRY: Duration = Duration::from_secs(2);
 /// One message in, the effects out.
 pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
     model.now = now;
+    if let Msg::Terminal { key, msg: msg @ TerminalMsg::Bytes(_) } = msg {
+        // By far the most there is, and it moves nothing that the rest is settled by.
+        let mut effects = terminal::terminal(model, key, msg);
+        terminal::settle(model, &mut effects);
+        return effects;
+    }
     let mut effects = match msg {
         Msg::Start(columns, rows) => start(model, columns, rows),
         Msg::Input(event) => input::input(model, event),
@@ -71,6 +78,9 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
 fn start(model: &mut Model, columns: u16, rows: u16) -> Vec<Effect> {
     model.size = Size::new(columns, rows);
     model.dirty = true;
+    if let Some(warning) = model.settings.warning.take() {
+        tell(model, Kind::Bad, &warning);
+    }
     vec![Effect::Connect]
 }
 

@@ -17,6 +17,7 @@ pub fn settle(model: &mut Model) -> Vec<Effect> {
     model.main.held_back = false;
     let mut effects = Vec::new();
     super::tiles::settle(model, &mut effects);
+    super::terminal::settle(model, &mut effects);
     super::logs::settle(model, &mut effects);
     inspect(model, &mut effects);
     super::figures::settle(model, &mut effects);

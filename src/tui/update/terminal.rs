@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crossterm::event::KeyEvent;
 
 use super::super::effect::{Effect, StreamKey, Target};
-use super::super::model::terminals::{PaneState, SCROLLBACK, TerminalPane};
+use super::super::model::terminals::{PaneState, SCROLLBACK};
 use super::super::model::toast::Kind;
 use super::super::model::{Model, Pane, Tab, cycle};
 use super::super::msg::{Answer, TerminalMsg};
@@ -97,12 +97,29 @@ pub fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
     type_into(pane.key, keys::paste(text, emulator.modes()))
 }
 
-/// The user's window got or lost the focus: a program that asked to know is told, while it has the keys.
-pub fn focused(model: &Model, gained: bool) -> Vec<Effect> {
-    let pane = model.main.terminals.shown().filter(|_| model.focus.terminal);
-    let asked = |pane: &&TerminalPane| pane.emulator.as_ref().is_some_and(|emulator| emulator.modes().focus_events);
-    let Some(pane) = pane.filter(asked) else { return Vec::new() };
-    type_into(pane.key, if gained { b"\x1b[I".to_vec() } else { b"\x1b[O".to_vec() })
+/// The program that has the keys has the focus, while the user's window has it: it is told where it asked to know, and
+/// the cursor has its shape.
+pub fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
+    let typed_into = model.main.terminals.active.clone().filter(|_| model.focus.terminal);
+    let modes = |model: &Model, target: &Target| {
+        let pane = model.main.terminals.pane(target)?;
+        pane.emulator.as_ref().map(|emulator| (pane.key, emulator.modes()))
+    };
+    let now = typed_into.clone().filter(|_| model.inbox.looking != Some(false));
+    if now != model.main.terminals.focused {
+        let before = std::mem::replace(&mut model.main.terminals.focused, now.clone());
+        for (target, word) in [(before, b"\x1b[O"), (now, b"\x1b[I")] {
+            let told = target.and_then(|target| modes(model, &target)).filter(|(_, modes)| modes.focus_events);
+            effects.extend(told.into_iter().flat_map(|(key, _)| type_into(key, word.to_vec())));
+        }
+    }
+    let copying = model.main.copying.is_some();
+    let shape = typed_into.filter(|_| !copying).and_then(|target| modes(model, &target));
+    let shape = shape.map_or(0, |(_, modes)| modes.cursor_shape);
+    if shape != model.main.terminals.cursor_shape {
+        model.main.terminals.cursor_shape = shape;
+        effects.push(Effect::CursorShape(shape));
+    }
 }
 
 /// Bytes for a program, if there are any.

@@ -8,9 +8,10 @@ use super::super::layout::{TileArea, size_of};
 use super::super::model::terminals::{PaneState, Run, TerminalPane};
 use super::super::model::tiles::{Arrangement, Tile};
 use super::super::model::toast::Kind;
+use super::super::model::undo::Undo;
 use super::super::model::{Model, Pane, Tab, cycle};
 use super::settle::may_open;
-use super::{copying, list, tell};
+use super::{copying, list, tell, undo};
 use crate::bay::container::Role;
 use crate::bay::session::TermSize;
 
@@ -66,6 +67,7 @@ fn close(model: &mut Model) {
         return;
     };
     let tiles = &mut model.main.tiles;
+    model.undo.push(Undo::Tiles(tiles.kept.clone(), tiles.passing.clone()));
     if at < tiles.kept.len() {
         tiles.kept.remove(at);
     } else {
@@ -75,6 +77,8 @@ fn close(model: &mut Model) {
     if let Some(next) = next {
         select(model, &next);
     }
+    let text = format!("its program goes on{}", undo::offer(model, "brings it back"));
+    tell(model, Kind::Note, &text);
 }
 
 fn step(model: &mut Model, step: isize) {

@@ -149,6 +149,18 @@ pub fn ask_again(model: &mut Model, name: &str, message: &str) {
     }
 }
 
+/// Starts what was stopped, as far as it still rests.
+pub fn start_again(model: &mut Model, names: Vec<String>) -> Vec<Effect> {
+    let rests = |name: &String| model.row_of(name).is_some_and(|row| row.state == State::Exited);
+    let names: Vec<String> = names.into_iter().filter(rests).collect();
+    if names.is_empty() {
+        tell(model, Kind::Note, "what was stopped runs again already, or is gone");
+        return Vec::new();
+    }
+    let effects = start(model, names.into_iter(), Verb::Start);
+    commit(model, effects)
+}
+
 pub fn stop_all(model: &mut Model) -> Vec<Effect> {
     let names: Vec<String> = model
         .feed

@@ -23,6 +23,8 @@ fn answers_what_programs_wait_for() {
         ("\x1b[?2004$p\x1b[?2004h\x1b[?2004$p", "\x1b[?2004;2$y\x1b[?2004;1$y"),
         ("\x1b[?25$p\x1b[?7$p\x1b[?2026$p\x1b[?2027$p", "\x1b[?25;1$y\x1b[?7;1$y\x1b[?2026;2$y\x1b[?2027;0$y"),
         ("\x1b[4$p\x1b[20$p", "\x1b[4;2$y\x1b[20;0$y"),
+        // Only the first flag is there to be had.
+        ("\x1b[?u\x1b[>31u\x1b[?u\x1b[<u\x1b[?u", "\x1b[?0u\x1b[?1u\x1b[?0u"),
         ("\x1b]10;?\x07", "\x1b]10;rgb:cccc/cccc/cccc\x07"),
         ("\x1b]11;?\x1b\\", "\x1b]11;rgb:0000/0000/0000\x1b\\"),
         ("\x1bP$qm\x1b\\\x1bP+q544e\x1b\\", "\x1bP0$r\x1b\\\x1bP0+r\x1b\\"),
@@ -33,14 +35,14 @@ fn answers_what_programs_wait_for() {
     }
 }
 
-/// Titles, clipboard, pixels, keyboards and echoes are nobody's to ask for.
+/// Titles, clipboard, pixels and echoes are nobody's to ask for.
 #[test]
 fn answers_nothing_that_a_program_could_have_written() {
     let silent = [
         "\x1b]0;rm -rf\x07\x1b[21t\x1b[20t\x1b[22t\x1b[23t",
         "\x1b[14t\x1b[16t\x1b[11t\x1b[13t",
         "\x1b]52;c;?\x07\x1b]50;?\x07\x1b]4;1;?\x07\x1b]12;?\x07",
-        "\x1b[?u\x1b[>1u\x1b[=c\x1b[x\x1b[1;1;1;1;1;1*y",
+        "\x1b[>1u\x1b[=c\x1b[x\x1b[1;1;1;1;1;1*y",
         "\x05\x1b[?15n\x1b[?26n\x1b[?996n\x1b[?2;1;0S",
         "\x1b[?62;22c\x1b[1;1R\x1b[0n",
     ];

@@ -1,6 +1,7 @@
 //! The terminal room: rows V01 to V06 and S01, S02 of the catalogue of faults.
 
 mod answers;
+mod fidelity;
 mod filtering;
 mod fuzz;
 pub mod hostile;

@@ -29,6 +29,7 @@ pub fn settings() -> Settings {
         themes: Theme::all(std::path::Path::new("/nowhere"), false),
         symbols: Symbols::new(false),
         keymap: Keymap::new(&UserKeys::new()).unwrap(),
+        warning: None,
         remembered: None,
     }
 }

@@ -4,12 +4,14 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use crossterm::event::Event;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
+use podbay::api::types::Frame;
 use podbay::tui::effect::Effect;
 use podbay::tui::model::Model;
-use podbay::tui::msg::{FeedMsg, Msg};
+use podbay::tui::msg::{FeedMsg, Msg, TerminalMsg};
 use podbay::tui::{Execute, run_with};
 use ratatui::Terminal;
 use ratatui::backend::{Backend, ClearType, TestBackend, WindowSize};
@@ -238,6 +240,32 @@ async fn a_storm_of_sizes_ends_with_the_right_frame() {
     running.input.send(Ok(Event::Resize(90, 30))).await.unwrap();
     running.shared.until("1 worker cut off").await;
     running.shared.until("owl").await;
+    running.press("q").await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_frame_waits_for_a_screen_that_is_not_whole_but_not_for_ever() {
+    let running = start(80, 24);
+    running.hear(bay::running()).await;
+    running.shared.until("opening the terminal").await;
+    let key = {
+        let asked = running.asked.0.lock().unwrap();
+        asked.iter().find_map(|effect| if let Effect::OpenTerminal { key, .. } = effect { Some(*key) } else { None })
+    };
+    let key = key.unwrap();
+    let say = |msg| running.messages.send(Msg::Terminal { key, msg });
+    say(TerminalMsg::Frame(Frame::Reset { rows: 20, cols: 48 })).await.unwrap();
+    let bytes = |text: &'static str| TerminalMsg::Bytes(Bytes::from_static(text.as_bytes()));
+    say(bytes("before")).await.unwrap();
+    running.shared.until("before").await;
+    // Begun and ended before its time is over: no frame shows the half of it.
+    say(bytes("\x1b[?2026h\x1b[2J\x1b[Hhalf")).await.unwrap();
+    say(bytes("\x1b[2J\x1b[Hwhole\x1b[?2026l")).await.unwrap();
+    running.shared.until("whole").await;
+    // Never ended: shown after a while.
+    say(bytes("\x1b[?2026h\x1b[2J\x1b[Hforgotten")).await.unwrap();
+    running.shared.until("forgotten").await;
     running.press("q").await;
     running.end().await;
 }

@@ -10,6 +10,7 @@ mod logs;
 mod looks;
 mod looping;
 mod memory;
+mod passing;
 mod pty;
 mod robust;
 mod screens;

@@ -220,6 +220,19 @@ fn styles_of_the_list_and_of_a_terminal() {
     }
 }
 
+#[test]
+fn styles_in_every_theme() {
+    for (theme, look) in podbay::tui::theme::Theme::all(std::path::Path::new("/nowhere"), false) {
+        for name in ["mixed", "search", "typing", "figures"] {
+            let mut driver = one(name)(80, 24);
+            driver.model.settings.theme = look.clone();
+            insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "snapshots", omit_expression => true }, {
+                insta::assert_snapshot!(format!("{name}-styles-in-{theme}"), styles(driver.draw().buffer()));
+            });
+        }
+    }
+}
+
 /// Every screen with other looks.
 fn with_looks(settings: &podbay::tui::model::Settings) -> Vec<(&'static str, Driver)> {
     let mut screens = all(80, 24);

@@ -1,6 +1,6 @@
 //! Keys, and what they ask for.
 
-use podbay::api::types::{Frame, SpawnReply, State, Verb};
+use podbay::api::types::{Done, Frame, SpawnReply, State, Verb};
 use podbay::bay::session::{SessionId, SessionKind, TermSize};
 use podbay::tui::effect::{Effect, Target};
 use podbay::tui::model::overlay::Overlay;
@@ -372,4 +372,45 @@ fn a_shell_that_is_left_by_exit_takes_its_tab_along() {
     assert!(driver.taken().contains(&Effect::CloseSession { id: SessionId(9) }));
     assert_eq!(driver.model.wanted_terminal(), Some(Target::Main("badger".to_owned())));
     assert!(!driver.model.focus.terminal);
+}
+
+#[test]
+fn what_was_stopped_is_started_again_by_one_key() {
+    let mut driver = running();
+    driver.keys("s");
+    driver.taken();
+    let done = Done { text: "stopped badger".to_owned(), ..Done::default() };
+    driver.send(Msg::Acted { name: "badger".to_owned(), verb: Verb::Stop, result: Ok(done) });
+    assert!(driver.shot().contains("u starts it again"), "{}", driver.shot());
+    let mut snapshot = bay::running();
+    snapshot.containers[1] = bay::worker("badger", State::Exited, Some("exited with code 143"));
+    driver.hear(snapshot.clone());
+    driver.keys("j u");
+    assert_eq!(deeds(&mut driver), [act("badger", Verb::Start)]);
+    driver.keys("u");
+    assert_eq!(deeds(&mut driver), []);
+    assert!(driver.shot().contains("nothing to undo"), "{}", driver.shot());
+    // One that runs again by other hands is left alone.
+    let mut driver = running();
+    driver.send(Msg::Acted { name: "fox".to_owned(), verb: Verb::Stop, result: Ok(Done::default()) });
+    driver.keys("u");
+    assert_eq!(deeds(&mut driver), []);
+}
+
+#[test]
+fn orders_filters_and_terminals_let_go_come_back() {
+    let mut driver = super::tiles::three(120, 40);
+    driver.keys("o o u");
+    assert_eq!(driver.model.lists.sort, podbay::tui::model::list::Sort::Need);
+    driver.keys("u / o w enter");
+    assert_eq!(driver.model.workers().count(), 1);
+    driver.keys("esc");
+    assert_eq!(driver.model.workers().count(), 3);
+    driver.keys("u");
+    assert_eq!(driver.model.workers().count(), 1);
+    driver.keys("esc X");
+    assert_eq!(driver.model.main.tiles.len(), 2);
+    driver.keys("u");
+    driver.wait(200);
+    assert_eq!(driver.model.main.terminals.panes.len(), 3);
 }

@@ -1,0 +1,93 @@
+//! Lines of a log as server-sent events, many in one piece: a million lines one by one are a million writes, and as many
+//! reads on the other side.
+
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt as _};
+
+use super::line_id::LineId;
+use crate::api::types::LogEntry;
+
+/// Lines that go out in one piece.
+const TOGETHER: usize = 512;
+/// A comment is sent when nothing else was for so long, so that nobody between takes the stream for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// One event of a log.
+#[derive(Clone, Debug)]
+pub enum LineEvent {
+    /// A line, and where it stands.
+    Line(LogEntry, Option<LineId>),
+    /// It broke off, in words.
+    Failed(String),
+    /// The last line was said.
+    End,
+}
+
+/// The answer that an open stream of events is.
+pub struct Lines(Body);
+
+impl Lines {
+    pub fn new(events: impl Stream<Item = LineEvent> + Send + 'static) -> Self {
+        let pieces = stream::unfold(events.ready_chunks(TOGETHER).boxed(), |mut events| async move {
+            let piece = match tokio::time::timeout(KEEP_ALIVE, events.next()).await {
+                Ok(Some(together)) => Bytes::from(written(&together)),
+                Ok(None) => return None,
+                Err(_) => Bytes::from_static(b":\n\n"),
+            };
+            Some((Ok::<_, Infallible>(piece), events))
+        });
+        Self(Body::from_stream(pieces))
+    }
+}
+
+impl IntoResponse for Lines {
+    fn into_response(self) -> Response {
+        ([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")], self.0).into_response()
+    }
+}
+
+fn written(events: &[LineEvent]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(events.len() * 96);
+    for event in events {
+        match event {
+            LineEvent::Line(entry, id) => {
+                if let Some(id) = id {
+                    // Writing to memory can't fail.
+                    let _ = writeln!(out, "id: {id}");
+                }
+                out.extend_from_slice(b"data: ");
+                // JSON has no newline of its own. Text and numbers can always be written.
+                let _ = serde_json::to_writer(&mut out, entry);
+            }
+            LineEvent::Failed(why) => {
+                out.extend_from_slice(b"event: failed\ndata: ");
+                out.extend_from_slice(why.replace(['\r', '\n'], " ").as_bytes());
+            }
+            LineEvent::End => out.extend_from_slice(b"event: end\ndata: {}"),
+        }
+        out.extend_from_slice(b"\n\n");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_of_a_line_is_an_event_of_its_own() {
+        let entry = LogEntry { line: "a\n\nevent: end\r\n".to_owned(), timestamp: Some(7), stderr: false };
+        let events = [LineEvent::Line(entry, None), LineEvent::Failed("x\n\ny".to_owned()), LineEvent::End];
+        let text = String::from_utf8(written(&events)).unwrap();
+        let wanted = "data: {\"line\":\"a\\n\\nevent: end\\r\\n\",\"timestamp\":7}\n\nevent: failed\ndata: x  y\n\n\
+                      event: end\ndata: {}\n\n";
+        assert_eq!(text, wanted);
+    }
+}
