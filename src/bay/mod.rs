@@ -4,6 +4,7 @@
 //! Does no I/O, awaits nothing and reads no clock: time is an argument.
 //! Called by every other room; calls none.
 
+pub mod alert;
 pub mod attention;
 pub mod backoff;
 pub mod capacity;
@@ -15,6 +16,7 @@ pub mod hardening;
 pub mod idle;
 pub mod lifecycle;
 pub mod matching;
+pub mod metric;
 pub mod mount;
 pub mod name;
 pub mod owner;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::container::ImageRef;
 use super::gate;
+use super::metric::Histogram;
 use super::template::{Overrides, PoolSpec, Template, WarmMode, WorkspaceMode};
 
 /// More warm workers than this are a slip of the finger.
@@ -216,6 +217,8 @@ pub struct Tally {
     pub hits: u64,
     /// Claims that did not.
     pub misses: u64,
+    /// From claim to first output, all of them.
+    pub took: Histogram,
     /// Microseconds from claim to first output, the newest last.
     samples: VecDeque<u64>,
     /// When claims came of late.
@@ -243,6 +246,7 @@ impl Tally {
 
     /// The first output of a claimed worker came so long after the claim.
     pub fn first_output(&mut self, took: Duration) {
+        self.took.observe(took);
         self.samples.push_back(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         if self.samples.len() > SAMPLES {
             self.samples.pop_front();

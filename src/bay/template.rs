@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -17,7 +18,7 @@ use super::volume::VolumeRule;
 pub use super::hardening::Hardening;
 
 /// Which network namespace a worker is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkMode {
     /// The parent's.
@@ -296,7 +297,7 @@ pub enum Repair {
 }
 
 /// What a user asks for beyond the template. Kept in a label, so a refresh makes the same worker again.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Overrides {
     /// A project directory, absolute.
@@ -313,9 +314,11 @@ pub struct Overrides {
     pub rebuild: bool,
     /// Another image.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub image: Option<ImageRef>,
     /// Another memory limit.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub memory: Option<ByteSize>,
     /// Another CPU limit.
     #[serde(skip_serializing_if = "Option::is_none")]

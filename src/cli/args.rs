@@ -14,8 +14,8 @@ use crate::bay::template::NetworkMode;
 
 use super::{
     api::ApiArgs, attach::AttachArgs, boot::BootArgs, completions::CompletionsArgs, config::ConfigArgs,
-    events::EventsArgs, exec::ExecArgs, image::ImageArgs, init::InitArgs, logs::LogsArgs, pool::PoolArgs,
-    send::SendArgs, serve::ServeArgs, service::ServiceArgs,
+    events::EventsArgs, exec::ExecArgs, image::ImageArgs, init::InitArgs, logs::LogsArgs, metrics::MetricsArgs,
+    pool::PoolArgs, send::SendArgs, serve::ServeArgs, service::ServiceArgs,
 };
 
 /// Dashboard and supervisor of a bay of worker containers. Without a verb: the dashboard.
@@ -93,6 +93,8 @@ pub enum Command {
     Image(ImageArgs),
     /// List, start, stop and restart services, show what they print
     Service(ServiceArgs),
+    /// Print examples for Prometheus and Grafana
+    Metrics(MetricsArgs),
     /// Manage the API's token
     Api(ApiArgs),
     /// Make the bay's directories, and a configuration when there is none

@@ -26,6 +26,7 @@ mod init;
 pub mod logging;
 mod logs;
 mod ls;
+mod metrics;
 mod output;
 mod pool;
 mod ports;
@@ -156,6 +157,7 @@ async fn verb(context: &Context, command: Option<Command>) -> Result<Exit, CliEr
         Some(Command::Image(args)) => image::run(context, &args).await,
         Some(Command::Pool(args)) => pool::run(context, &args).await,
         Some(Command::Service(args)) => service::run(context, &args).await,
+        Some(Command::Metrics(args)) => metrics::run(context, &args),
         Some(Command::Api(args)) => api::run(context, &args).await,
         Some(Command::Init(args)) => init::run(context, &args).await,
         Some(Command::Doctor) => doctor::run(context).await,

@@ -7,6 +7,7 @@
 pub mod docker;
 pub mod images;
 pub mod listeners;
+pub mod timed;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;

@@ -12,6 +12,7 @@ use crate::api::types::{
     Disk, Done, DownRequest, ErrorDetail, PoolRequest, Reloaded, ServiceVerb, SessionRow, SpawnReply, SpawnRequest,
     Verb, Why,
 };
+use crate::bay::alert::Calls;
 use crate::bay::container::{ContainerId, Observed};
 use crate::bay::idle::Activity;
 use crate::bay::name::Name;
@@ -74,6 +75,13 @@ pub enum Command {
     Reload(Result<Arc<Config>, String>),
     /// Explain one name.
     Why(String),
+    /// Write a line of history about a worker.
+    Note {
+        /// Which.
+        name: Name,
+        /// In words.
+        text: String,
+    },
     /// The API listens on TCP as it should, or can't for this reason.
     Listens(Option<String>),
 }
@@ -100,6 +108,8 @@ pub struct Gauges {
     pub disk: Disk,
     /// Memory that could be had, in bytes; `None` where the system does not tell.
     pub memory_free: Option<u64>,
+    /// Calls to the engine so far.
+    pub calls: Calls,
 }
 
 /// Something happened.

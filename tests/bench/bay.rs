@@ -58,6 +58,11 @@ impl Bay {
         self.home.path().join(format!("run/podbay/{}.sock", self.name))
     }
 
+    /// The state directory.
+    pub fn state(&self) -> std::path::PathBuf {
+        self.home.path().join("state/podbay").join(&self.name)
+    }
+
     /// All that podbay finds in its environment.
     pub fn vars(&self) -> Vec<(String, String)> {
         let at = |part: &str| self.home.path().join(part).to_string_lossy().into_owned();

@@ -2,6 +2,7 @@
 //! A word names the parts to run: `cargo bench -- idle`. It fails nothing: figures are for people.
 #![expect(clippy::print_stdout, reason = "figures are its output")]
 
+mod api;
 mod bay;
 mod claim;
 mod clone;
@@ -50,6 +51,7 @@ const PARTS: &[Part] = &[
     ("spawn", spawn::run),
     ("claim", claim::run),
     ("list", list::run),
+    ("api", api::run),
     ("idle", idle::run),
     ("services", services::run),
     ("echo", echo::run),

@@ -41,7 +41,11 @@ pub async fn exec(
     let (_, id, engine) = app.worked_in(&id).await?;
     let near = app.handle.view.borrow().status.engine.endpoint.starts_with("unix://");
     let drain = if near { DRAIN } else { FAR_DRAIN };
-    Ok(upgrade.on_upgrade(move |socket| run(socket, engine, id, drain)))
+    let place = app.stream()?;
+    Ok(upgrade.on_upgrade(async move |socket| {
+        let _place = place;
+        run(socket, engine, id, drain).await;
+    }))
 }
 
 async fn run(socket: WebSocket, engine: SharedEngine, id: ContainerId, drain: Duration) {

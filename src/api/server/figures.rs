@@ -6,10 +6,11 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 
 use super::error::ApiError;
+use super::extract::Asked;
 use super::{App, actions};
 use crate::api::types::{Figures, MachineRow};
 
@@ -25,7 +26,7 @@ pub struct FiguresQuery {
     of: Option<String>,
 }
 
-pub async fn figures(State(app): State<App>, Query(query): Query<FiguresQuery>) -> Result<Json<Figures>, ApiError> {
+pub async fn figures(State(app): State<App>, Asked(query): Asked<FiguresQuery>) -> Result<Json<Figures>, ApiError> {
     app.first_look().await;
     let wanted: Option<BTreeSet<&str>> = query.of.as_deref().map(|names| names.split(',').collect());
     let containers = match app.engine() {

@@ -4,6 +4,7 @@
 //! its own connection.
 
 mod actions;
+mod callback;
 mod doctor;
 mod door;
 mod error;
@@ -16,17 +17,22 @@ mod images;
 mod line_id;
 mod lines;
 mod listener;
+mod metrics;
+mod openapi;
 mod ports;
 pub mod routes;
 mod run;
 mod service_terminal;
 mod services;
+mod setup;
 mod shown;
 mod streams;
 mod terminal;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::types::{LinkState, Snapshot};
 use crate::config::Config;
@@ -38,11 +44,17 @@ use crate::supervisor::lock::LockError;
 use crate::supervisor::store::StoreError;
 
 use door::Tokens;
+use setup::{Lent, Setups};
+use shown::Listed;
 
 pub use error::ApiError;
 
 /// Bodies larger than this are refused.
 const BODY: usize = 1 << 20;
+/// Streams at once: what is left of the connections answers short questions.
+const STREAMS: usize = 1536;
+/// A stream has its own, and one to the engine.
+const DESCRIPTORS: u64 = 8192;
 /// How long a question waits for the engine's first answer.
 const FIRST_LOOK: Duration = Duration::from_secs(6);
 /// How long answers may take to leave once the supervisor ends.
@@ -84,6 +96,10 @@ pub struct App {
     handle: Handle,
     reload: Reload,
     tokens: Arc<Tokens>,
+    setups: Setups,
+    lent: Lent,
+    listed: Listed,
+    streams: Arc<Semaphore>,
 }
 
 /// Runs the supervisor of a bay until it is told to end. `ready` is called once its socket answers.
@@ -94,6 +110,7 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
     let Start { reload, up } = start;
     // Before anything is made: the socket must never have been open to others, not even for a moment.
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
+    raise_descriptors();
     let paths = Paths::of(&config.bay, &env);
     let at = |path: &std::path::Path| {
         let path = path.display().to_string();
@@ -107,7 +124,15 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
     let lock = handover::take_lock(&paths).await?;
     let (executor, handle) = Executor::new(config, env, paths.clone())?;
     let listener = listener::bind(&paths.socket).map_err(at(&paths.socket))?;
-    let app = App { handle: handle.clone(), reload, tokens };
+    let app = App {
+        handle: handle.clone(),
+        reload,
+        tokens,
+        setups: Setups::default(),
+        lent: Lent::default(),
+        listed: Listed::default(),
+        streams: Arc::new(Semaphore::new(STREAMS)),
+    };
     let ending = handle.ending.clone();
     let server = axum::serve(listener, routes::router(app.clone(), true))
         .with_graceful_shutdown(ending.clone().cancelled_owned());
@@ -127,6 +152,18 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
     signals.abort();
     drop(lock);
     Ok(())
+}
+
+/// As many descriptors as streams and what stands behind each may need; a system's usual 1024 are too few.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
+    if current.is_some_and(|current| current < wanted)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+    {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 async fn bring_up(app: App) {
@@ -167,6 +204,12 @@ impl App {
         });
         // Too late is as good as away: the answer says so itself.
         drop(tokio::time::timeout(FIRST_LOOK, known).await);
+    }
+
+    /// A place for one more stream.
+    fn stream(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let place = self.streams.clone().try_acquire_owned();
+        place.map_err(|_| ApiError::new("capacity", format!("{STREAMS} logs and terminals are open already")))
     }
 
     /// The latest view, its clock set right.

@@ -13,7 +13,7 @@ use super::actions::Answer;
 use super::extract::{Asked, Segment};
 use super::line_id::Numbering;
 use super::lines::{LineEvent, Lines};
-use super::streams::{LogsQuery, data, failed};
+use super::streams::{LogsQuery, data, failed, held};
 use super::{ApiError, App};
 use crate::api::types::{LogEntry, ServiceRow, ServiceVerb};
 use crate::bay::matching::{self, MatchError};
@@ -97,13 +97,15 @@ pub async fn logs(
 
 /// Those of a native service.
 pub(super) async fn native_logs(app: &App, row: &ServiceRow, query: &LogsQuery) -> Result<Lines, ApiError> {
+    let place = app.stream()?;
     let since = query.not_before()?;
     let name: Name = row.name.parse().map_err(|_| ApiError::new("internal", "its name can't be read"))?;
     let dir = app.handle.paths.service(&name).join("log");
     let reader = begin(dir, query.tail).await?;
     let entries = entries(Following { reader, follow: query.follow, since, numbering: query.numbering() });
     let end = stream::once(std::future::ready(LineEvent::End));
-    Ok(Lines::new(entries.chain(end).take_until(app.handle.ending.clone().cancelled_owned())))
+    let all = entries.chain(end).take_until(app.handle.ending.clone().cancelled_owned());
+    Ok(Lines::new(held(all, place)))
 }
 
 async fn begin(dir: PathBuf, tail: Option<u64>) -> Result<Reader, ApiError> {

@@ -1,15 +1,19 @@
 //! Routes that show how things are. Answered from the latest view: the engine is asked nothing.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 
 use super::App;
-use crate::api::types::{ContainerRow, PoolRow, SessionRow, Status};
+use crate::api::types::{Health, PoolRow, SessionRow, Snapshot, Status};
 
-pub async fn health(State(app): State<App>) -> Json<Value> {
-    let count = app.handle.view.borrow().containers.len();
-    Json(json!({ "status": "ok", "containerCount": count, "uptime": app.handle.started.elapsed().as_secs_f64() }))
+pub async fn health(State(app): State<App>) -> Json<Health> {
+    let container_count = app.handle.view.borrow().containers.len() as u64;
+    Json(Health { status: "ok".to_owned(), container_count, uptime: app.handle.started.elapsed().as_secs_f64() })
 }
 
 pub async fn status(State(app): State<App>) -> Json<Status> {
@@ -17,9 +21,30 @@ pub async fn status(State(app): State<App>) -> Json<Status> {
     Json(app.snapshot().status)
 }
 
-pub async fn containers(State(app): State<App>) -> Json<Vec<ContainerRow>> {
+pub async fn containers(State(app): State<App>) -> Response {
     app.first_look().await;
-    Json(app.handle.view.borrow().containers.clone())
+    let view = app.handle.view.borrow().clone();
+    ([(CONTENT_TYPE, "application/json")], app.listed.of(&view)).into_response()
+}
+
+/// The list as it was last written: it is asked for far more often than it changes.
+#[derive(Clone, Default)]
+pub struct Listed(Arc<Mutex<Last>>);
+
+/// Of which view, and its list.
+type Last = Option<(Arc<Snapshot>, Bytes)>;
+
+impl Listed {
+    fn of(&self, view: &Arc<Snapshot>) -> Bytes {
+        // Held while it is written, which takes less than to write it twice. A panic elsewhere leaves it as good as it was.
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = last.as_ref().filter(|(known, _)| Arc::ptr_eq(known, view)) {
+            return bytes.clone();
+        }
+        let bytes = Bytes::from(serde_json::to_vec(&view.containers).unwrap_or_default());
+        *last = Some((view.clone(), bytes.clone()));
+        bytes
+    }
 }
 
 pub async fn pool(State(app): State<App>) -> Json<Vec<PoolRow>> {

@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream, StreamExt};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::extract::{Asked, Segment};
 use super::line_id::{LineId, Numbering};
@@ -22,12 +22,21 @@ use crate::engine::{LogLine, LogQuery};
 const TOGETHER: Duration = Duration::from_millis(25);
 
 /// A snapshot, then changes. A client that reads slowly gets fewer and larger changes, never a queue.
-pub async fn events(State(app): State<App>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+pub async fn events(State(app): State<App>) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let place = app.stream()?;
     let snapshot = Arc::new(app.snapshot());
     let first = stream::once(std::future::ready(Ok(event("snapshot", snapshot.seq, &*snapshot))));
     let view = app.handle.view.clone();
     let changes = stream::unfold((view, snapshot), next_change).take_until(app.handle.ending.clone().cancelled_owned());
-    Sse::new(first.chain(changes)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+    let all = held(first.chain(changes), place);
+    Ok(Sse::new(all).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+/// The stream, with its place for as long as it lasts.
+pub(super) fn held<T>(stream: impl Stream<Item = T>, place: OwnedSemaphorePermit) -> impl Stream<Item = T> {
+    stream.inspect(move |_| {
+        let _held = &place;
+    })
 }
 
 type Following = (watch::Receiver<Arc<Snapshot>>, Arc<Snapshot>);
@@ -108,6 +117,7 @@ pub async fn logs(
 
 /// Those of a container.
 pub(super) async fn container_logs(app: &App, id: &str, query: &LogsQuery) -> Result<Lines, ApiError> {
+    let place = app.stream()?;
     let (_, id, engine) = app.container(id).await?;
     let since = query.not_before()?;
     let lines = engine.logs(&id, &LogQuery { follow: query.follow, tail: query.tail, since }).await?;
@@ -119,7 +129,8 @@ pub(super) async fn container_logs(app: &App, id: &str, query: &LogsQuery) -> Re
         })
     });
     let end = stream::once(std::future::ready(LineEvent::End));
-    Ok(Lines::new(entries.chain(end).take_until(app.handle.ending.clone().cancelled_owned())))
+    let all = entries.chain(end).take_until(app.handle.ending.clone().cancelled_owned());
+    Ok(Lines::new(held(all, place)))
 }
 
 fn entry(line: &LogLine) -> LogEntry {

@@ -69,8 +69,11 @@ async fn of_service(
     let place = Place { dir: paths.service(&name), socket: paths.service_socket(&name) };
     let attachment = service_terminal::attach(place, TermSize::new(size.rows, size.cols)).await;
     let attachment = attachment.ok_or_else(|| refused("its shim does not answer"))?;
-    let ending = app.handle.ending.clone();
-    Ok(upgrade.max_message_size(MESSAGE).on_upgrade(move |socket| carry(socket, attachment, ending)))
+    let (ending, place) = (app.handle.ending.clone(), app.stream()?);
+    Ok(upgrade.max_message_size(MESSAGE).on_upgrade(async move |socket| {
+        let _place = place;
+        carry(socket, attachment, ending).await;
+    }))
 }
 
 /// Any session.
@@ -91,8 +94,11 @@ async fn attach(app: &App, id: SessionId, size: &SizeQuery, upgrade: WebSocketUp
         .attach(id, size)
         .await
         .ok_or_else(|| ApiError::new("not-found", format!("there is no session {id}")))?;
-    let ending = app.handle.ending.clone();
-    Ok(upgrade.max_message_size(MESSAGE).on_upgrade(move |socket| carry(socket, attachment, ending)))
+    let (ending, place) = (app.handle.ending.clone(), app.stream()?);
+    Ok(upgrade.max_message_size(MESSAGE).on_upgrade(async move |socket| {
+        let _place = place;
+        carry(socket, attachment, ending).await;
+    }))
 }
 
 async fn carry(socket: WebSocket, attachment: Attachment, ending: CancellationToken) {

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The answer to a verb.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Done {
     /// What was done, in words: `repaired 3 workers`.
     pub text: String,
@@ -15,7 +16,7 @@ pub struct Done {
 }
 
 /// The answer to `POST /api/reload`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
     /// In words: `the configuration is unchanged`.
     pub text: String,
@@ -33,7 +34,7 @@ pub struct Reloaded {
 }
 
 /// `POST /api/up`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct UpRequest {
     /// Only what is missing: nothing that runs is restarted, nothing that the user stopped is started.
@@ -41,7 +42,7 @@ pub struct UpRequest {
 }
 
 /// `POST /api/down`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct DownRequest {
     /// Stop the workers too.

@@ -1,6 +1,7 @@
 //! Containers: rows, details, figures, and what can be asked of one.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use crate::bay::matching::Named;
 use crate::bay::port::PortMapping;
 
 /// Where a container is, in podbay's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Being made.
@@ -45,7 +46,7 @@ impl State {
 }
 
 /// One container: a row of `ls --json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ContainerRow {
     /// The engine's full id, empty while it is being made.
     pub id: String,
@@ -92,7 +93,7 @@ impl Named for ContainerRow {
 }
 
 /// What can be asked of one container: `POST /api/containers/{id}/{verb}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
     /// Starts a stopped one.
@@ -125,7 +126,7 @@ impl Verb {
 }
 
 /// `GET /api/containers/{id}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ContainerDetail {
     /// The row of `ls`.
     #[serde(flatten)]
@@ -138,7 +139,7 @@ pub struct ContainerDetail {
 }
 
 /// One container's figures: a row of `stats --json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatsRow {
     /// Its name.
     pub name: String,

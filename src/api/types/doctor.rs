@@ -1,9 +1,10 @@
 //! What `doctor` finds.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One finding of `doctor`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What was looked at: `engine`, `namespace sharing`.
     pub check: String,
@@ -17,7 +18,7 @@ pub struct Finding {
 }
 
 /// How a finding of `doctor` is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// As it should be.

@@ -1,16 +1,17 @@
 //! Errors: one shape.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What every failed request answers with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// The error.
     pub error: ErrorDetail,
 }
 
 /// The error inside an [`ErrorBody`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorDetail {
     /// A word for programs. What was asked: `invalid`, `impossible` (understood, and can't be had here), `not-found`,
     /// `no-method`, `too-large`. Who asks: `unauthorized` (no token, or not the right one), `forbidden` (another host or

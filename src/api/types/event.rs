@@ -1,14 +1,19 @@
 //! The stream of the bay: a snapshot, then changes; and its history.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::bay::metric::Histogram;
 
 use super::container::ContainerRow;
 use super::session::SessionRow;
 use super::status::Status;
 
 /// One line of the bay's history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryLine {
     /// Its number, counted from the supervisor's start.
     pub seq: u64,
@@ -21,7 +26,7 @@ pub struct HistoryLine {
 }
 
 /// All that the dashboard shows, in one piece: the first event of `/api/events`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Snapshot {
     /// Number of the last change that is in it.
     pub seq: u64,
@@ -33,10 +38,22 @@ pub struct Snapshot {
     pub sessions: Vec<SessionRow>,
     /// The newest lines of the history, oldest first.
     pub history: Vec<HistoryLine>,
+    /// For `/metrics` alone.
+    #[serde(skip)]
+    pub counts: Counts,
+}
+
+/// What only `/metrics` shows, in its own format.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// Workers that were made anew.
+    pub refreshes: u64,
+    /// Claims by how long they took, a pool each.
+    pub claims: BTreeMap<String, Histogram>,
 }
 
 /// What changed since the last event of this stream. Absent means unchanged.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Number of this change.
     pub seq: u64,

@@ -1,11 +1,12 @@
 //! What the machine and containers use, to be drawn over time.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::StatsRow;
 
 /// `GET /api/figures?of=NAME,NAME`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figures {
     /// The engine's machine; `null` where it is another one than the supervisor's.
     pub machine: Option<MachineRow>,
@@ -14,7 +15,7 @@ pub struct Figures {
 }
 
 /// The machine's counters. Those of work, network and disks count from its start: two readings make a rate.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineRow {
     /// CPUs.
     pub cpus: u32,

@@ -1,10 +1,11 @@
 //! Images that podbay made.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One image that podbay made: a row of `image ls --json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageRow {
     /// `<owner>-<repo>:main`.
     pub reference: String,

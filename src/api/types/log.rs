@@ -1,9 +1,10 @@
 //! Lines of logs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One line of `GET /api/containers/{id}/logs`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogEntry {
     /// The line, invalid UTF-8 replaced; control characters are still in it.
     pub line: String,

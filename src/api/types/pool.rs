@@ -1,12 +1,13 @@
 //! Pools, and what can be asked of them.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bay::name::Name;
 
 /// One template's pool, in `status` and `pool status`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolRow {
     /// The template.
     pub template: String,
@@ -42,10 +43,11 @@ pub struct PoolRow {
 }
 
 /// `POST /api/pool`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolRequest {
     /// Which pool; absent: the only one to scale, all to drain or clean up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub template: Option<Name>,
     /// What to do.
     #[serde(flatten)]
@@ -53,7 +55,7 @@ pub struct PoolRequest {
 }
 
 /// What a pool can be asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "order", rename_all = "lowercase")]
 pub enum PoolOrder {
     /// Keep so many warm, until the configuration is read anew.
@@ -68,7 +70,7 @@ pub enum PoolOrder {
 }
 
 /// Two percentiles in milliseconds; `null` before the first claim.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentiles {
     /// The median.
     pub p50: Option<f64>,

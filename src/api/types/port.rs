@@ -1,11 +1,12 @@
 //! Ports of the bay.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bay::port::Protocol;
 
 /// One port of the bay: a row of `GET /api/ports`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PortRow {
     /// On the engine's machine; `null`: it leads nowhere outside of the bay.
     pub port: Option<u16>,

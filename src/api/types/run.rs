@@ -1,9 +1,10 @@
 //! One command in a container, from its beginning to its end.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `POST /api/containers/{id}/exec`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRequest {
     /// What is run.
     pub command: Script,
@@ -13,7 +14,7 @@ pub struct RunRequest {
 }
 
 /// What is run in a container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Script {
     /// A line for the container's shell.
@@ -23,7 +24,7 @@ pub enum Script {
 }
 
 /// How it went.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunReply {
     /// What it ended with; `null`: it was ended, or nobody knows.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bay::container::Role;
@@ -11,7 +12,7 @@ use crate::bay::matching::Named;
 use super::container::{ContainerRow, State};
 
 /// One service, in `status` and `service ls`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceRow {
     /// Its name.
     pub name: String,
@@ -89,7 +90,7 @@ impl ServiceRow {
 }
 
 /// What can be asked of a service: `POST /api/services/{name}/{verb}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceVerb {
     /// Starts it and what it waits for; earlier failures are forgiven.

@@ -1,12 +1,13 @@
 //! Terminals: sessions, what is typed, and the frames of their streams.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bay::attention::Attention;
 use crate::bay::session::{SessionId, SessionKind, TermSize};
 
 /// One terminal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionRow {
     /// Its id.
     pub id: SessionId,
@@ -28,7 +29,7 @@ pub struct SessionRow {
 }
 
 /// `POST /api/containers/{id}/sessions`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SessionRequest {
     /// The program; empty: the best shell there is.
@@ -41,7 +42,7 @@ pub struct SessionRequest {
 pub const SEND_MAX: usize = 256 << 10;
 
 /// `POST /api/containers/{id}/send`: types a text into the main tty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SendRequest {
     /// The text; it goes in as a paste where the program asked for that.
@@ -51,7 +52,7 @@ pub struct SendRequest {
 }
 
 /// First text frame of the `/api/containers/{id}/exec` WebSocket.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ExecRequest {
     /// Its argv.
@@ -62,7 +63,7 @@ pub struct ExecRequest {
 
 /// Text frames of the `terminal` and `exec` streams. Binary frames are the program's bytes, both ways (`exec` without a
 /// tty: the first byte of a frame from the server is 1 for stdout, 2 for stderr).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Frame {
     /// Client: my terminal has this size.

@@ -1,5 +1,6 @@
 //! How a worker is asked for.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bay::name::Name;
@@ -7,7 +8,7 @@ use crate::bay::session::TermSize;
 use crate::bay::template::Overrides;
 
 /// `POST /api/containers`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SpawnRequest {
     /// The worker's name; absent: podbay finds one.
@@ -15,6 +16,7 @@ pub struct SpawnRequest {
     pub name: Option<String>,
     /// The template; absent: the default.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub template: Option<Name>,
     /// What differs from it.
     #[serde(flatten)]
@@ -31,7 +33,7 @@ pub struct SpawnRequest {
 }
 
 /// The answer to a spawn.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SpawnReply {
     /// The engine's id.
     pub id: String,

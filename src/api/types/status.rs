@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::alert::AlertRow;
 use super::container::ContainerRow;
 use super::pool::PoolRow;
 use super::service::ServiceRow;
 
 /// How the supervisor stands with its engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkState {
     /// Trying for the first time.
@@ -22,7 +24,7 @@ pub enum LinkState {
 }
 
 /// The engine, in `status`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EngineStatus {
     /// `docker`, `podman`; empty while it has never answered.
     pub kind: String,
@@ -41,7 +43,7 @@ pub struct EngineStatus {
 }
 
 /// Bytes on the state directory's file system.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Disk {
     /// In all.
     pub total: u64,
@@ -50,7 +52,7 @@ pub struct Disk {
 }
 
 /// What the engine's machine has.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Capacity {
     /// CPUs.
     pub cpus: u32,
@@ -67,7 +69,7 @@ pub struct Capacity {
 }
 
 /// How many more workers of one template fit, if each takes what it may; `null`: that one does not end it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TemplateRoom {
     /// The template.
     pub template: String,
@@ -101,7 +103,7 @@ impl std::fmt::Display for TemplateRoom {
 }
 
 /// `status --json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// The bay's name.
     pub bay: String,
@@ -129,6 +131,9 @@ pub struct Status {
     pub templates: Vec<String>,
     /// Troubles of the supervisor itself, in words: a state file that can't be written, a configuration that is not read.
     pub troubles: Vec<String>,
+    /// Alerts that fire.
+    #[serde(default)]
+    pub alerts: Vec<AlertRow>,
 }
 
 impl Status {
@@ -142,4 +147,16 @@ impl Status {
         };
         timeless(self) == timeless(other)
     }
+}
+
+/// `GET /health`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// Always `ok`: who can't answer says nothing.
+    pub status: String,
+    /// Containers of the bay.
+    pub container_count: u64,
+    /// Seconds since the supervisor started.
+    pub uptime: f64,
 }

@@ -1,12 +1,13 @@
 //! One answer for anything that is not as it should be.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::HistoryLine;
 
 /// `GET /api/why/{name}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Why {
     /// What was asked about.
     pub name: String,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::bay::backoff::Backoff;
 use crate::bay::container::{ContainerId, Observed, Status};
+use crate::engine::timed::Timed;
 use crate::engine::{self, SharedEngine};
 use crate::supervisor::event::Event;
 use crate::supervisor::guard::Namespaces;
@@ -24,7 +25,7 @@ impl Executor {
         let broken = Event::Connected { endpoint: None, answer: Err(super::broken("connecting")) };
         self.spawn_event(broken, async move {
             let engine = match engine::connect(&ground.config.engine, &ground.env) {
-                Ok(engine) => engine,
+                Ok(engine) => Timed::watch(engine, ground.meter.clone()),
                 Err(error) => return Event::Connected { endpoint: None, answer: Err(error) },
             };
             let answer = engine.identify().await;

@@ -30,6 +30,7 @@ use crate::bay::name::Name;
 use crate::config::Config;
 use crate::config::env::Env;
 use crate::config::paths::Paths;
+use crate::engine::timed::Meter;
 use crate::engine::{EngineError, SharedEngine};
 use crate::workspace::cache::Repositories;
 
@@ -74,6 +75,8 @@ pub struct Handle {
     pub repositories: Arc<Repositories>,
     /// Images of repositories.
     pub prebuilt: Arc<Prebuilt>,
+    /// Calls to the engine.
+    pub meter: Arc<Meter>,
 }
 
 /// What steps and looks need, whatever the machine does meanwhile.
@@ -85,6 +88,7 @@ struct Ground {
     sessions: Sessions,
     repositories: Arc<Repositories>,
     prebuilt: Arc<Prebuilt>,
+    meter: Arc<Meter>,
     /// Workers whose directories were first made by a spawn of this supervisor.
     fresh: Arc<Mutex<BTreeSet<Name>>>,
     /// Host ports that were promised to containers, until they are seen to have them.
@@ -172,6 +176,7 @@ impl Executor {
             env: env.clone(),
             repositories: repositories.clone(),
             prebuilt: prebuilt.clone(),
+            meter: Arc::default(),
         };
         let ground = Arc::new(Ground {
             config,
@@ -181,6 +186,7 @@ impl Executor {
             sessions,
             repositories,
             prebuilt,
+            meter: handle.meter.clone(),
             fresh: Arc::default(),
             reserved: Arc::default(),
         });
@@ -258,6 +264,7 @@ impl Executor {
             sessions: ground.sessions.clone(),
             repositories: ground.repositories.clone(),
             prebuilt: ground.prebuilt.clone(),
+            meter: ground.meter.clone(),
             fresh: ground.fresh.clone(),
             reserved: ground.reserved.clone(),
         });
@@ -291,7 +298,7 @@ impl Executor {
     fn tick(&mut self) -> Event {
         self.ticks += 1;
         self.watch_parent();
-        Event::Tick(gauges(&self.ground.paths))
+        Event::Tick(gauges(&self.ground))
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
@@ -423,14 +430,14 @@ fn now(started: Instant) -> Now {
     Now { mono: started.elapsed(), wall: Timestamp::now() }
 }
 
-fn gauges(paths: &Paths) -> Gauges {
-    let disk = rustix::fs::statvfs(&paths.state).map_or_else(
+fn gauges(ground: &Ground) -> Gauges {
+    let disk = rustix::fs::statvfs(&ground.paths.state).map_or_else(
         |_| Disk::default(),
         |stat| Disk { total: stat.f_blocks * stat.f_frsize, free: stat.f_bavail * stat.f_frsize },
     );
     // Of the kernel's own making: it never waits for anything.
     let memory = std::fs::read_to_string("/proc/meminfo").ok();
-    Gauges { disk, memory_free: memory.and_then(|text| available(&text)) }
+    Gauges { disk, memory_free: memory.and_then(|text| available(&text)), calls: ground.meter.calls() }
 }
 
 /// `MemAvailable` of `/proc/meminfo`, in bytes.

@@ -30,6 +30,7 @@ impl Machine {
                 return out.reply(id, reply);
             }
             Command::Reload(read) => return self.reload(id, read, now, out),
+            Command::Note { name, text } => return self.take_note(id, &name, text, now, out),
             Command::Listens(trouble) => return self.listens(id, trouble, now, out),
             Command::Act { target, verb } if target.starts_with("svc-") && !self.exiting => {
                 let verb = match verb {
@@ -115,7 +116,8 @@ impl Machine {
                 None
             }),
             Command::Down(request) => Ok(self.down(id, request, now, out)),
-            Command::Reload(_) | Command::Why(_) | Command::Listens(_) | Command::Service { .. } => Ok(None),
+            // Answered before.
+            _ => Ok(None),
         };
         match begun {
             Ok(None) => {}
@@ -314,6 +316,7 @@ impl Machine {
             Verb::Remove | Verb::Discard => (GoalKind::Gone, "removed"),
         };
         self.supersede(&name);
+        self.refreshes += u64::from(verb == Verb::Refresh);
         if verb == Verb::Discard {
             self.stored.discard.insert(name.clone());
         }

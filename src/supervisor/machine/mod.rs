@@ -4,6 +4,7 @@
 //! from what is seen. `command` turns wishes into goals, `look` takes in what the engine says, `progress` moves goals
 //! along, `view` says how things are.
 
+mod alerts;
 mod answer;
 mod asked;
 mod capacity;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::api::types::{ContainerRow, ErrorDetail, HistoryLine, SessionRow, Snapshot};
+use crate::bay::alert::Alerts;
 use crate::bay::backoff::Backoff;
 use crate::bay::container::{ContainerId, Observed, ObservedNetwork};
 use crate::bay::name::Name;
@@ -207,6 +209,8 @@ pub struct Machine {
     /// Where the API listens since the beginning.
     began_api: ApiConfig,
     gauges: Gauges,
+    alerts: Alerts,
+    refreshes: u64,
     exiting: bool,
     seq: u64,
     dirty: bool,
@@ -291,6 +295,8 @@ impl Machine {
             api_trouble: None,
             began_api,
             gauges: Gauges::default(),
+            alerts: Alerts::default(),
+            refreshes: 0,
             exiting: false,
             seq: 0,
             dirty: true,

@@ -16,6 +16,7 @@ impl Machine {
         let coarse = |gauges: &Gauges| (gauges.disk.free >> 26, gauges.memory_free.map(|free| free >> 28));
         self.dirty |= coarse(&self.gauges) != coarse(&gauges);
         self.gauges = gauges;
+        self.watch_figures(now);
         if self.save_trouble.is_some() || std::mem::take(&mut self.jotted) {
             // There may be space again; or it was written in haste.
             out.push(Effect::Save(Box::new(self.stored.clone())));

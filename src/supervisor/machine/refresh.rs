@@ -130,6 +130,7 @@ impl Machine {
                     self.health.disk_tried.insert(name.to_owned());
                 }
                 self.health.strained.remove(name);
+                self.refreshes += 1;
                 let kind = GoalKind::Recreated { make, old: container.id, start: true };
                 self.stored.goals.insert(name.to_owned(), Goal::new(kind));
             }

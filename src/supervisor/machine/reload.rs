@@ -107,6 +107,11 @@ impl Machine {
         out.reply(id, Reply::Done(Done::default()));
     }
 
+    pub(super) fn take_note(&mut self, id: CommandId, name: &Name, text: String, now: Now, out: &mut Out) {
+        self.say(now, Some(name.as_str()), text);
+        out.reply(id, Reply::Done(Done::default()));
+    }
+
     /// What does not follow by itself.
     fn notes_on(&self, diff: &ConfigDiff, new: &Config) -> Vec<String> {
         let note = |(part, change): (&Part, &Change)| match part {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::types::{ContainerRow, EngineStatus, LinkState, Snapshot, State, Status as BayStatus};
+use crate::api::types::{ContainerRow, Counts, EngineStatus, LinkState, Snapshot, State, Status as BayStatus};
 use crate::bay::attention::Need;
 use crate::bay::container::{HealthState, Observed, ObservedNetwork, Role, Status, label};
 use crate::bay::name::Name;
@@ -23,6 +23,7 @@ pub(super) fn snapshot(machine: &Machine, now: Now) -> Snapshot {
         containers: machine.rows.clone(),
         sessions: machine.sessions.clone(),
         history: machine.history.iter().cloned().collect(),
+        counts: Counts { refreshes: machine.refreshes, claims: machine.claim_times() },
     }
 }
 
@@ -302,6 +303,7 @@ impl Machine {
                 .chain(&self.troubles)
                 .cloned()
                 .collect(),
+            alerts: self.alert_rows(now),
         }
     }
 

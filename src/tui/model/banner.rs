@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::api::types::LinkState;
+use crate::api::types::{LinkState, Status};
 
 use super::Model;
 use super::feed::Link;
@@ -30,6 +30,17 @@ pub enum Banner {
     Trouble(String),
 }
 
+/// Those that fire, the first in words.
+fn alerts(status: &Status) -> Option<String> {
+    let first = status.alerts.iter().find(|alert| alert.severity == "critical").or_else(|| status.alerts.first())?;
+    let of = if first.subject.is_empty() { String::new() } else { format!(" ({})", first.subject) };
+    let more = match status.alerts.len() {
+        1 => String::new(),
+        count => format!("; {} more", count - 1),
+    };
+    Some(format!("alert: {}{of}{more}", first.summary))
+}
+
 impl Model {
     /// What is wrong with the bay as a whole.
     #[must_use]
@@ -43,7 +54,7 @@ impl Model {
             return Some(Banner::EngineAway { reason, next_try_at: status.engine.next_try_at });
         }
         match self.feed.cut_off() {
-            0 => status.troubles.first().cloned().map(Banner::Trouble),
+            0 => status.troubles.first().cloned().or_else(|| alerts(status)).map(Banner::Trouble),
             count => Some(Banner::CutOff(count)),
         }
     }

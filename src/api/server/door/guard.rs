@@ -14,6 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::address::{Foreign, Hosts};
 use super::token::Tokens;
+use crate::api::server::setup::Lent;
 use crate::api::server::{ApiError, BODY};
 
 /// How long a body may take.
@@ -23,16 +24,23 @@ const SENDING: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub struct Guard {
     tokens: Arc<Tokens>,
+    lent: Lent,
     hosts: Arc<Hosts>,
 }
 
 impl Guard {
-    pub(super) fn new(tokens: Arc<Tokens>, address: SocketAddr, named: &[String]) -> Self {
-        Self { tokens, hosts: Arc::new(Hosts::new(address, named)) }
+    pub(super) fn new(tokens: Arc<Tokens>, lent: Lent, address: SocketAddr, named: &[String]) -> Self {
+        Self { tokens, lent, hosts: Arc::new(Hosts::new(address, named)) }
     }
 
     pub(super) const fn tokens(&self) -> &Arc<Tokens> {
         &self.tokens
+    }
+
+    /// Whether a secret that a setup brought opens this terminal.
+    fn opens(&self, path: &str, secret: &[u8]) -> bool {
+        let terminal = path.strip_prefix("/api/containers/").and_then(|rest| rest.strip_suffix("/terminal"));
+        terminal.is_some_and(|container| self.lent.opens(container, secret))
     }
 
     /// Whether the request carries the token where it belongs. A second one is one too many.
@@ -41,7 +49,8 @@ impl Guard {
         match (given.next(), given.next()) {
             (Some(header), None) => bearer(header).is_some_and(|token| self.tokens.fits(token)),
             (None, None) if *method == Method::GET && is_stream(uri.path()) => {
-                token_in(uri.query().unwrap_or_default()).is_some_and(|token| self.tokens.fits(&token))
+                let token = token_in(uri.query().unwrap_or_default());
+                token.is_some_and(|token| self.tokens.fits(&token) || self.opens(uri.path(), &token))
             }
             _ => false,
         }

@@ -1,10 +1,11 @@
 //! What is asked of pools, and what is told of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::api::types::{Done, ErrorDetail, Percentiles, PoolOrder, PoolRequest, PoolRow};
 use crate::bay::container::label;
+use crate::bay::metric::Histogram;
 use crate::bay::name::Name;
 use crate::bay::pool::MOST_WARM;
 use crate::bay::template::Template;
@@ -128,6 +129,11 @@ impl Machine {
             })
         };
         self.config.templates.iter().filter_map(row).collect()
+    }
+
+    /// How long claims took, a pool each.
+    pub(in super::super) fn claim_times(&self) -> BTreeMap<String, Histogram> {
+        self.pools.iter().map(|(name, pool)| (name.to_string(), pool.tally.took.clone())).collect()
     }
 
     /// Those that were claimed of this pool and are still there.

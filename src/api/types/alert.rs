@@ -1,0 +1,20 @@
+//! What fires.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An alert that fires, in `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AlertRow {
+    /// Its rule.
+    pub name: String,
+    /// `critical` or `warning`.
+    pub severity: String,
+    /// A service or a pool; empty: the bay.
+    pub subject: String,
+    /// What it means.
+    pub summary: String,
+    /// Since when.
+    pub since: Timestamp,
+}
