@@ -104,6 +104,10 @@ pub struct ApiConfig {
     pub metrics: bool,
     /// Hosts that a callback may name, beside loopback.
     pub callback_hosts: Vec<String>,
+    /// Who is told of alerts; empty: nobody.
+    pub alert_url: String,
+    /// The name of the secret that signs what is told; needed with `alert_url`.
+    pub alert_secret: String,
 }
 
 mod optional_address {

@@ -237,6 +237,15 @@ pub fn prepare_service(
     Ok(Prepared { user: named.map(|user| user.text).or(prepared.user), mounts, ..prepared })
 }
 
+/// The secret that signs what alerts tell.
+///
+/// # Errors
+/// [`WorkspaceError`] when it is missing or others can read it.
+pub fn alert_secret(paths: &Paths, name: &str) -> Result<String, WorkspaceError> {
+    let name = name.parse::<Name>().map_err(WorkspaceError::new)?;
+    secrets::text(paths, &name)
+}
+
 /// What the parent is given.
 ///
 /// # Errors

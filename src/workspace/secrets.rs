@@ -73,6 +73,14 @@ pub fn lay_out(secrets: Vec<Secret>, build: &mut Build) -> io::Result<PathBuf> {
     Ok(dir)
 }
 
+/// One secret as text, without the end of its line.
+pub fn text(paths: &Paths, name: &Name) -> Result<String, WorkspaceError> {
+    let Secret { content, .. } = read_one(&paths.secrets().join(name), name)?;
+    let text = String::from_utf8(content);
+    let text = text.map_err(|_| WorkspaceError::new(format_args!("secret {:?} is not text", name.as_str())))?;
+    Ok(text.trim_end().to_owned())
+}
+
 /// Puts each secret into the worker's directory and mounts it, read-only.
 pub fn place(secrets: Vec<Secret>, build: &mut Build, list: &mut MountList<'_>) -> Result<(), WorkspaceError> {
     for Secret { name, content } in secrets {

@@ -4,6 +4,7 @@
 //! its own connection.
 
 mod actions;
+mod alarms;
 mod callback;
 mod doctor;
 mod door;
@@ -137,6 +138,7 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
     let server = axum::serve(listener, routes::router(app.clone(), true))
         .with_graceful_shutdown(ending.clone().cancelled_owned());
     let door = tokio::spawn(door::keep(app.clone(), routes::router(app.clone(), false)));
+    tokio::spawn(alarms::keep(app.clone()));
     if up {
         tokio::spawn(bring_up(app.clone()));
     }

@@ -18,3 +18,14 @@ pub struct AlertRow {
     /// Since when.
     pub since: Timestamp,
 }
+
+/// What `[api] alert_url` is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AlertReport {
+    /// The alert.
+    pub alert: AlertRow,
+    /// It fires; else it is over.
+    pub firing: bool,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+}

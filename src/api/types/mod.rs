@@ -19,7 +19,7 @@ mod spawn;
 mod status;
 mod why;
 
-pub use alert::AlertRow;
+pub use alert::{AlertReport, AlertRow};
 pub use bay::{Done, DownRequest, Reloaded, UpRequest};
 pub use container::{ContainerDetail, ContainerRow, State, StatsRow, Verb};
 pub use doctor::{Finding, Verdict};

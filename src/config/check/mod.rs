@@ -10,6 +10,7 @@ mod words;
 
 use std::collections::BTreeSet;
 
+use crate::bay::name::Name;
 use crate::bay::remote::Remote;
 use crate::bay::template::ParentSpec;
 
@@ -105,6 +106,12 @@ fn api(api: &ApiConfig) -> Checked {
         let what = "other machines reach this address, and without TLS they could read the token: name tls_cert and \
                     tls_key, or listen on 127.0.0.1";
         Fault::new(path.key("listen"), what)
+    })?;
+    ensure(api.alert_url.is_empty() || !api.alert_secret.is_empty(), || {
+        Fault::new(path.key("alert_secret"), "is missing: what alert_url is told is signed with it")
+    })?;
+    ensure(api.alert_secret.is_empty() || api.alert_secret.parse::<Name>().is_ok(), || {
+        Fault::new(path.key("alert_secret"), "is the name of a file in the directory of secrets, not what is in it")
     })?;
     hosts(&api.hosts, &path.key("hosts"))?;
     hosts(&api.callback_hosts, &path.key("callback_hosts"))

@@ -51,7 +51,7 @@ fn resident(pid: u32) -> u64 {
 
 fn load(followers: usize, terminals: usize, lines: u64, most_mib: u64) {
     let limit = getrlimit(Resource::Nofile);
-    drop(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }));
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let open = Open::new();
     let script = format!("read; seq 1 {lines}; echo {LAST}; read");
     open.den.ok(&["spawn", "fox", "-d", "--", "sh", "-c", &script]);

@@ -43,9 +43,11 @@ impl Receiving {
         format!("http://127.0.0.1:{}/docker-status?a=b", self.port)
     }
 
-    fn next(&self) -> (String, Value) {
+    /// Head, body, and what the body says.
+    fn next(&self) -> (String, String, Value) {
         let (head, body) = self.came.recv_timeout(PATIENCE).expect("a callback comes");
-        (head, serde_json::from_str(&body).unwrap())
+        let report = serde_json::from_str(&body).unwrap();
+        (head, body, report)
     }
 }
 
@@ -115,11 +117,11 @@ fn a_setup_is_answered_at_once_and_told_phase_by_phase() {
     assert!(!answer.body.contains("gho_") && !answer.body.contains("secret123"), "{reply}");
     let mut phases = Vec::new();
     while phases.last().is_none_or(|phase| phase != "ready") {
-        let (head, report) = receiving.next();
+        let (head, body, report) = receiving.next();
         assert!(head.starts_with("POST /docker-status?a=b HTTP/1.1\r\n"), "{head}");
         let at = header(&head, "x-podbay-timestamp");
         let mut mac = Hmac::<Sha256>::new_from_slice(b"secret123").unwrap();
-        mac.update(format!("{at}.{report}").as_bytes());
+        mac.update(format!("{at}.{body}").as_bytes());
         let told = header(&head, "x-podbay-signature").strip_prefix("sha256=").unwrap().to_owned();
         let wanted: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(told, wanted, "signed over the time and the body");
@@ -140,7 +142,8 @@ fn a_setup_is_answered_at_once_and_told_phase_by_phase() {
 #[test]
 fn what_can_not_be_set_up_is_refused_before_anything_is_done() {
     let (open, receiving) = (open(), Receiving::start(vec![]));
-    open.den.ok(&["spawn", "bound", "-d", "-p", &open.den.path("h").display().to_string()]);
+    std::fs::create_dir(open.den.path("h/mine")).unwrap();
+    open.den.ok(&["spawn", "bound", "-d", "-p", &open.den.path("h/mine").display().to_string()]);
     let whole = body(&open, &receiving);
     let with = |name: &str, field: &str, value: Value| {
         let mut body = whole.clone();
@@ -170,7 +173,7 @@ fn a_redirect_is_not_followed_and_given_up_is_said() {
     let (open, receiving) = (open(), Receiving::start(vec!["302 Found", "307 Temporary Redirect", "404 Not Found"]));
     let answer = open.request("POST", "/api/containers/fox/setup").json(&body(&open, &receiving)).send();
     assert_eq!(answer.status, 202, "{answer:?}");
-    let phases: Vec<Value> = (0..3).map(|_| receiving.next().1["status"].clone()).collect();
+    let phases: Vec<Value> = (0..3).map(|_| receiving.next().2["status"].clone()).collect();
     assert_eq!(phases, ["cloning", "installing", "ready"], "each is told once");
     until("it is said", || match open.den.ok(&["events"]) {
         said if said.contains("was given up: it answered 302") && said.contains("404") => Ok(()),

@@ -1,5 +1,6 @@
 //! The machine and its rules: tables first, then random sequences.
 
+mod alerts;
 mod claims;
 mod gates;
 mod making;

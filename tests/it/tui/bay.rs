@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use podbay::api::types::{
-    Capacity, ContainerRow, Disk, EngineStatus, HistoryLine, LinkState, SessionRow, Snapshot, State, Status, Why,
+    Capacity, ContainerRow, Counts, Disk, EngineStatus, HistoryLine, LinkState, SessionRow, Snapshot, State, Status,
+    Why,
 };
 use podbay::bay::container::Role;
 use podbay::bay::port::PortMapping;
@@ -92,11 +93,12 @@ pub fn status() -> Status {
         uptime_s: 10,
         templates: vec!["default".to_owned(), "claude".to_owned()],
         troubles: Vec::new(),
+        alerts: Vec::new(),
     }
 }
 
 pub fn snapshot(containers: Vec<ContainerRow>, sessions: Vec<SessionRow>) -> Snapshot {
-    Snapshot { seq: 1, status: status(), containers, sessions, history: Vec::new() }
+    Snapshot { seq: 1, status: status(), containers, sessions, history: Vec::new(), counts: Counts::default() }
 }
 
 /// A parent and no workers.

@@ -1,5 +1,6 @@
 //! The dashboard: screens by snapshot, keys scripted, the loop with its terminal and input as parameters.
 
+mod alerts;
 mod bay;
 mod copying;
 mod driver;

@@ -123,10 +123,11 @@ fn canonical(ip: IpAddr) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
     match v6.segments() {
-        // Mapped, NAT64, compatible (but for :: and ::1), 6to4.
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded([high, low]),
+        // Mapped, NAT64, 6to4; compatible, but for :: and ::1.
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            embedded([high, low])
+        }
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 => embedded([high, low]),
-        [0x2002, high, low, ..] => embedded([high, low]),
         _ => ip,
     }
 }
