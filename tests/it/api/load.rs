@@ -90,7 +90,9 @@ fn load(followers: usize, terminals: usize, lines: u64, most_mib: u64) {
         let seen = numbers(&stream.unwrap());
         assert!(seen.iter().copied().eq(1..=lines), "{} of {lines} lines came", seen.len());
     }
-    looked.into_iter().for_each(|screen| drop(screen.unwrap()));
+    for screen in looked {
+        drop(screen.unwrap());
+    }
     let asked = Instant::now();
     assert_eq!(open.get("/api/status").status, 200);
     let mib = resident(open.den.supervisor()) >> 10;

@@ -123,7 +123,7 @@ fn a_setup_is_answered_at_once_and_told_phase_by_phase() {
         let mut mac = Hmac::<Sha256>::new_from_slice(b"secret123").unwrap();
         mac.update(format!("{at}.{body}").as_bytes());
         let told = header(&head, "x-podbay-signature").strip_prefix("sha256=").unwrap().to_owned();
-        let wanted: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let wanted = podbay::bay::owner::hex(&mac.finalize().into_bytes());
         assert_eq!(told, wanted, "signed over the time and the body");
         assert_eq!(report["containerId"], reply["id"]);
         assert!(report["timestamp"].is_i64() && report["message"].is_string(), "{report}");
