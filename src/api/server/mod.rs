@@ -54,6 +54,8 @@ pub use error::ApiError;
 const BODY: usize = 1 << 20;
 /// Streams at once: what is left of the connections answers short questions.
 const STREAMS: usize = 1536;
+/// Logs that are being opened at once: a crowd that comes together must not keep the engine from answering each in time.
+const OPENING: usize = 16;
 /// A stream has its own, and one to the engine.
 const DESCRIPTORS: u64 = 8192;
 /// How long a question waits for the engine's first answer.
@@ -101,6 +103,7 @@ pub struct App {
     lent: Lent,
     listed: Listed,
     streams: Arc<Semaphore>,
+    opening: Arc<Semaphore>,
 }
 
 /// Runs the supervisor of a bay until it is told to end. `ready` is called once its socket answers.
@@ -133,6 +136,7 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
         lent: Lent::default(),
         listed: Listed::default(),
         streams: Arc::new(Semaphore::new(STREAMS)),
+        opening: Arc::new(Semaphore::new(OPENING)),
     };
     let ending = handle.ending.clone();
     let server = axum::serve(listener, routes::router(app.clone(), true))

@@ -120,7 +120,9 @@ pub(super) async fn container_logs(app: &App, id: &str, query: &LogsQuery) -> Re
     let place = app.stream()?;
     let (_, id, engine) = app.container(id).await?;
     let since = query.not_before()?;
+    let turn = app.opening.acquire().await;
     let lines = engine.logs(&id, &LogQuery { follow: query.follow, tail: query.tail, since }).await?;
+    drop(turn);
     let mut numbering = query.numbering();
     let entries = lines.filter_map(move |line| {
         std::future::ready(match line {

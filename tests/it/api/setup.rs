@@ -201,6 +201,10 @@ fn a_long_callback_secret_opens_that_terminal_and_nothing_else() {
     };
     assert_eq!(terminal("fox"), "HTTP/1.1 101");
     assert_eq!(terminal("owl"), "HTTP/1.1 401");
+    assert_eq!(status("GET", "/api/containers/owl/terminal"), 401);
+    open.den.ok(&["rm", "fox", "-f", "-y"]);
+    open.den.ok(&["spawn", "fox", "-d", "-t", "web"]);
+    assert_eq!(terminal("fox"), "HTTP/1.1 401", "another one of the name");
     assert_eq!(status("GET", "/api/containers/fox/logs"), 401);
     assert_eq!(status("GET", "/api/containers/fox"), 401);
     assert_eq!(open.bare("GET", "/api/status").header("Authorization", &format!("Bearer {secret}")).send().status, 401);

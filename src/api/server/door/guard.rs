@@ -11,11 +11,13 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use tokio::sync::watch;
 
 use super::address::{Foreign, Hosts};
 use super::token::Tokens;
 use crate::api::server::setup::Lent;
-use crate::api::server::{ApiError, BODY};
+use crate::api::server::{ApiError, App, BODY};
+use crate::api::types::Snapshot;
 
 /// How long a body may take.
 const SENDING: Duration = Duration::from_secs(20);
@@ -25,12 +27,14 @@ const SENDING: Duration = Duration::from_secs(20);
 pub struct Guard {
     tokens: Arc<Tokens>,
     lent: Lent,
+    view: watch::Receiver<Arc<Snapshot>>,
     hosts: Arc<Hosts>,
 }
 
 impl Guard {
-    pub(super) fn new(tokens: Arc<Tokens>, lent: Lent, address: SocketAddr, named: &[String]) -> Self {
-        Self { tokens, lent, hosts: Arc::new(Hosts::new(address, named)) }
+    pub(super) fn new(app: &App, address: SocketAddr, named: &[String]) -> Self {
+        let (tokens, lent, view) = (app.tokens.clone(), app.lent.clone(), app.handle.view.clone());
+        Self { tokens, lent, view, hosts: Arc::new(Hosts::new(address, named)) }
     }
 
     pub(super) const fn tokens(&self) -> &Arc<Tokens> {
@@ -40,7 +44,8 @@ impl Guard {
     /// Whether a secret that a setup brought opens this terminal.
     fn opens(&self, path: &str, secret: &[u8]) -> bool {
         let terminal = path.strip_prefix("/api/containers/").and_then(|rest| rest.strip_suffix("/terminal"));
-        terminal.is_some_and(|container| self.lent.opens(container, secret))
+        let rows = self.view.borrow().clone();
+        terminal.is_some_and(|container| self.lent.opens(container, secret, &rows.containers))
     }
 
     /// Whether the request carries the token where it belongs. A second one is one too many.

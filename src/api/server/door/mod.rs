@@ -94,7 +94,7 @@ async fn open(app: &App, config: &ApiConfig, address: SocketAddr) -> Result<Door
     let ready = tokio::task::spawn_blocking(move || tokens.ready()).await;
     ready.map_err(|error| error.to_string())??;
     let listener = bind(address).map_err(|error| why_not(&error, address))?;
-    let guard = Guard::new(app.tokens.clone(), app.lent.clone(), address, &config.hosts);
+    let guard = Guard::new(app, address, &config.hosts);
     Ok(Door { listener, guard, tls })
 }
 

@@ -82,7 +82,7 @@ pub async fn setup(
         return Err(impossible(why));
     }
     let underway = app.setups.begin(&name).ok_or_else(|| ApiError::new("busy", "a setup of it goes on"))?;
-    let notes = notes(&request, &template);
+    let notes = notes(&request, &template, &source);
     let callback = target.map(|target| {
         let (told, of) = (app.clone(), name.clone());
         let given_up: callback::GivenUp = Arc::new(move |text| told.note(of.clone(), text));
@@ -90,7 +90,7 @@ pub async fn setup(
         Callback::begin(target, secret, given_up, app.handle.ending.clone())
     });
     if let Some(secret) = &request.callback_secret {
-        app.lent.lend([id.to_string(), row.name.clone()], secret);
+        app.lent.lend(&id.to_string(), secret);
     }
     let reply = SetupReply { id: id.to_string(), name: row.name, status: SetupPhase::Cloning, notes };
     let work = Work { app: app.clone(), engine, id, name, template, source, request, callback };
@@ -147,8 +147,11 @@ fn has_own_workspace(app: &App, name: &Name, template: &Template, project: Optio
 }
 
 /// What is done otherwise than asked.
-fn notes(request: &SetupRequest, template: &Template) -> Vec<String> {
+fn notes(request: &SetupRequest, template: &Template, source: &Source) -> Vec<String> {
     let mut notes = Vec::new();
+    if request.github_token.is_some() && !work::takes_token(&source.remote) {
+        notes.push("githubToken is not used: it is for github.com over https alone".to_owned());
+    }
     if template.setup.is_empty() {
         notes.push(format!("template {} has no setup command: nothing is installed", template.name));
         if !request.env_vars.is_empty() {

@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::api::types::ContainerRow;
 use crate::bay::owner::hex;
 use crate::supervisor::store::random;
 
 /// A shorter secret could be guessed.
 pub const SHORTEST: usize = 32;
-/// Containers whose secrets are remembered; beyond, the oldest name goes.
+/// Containers whose secrets are remembered.
 const MOST: usize = 1024;
 
 /// A token in a file that only its owner reads, for as long as this lives: git takes it from there.
@@ -43,7 +44,7 @@ impl Drop for TokenFile {
     }
 }
 
-/// Which secret opens which container's terminal, beside the API's token. Gone with the supervisor.
+/// Which secret opens the terminal of which container, by its id, beside the API's token. Gone with the supervisor.
 #[derive(Clone, Default)]
 pub struct Lent(Arc<Mutex<BTreeMap<String, Digest>>>);
 
@@ -53,26 +54,27 @@ struct Digest {
 }
 
 impl Lent {
-    /// Lets a secret open the terminal of a container, by its id and its name.
-    pub fn lend(&self, names: [String; 2], secret: &str) {
+    /// Lets a secret open the terminal of the container with this id.
+    pub fn lend(&self, id: &str, secret: &str) {
         if secret.len() < SHORTEST {
             return;
         }
-        for name in names {
-            let Ok(key) = random() else { return };
-            let of = mac(&key, secret.as_bytes()).finalize().into_bytes().into();
-            let mut all = self.all();
-            if all.len() >= MOST {
-                all.pop_first();
-            }
-            all.insert(name, Digest { key, of });
+        let Ok(key) = random() else { return };
+        let of = mac(&key, secret.as_bytes()).finalize().into_bytes().into();
+        let mut all = self.all();
+        if all.len() >= MOST {
+            all.pop_first();
         }
+        all.insert(id.to_owned(), Digest { key, of });
     }
 
-    /// Whether it opens this one's.
-    pub fn opens(&self, name: &str, secret: &[u8]) -> bool {
+    /// Whether it opens the terminal of the one that is asked for, by its name or its id, among those that there are:
+    /// another one that is given the name later is another one.
+    pub fn opens(&self, word: &str, secret: &[u8], rows: &[ContainerRow]) -> bool {
+        let meant = rows.iter().find(|row| row.name == word || row.id == word);
         let all = self.all();
-        all.get(name).is_some_and(|digest| mac(&digest.key, secret).verify_slice(&digest.of).is_ok())
+        let digest = meant.and_then(|row| all.get(&row.id));
+        digest.is_some_and(|digest| mac(&digest.key, secret).verify_slice(&digest.of).is_ok())
     }
 
     /// Held for a moment, never across an await. A panic elsewhere leaves it as good as it was.
@@ -96,13 +98,24 @@ mod tests {
 
     #[test]
     fn a_lent_secret_opens_one_containers_terminal_and_is_long() {
+        let row = |name: &str, id: &str| -> ContainerRow {
+            let row = serde_json::json!({
+                "id": id, "name": name, "role": "worker", "template": "", "state": "running", "image": "",
+                "network": "", "project": null, "branch": null, "ports": [], "health": null, "restarts": 0,
+                "created_at": null, "started_at": null, "attention": null, "reason": null,
+            });
+            serde_json::from_value(row).unwrap()
+        };
+        let rows = [row("fox", "id1"), row("owl", "id2")];
         let lent = Lent::default();
         let (long, short) = ("s".repeat(SHORTEST), "s".repeat(SHORTEST - 1));
-        lent.lend(["id".to_owned(), "fox".to_owned()], &long);
-        lent.lend(["id2".to_owned(), "owl".to_owned()], &short);
-        assert!(lent.opens("fox", long.as_bytes()) && lent.opens("id", long.as_bytes()));
-        assert!(!lent.opens("owl", short.as_bytes()) && !lent.opens("owl", long.as_bytes()));
-        assert!(!lent.opens("fox", short.as_bytes()) && !lent.opens("", b""));
+        lent.lend("id1", &long);
+        lent.lend("id2", &short);
+        let opens = |word: &str, secret: &str| lent.opens(word, secret.as_bytes(), &rows);
+        assert!(opens("fox", &long) && opens("id1", &long));
+        assert!(!opens("owl", &short) && !opens("owl", &long) && !opens("fox", &short) && !opens("", ""));
+        assert!(!lent.opens("fox", long.as_bytes(), &[row("fox", "id3")]), "another one of the name");
+        assert!(!lent.opens("fox", long.as_bytes(), &[]));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::api::server::callback::Callback;
 use crate::api::types::{SetupPhase, SetupReport, SetupRequest};
 use crate::bay::container::ContainerId;
 use crate::bay::name::Name;
+use crate::bay::remote::{Remote, Scheme};
 use crate::bay::template::Template;
 use crate::engine::{Exec, ExecIo, ExecSpec, ExecState, SharedEngine};
 use crate::terminal::safe::Safe;
@@ -80,8 +81,7 @@ impl Work {
     /// The request's token, for its own host and over an encrypted way alone.
     async fn brought(&self) -> Result<Option<TokenFile>, String> {
         let Some(token) = self.request.github_token.clone().filter(|token| !token.is_empty()) else { return Ok(None) };
-        let remote = &self.source.remote;
-        if remote.host() != GITHUB || remote.scheme() != crate::bay::remote::Scheme::Https {
+        if !takes_token(&self.source.remote) {
             return Ok(None);
         }
         let folder = self.app.handle.paths.state.clone();
@@ -129,6 +129,11 @@ impl Work {
         };
         callback.tell(&report).await;
     }
+}
+
+/// Whether a token that a request brings is for this repository's host.
+pub fn takes_token(remote: &Remote) -> bool {
+    remote.host() == GITHUB && remote.scheme() == Scheme::Https
 }
 
 /// Reads to the end, and keeps the last of it.
