@@ -81,6 +81,7 @@ fn written(events: &[LineEvent]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    /// Row S06: a line can't forge another one.
     #[test]
     fn no_text_of_a_line_is_an_event_of_its_own() {
         let entry = LogEntry { line: "a\n\nevent: end\r\n".to_owned(), timestamp: Some(7), stderr: false };

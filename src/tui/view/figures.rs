@@ -94,7 +94,7 @@ fn drawn(canvas: &mut Canvas<'_>, area: Rect, series: &Series, metric: Metric, t
     let room = area.width.saturating_sub(wide + 2);
     let ascii = canvas.model.settings.symbols.is_ascii();
     let blocks = spark::draw(&values(series, metric), most(series, metric), usize::from(room), ascii);
-    let end = canvas.text(Rect { width: room, ..area }, &blocks, canvas.style("ui.tab.active"));
+    let end = canvas.text(Rect { width: room, ..area }, &blocks, canvas.style("ui.mark"));
     let end = end.max(area.x + room);
     canvas.text(from(area, end + 1), text, canvas.style("ui"));
 }
@@ -184,6 +184,6 @@ fn worker(canvas: &mut Canvas<'_>, area: Rect, name: &str) {
     let room = rest.width.saturating_sub(u16::try_from(width(&text)).unwrap_or(0) + 1);
     let ascii = model.settings.symbols.is_ascii();
     let blocks = spark::draw(&values(series, Metric::Cpu), most(series, Metric::Cpu), usize::from(room), ascii);
-    canvas.text(Rect { width: room, ..rest }, &blocks, canvas.style("ui.tab.active"));
+    canvas.text(Rect { width: room, ..rest }, &blocks, canvas.style("ui.mark"));
     canvas.text(from(rest, rest.x + room + 1), &text, canvas.style("ui"));
 }

@@ -1,10 +1,11 @@
-//! Makes the README's picture: `cargo test -- --ignored picture`.
+//! Makes the pictures: `cargo test -- --ignored picture`.
 
 #[path = "../../bench/pty.rs"]
 mod pty;
 
 use std::cell::RefCell;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -63,31 +64,104 @@ impl Drop for Stage {
     }
 }
 
+/// A dashboard that is photographed.
+struct Studio {
+    stage: Stage,
+    pty: Pty,
+}
+
+impl Studio {
+    /// Keys, then a picture as soon as all these texts are on the screen.
+    fn take(&self, name: &str, title: &str, keys: &str, wanted: &[&str]) {
+        self.press(keys);
+        let drawn = RefCell::new(String::new());
+        let done = self.pty.wait(PATIENCE, |screen| {
+            *drawn.borrow_mut() = svg::draw(screen, &format!("podbay: {title}"));
+            let text = screen.contents();
+            wanted.iter().all(|wanted| text.contains(wanted))
+        });
+        assert!(done.is_ok(), "{name}: {wanted:?} never came:\n{}", done.unwrap_err());
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("screenshots");
+        fs::create_dir_all(&dir).unwrap();
+        let (vector, pixels) = (dir.join(format!("{name}.svg")), dir.join(format!("{name}.png")));
+        fs::write(&vector, drawn.take()).unwrap();
+        let converted = Command::new("rsvg-convert").arg("-o").arg(&pixels).arg(&vector).status();
+        if !converted.is_ok_and(|status| status.success()) {
+            let _ = writeln!(std::io::stderr(), "skipped: {}: rsvg-convert is needed", pixels.display());
+        }
+    }
+
+    fn press(&self, keys: &str) {
+        for key in keys.split_inclusive(|_| true) {
+            self.pty.type_in(key).unwrap();
+            // As fast as somebody types: an Escape and the key after it are no Alt.
+            std::thread::sleep(Duration::from_millis(60));
+        }
+    }
+
+    fn wait_for(&self, text: &str) {
+        self.pty.wait_for(text, PATIENCE).unwrap();
+    }
+
+    /// Leaves a terminal, and waits until the leaving key means nothing else.
+    fn leave(&self) {
+        self.press("\x11");
+        std::thread::sleep(Duration::from_millis(1300));
+    }
+
+    fn send(&self, worker: &str, text: &str) {
+        self.stage.podbay(&["send", worker, text]);
+    }
+}
+
 #[test]
-#[ignore = "writes screenshots/dashboard.svg"]
+#[ignore = "writes screenshots/*.svg and *.png, of a real bay"]
 fn picture() {
     let stage = Stage::new();
     let server = "python3 -m http.server 3000 --bind 127.0.0.1";
     stage.podbay(&["spawn", "web", "-d", "--", "sh", "-c", server]);
     stage.podbay(&["spawn", "fix-login", "-d"]);
     stage.podbay(&["spawn", "docs", "-d"]);
-    let pty = Pty::start(&[env!("CARGO_BIN_EXE_podbay")], &stage.vars, 26, 104).unwrap();
+    let pty = Pty::start(&[env!("CARGO_BIN_EXE_podbay")], &stage.vars, 32, 120).unwrap();
+    let studio = Studio { stage, pty };
     for name in ["web", "fix-login", "docs"] {
-        pty.wait_for(name, PATIENCE).unwrap();
+        studio.wait_for(name);
     }
     // To the second row, then into its terminal.
-    pty.type_in("2gj\r").unwrap();
-    stage.podbay(&["send", "fix-login", "curl -sI localhost:3000 | head -n 2"]);
-    pty.wait_for("SimpleHTTP", PATIENCE).unwrap();
-    stage.podbay(&["send", "fix-login", "git init -q . && git status | head -n 3"]);
-    let drawn = RefCell::new(String::new());
-    let done = pty.wait(PATIENCE, |screen| {
-        *drawn.borrow_mut() = svg::draw(screen, "podbay: the dashboard of a bay with three workers");
-        let text = screen.contents();
-        text.contains("No commits yet") && text.contains("TERMINAL")
-    });
-    done.unwrap();
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("screenshots/dashboard.svg");
-    fs::create_dir_all(place.parent().unwrap()).unwrap();
-    fs::write(place, drawn.take()).unwrap();
+    studio.press("2gj\r");
+    studio.send("fix-login", "curl -sI localhost:3000 | head -n 2");
+    studio.wait_for("SimpleHTTP");
+    studio.send("fix-login", "git init -q . && git status | head -n 3");
+    studio.take("dashboard", "the dashboard of a bay with three workers", "", &["No commits yet", "TERMINAL"]);
+
+    studio.leave();
+    // All three in sight. What was drawn for a wider screen is cut, so all begin anew.
+    studio.press("2g|j|j");
+    std::thread::sleep(Duration::from_millis(500));
+    let chapters =
+        "clear; for c in 1 2 3 4 5 6; do echo; printf \"\\033[1;3${c}mchapter $c\\033[0m \"; seq -s ' ' $((c*2)); done";
+    studio.send("docs", chapters);
+    let ask =
+        "clear; for at in 1 2 3 4 5 6; do curl -s -o /dev/null localhost:3000/page-$at; sleep 0.2; done; echo asked";
+    studio.send("fix-login", ask);
+    studio.wait_for("GET /page-6");
+    studio.take(
+        "terminals",
+        "three terminals in sight, one has the keys",
+        "2gj\r",
+        &["TERMINAL", "chapter 6", "asked"],
+    );
+
+    studio.leave();
+    studio.take("logs", "a log that is searched", "2Gl/page-[35]\r", &["page-3", "2 of 2"]);
+
+    studio.press("\x1b\x1b");
+    studio.send("docs", "sleep 1; printf '\\033]9;needs your permission to run make\\007'");
+    studio.send("fix-login", "sleep 1; printf '\\033]777;notify;tests;finished\\007'");
+    studio.take("inbox", "who needs somebody", "2g[", &["2 need you", "asks permission", "finished"]);
+
+    studio.send("fix-login", "timeout 40 sh -c 'while :; do :; done'");
+    studio.press("2gj%");
+    std::thread::sleep(Duration::from_secs(24));
+    studio.take("figures", "what it all uses", "", &["the machine", "of", "pids"]);
 }

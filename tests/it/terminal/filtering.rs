@@ -185,3 +185,15 @@ fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0) * 4096
 }
+
+/// Rows S03 and S04: nobody's clipboard is reached, and a title is no longer than one.
+#[test]
+fn s03_s04_clipboards_are_out_of_reach_and_titles_are_capped() {
+    let mut emulator = emulator();
+    for text in ["\x1b]52;c;ZXZpbA==\x07", "\x1b]52;;ZXZpbA==\x1b\\", "\u{9d}52;p;QQ==\u{9c}", "\x1b]52;c;?\x07"] {
+        let fed = emulator.feed(text.as_bytes());
+        assert!(fed.forward.is_empty() && fed.replies.is_empty(), "{text:?}: {fed:?}");
+    }
+    emulator.feed(format!("\x1b]2;{}\x07", "title ".repeat(300)).as_bytes());
+    assert!((1..=256).contains(&emulator.title().len()), "{}", emulator.title().len());
+}

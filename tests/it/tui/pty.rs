@@ -1,4 +1,4 @@
-//! Rows T01, T02, T03 and T09 of the catalogue of faults: a real terminal, taken and given back.
+//! Rows T01, T02, T03, T08 and T09 of the catalogue of faults: a real terminal, taken and given back.
 //!
 //! The dashboard runs in a child: this test binary again, asked for the one test named `child`.
 
@@ -23,6 +23,9 @@ use super::driver::settings;
 /// Every wait ends here.
 const DEADLINE: Duration = Duration::from_secs(15);
 const MARK: &str = "PODBAY_TEST_DASHBOARD";
+/// So many changes are told, as fast as they are taken.
+const FLOOD: &str = "PODBAY_TEST_FLOOD";
+const CHANGES: u32 = 3000;
 
 /// Tells of a bay; asked for a copy, it fails as badly as code can.
 struct Script(mpsc::Sender<Msg>);
@@ -33,6 +36,9 @@ impl Execute for Script {
             Effect::Connect => {
                 let sent = self.0.try_send(Msg::Feed(FeedMsg::Snapshot(Box::new(bay::running()))));
                 assert!(sent.is_ok());
+                if std::env::var_os(FLOOD).is_some() {
+                    tokio::spawn(flood(self.0.clone()));
+                }
             }
             Effect::Copy(_) => panic!("the dashboard's own thread failed"),
             Effect::Inspect { .. } => {
@@ -43,6 +49,19 @@ impl Execute for Script {
             }
             _ => {}
         }
+    }
+}
+
+async fn flood(messages: mpsc::Sender<Msg>) {
+    for at in 1..=CHANGES {
+        let mut snapshot = bay::running();
+        snapshot.status.engine.version = format!("v{at}");
+        // Another name in each row, so that each frame is another one in full.
+        snapshot.containers.iter_mut().for_each(|row| row.template = format!("template-{at}"));
+        if messages.send(Msg::Feed(FeedMsg::Snapshot(Box::new(snapshot)))).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_micros(300)).await;
     }
 }
 
@@ -74,6 +93,8 @@ struct Dashboard {
     writer: Option<Box<dyn Write + Send>>,
     seen: Arc<Mutex<Vec<u8>>>,
     open: Arc<AtomicBool>,
+    /// Nothing is read, as on a line that stalls.
+    stalled: Arc<AtomicBool>,
     reading: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -113,11 +134,16 @@ impl Dashboard {
         let writer = pair.master.take_writer().unwrap();
         let seen: Arc<Mutex<Vec<u8>>> = Arc::default();
         let open = Arc::new(AtomicBool::new(true));
-        let (sink, goes_on) = (Arc::clone(&seen), Arc::clone(&open));
+        let stalled: Arc<AtomicBool> = Arc::default();
+        let (sink, goes_on, waits) = (Arc::clone(&seen), Arc::clone(&open), Arc::clone(&stalled));
         // The reader holds the master open, too, so it must be able to let go.
         let reading = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while goes_on.load(Ordering::SeqCst) {
+                if waits.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(2));
+                    continue;
+                }
                 match reader.read(&mut buffer) {
                     Ok(count @ 1..) => sink.lock().unwrap().extend(buffer.get(..count).unwrap_or_default()),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(2)),
@@ -125,7 +151,7 @@ impl Dashboard {
                 }
             }
         });
-        Self { child, master: Some(pair.master), writer: Some(writer), seen, open, reading: Some(reading) }
+        Self { child, master: Some(pair.master), writer: Some(writer), seen, open, stalled, reading: Some(reading) }
     }
 
     fn up() -> Self {
@@ -137,6 +163,13 @@ impl Dashboard {
 
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.seen.lock().unwrap()).into_owned()
+    }
+
+    /// What a terminal shows that has read all of it.
+    fn screen(&self) -> String {
+        let mut parser = vt100::Parser::new(24.try_into().unwrap(), 80.try_into().unwrap(), 0);
+        parser.process(&self.seen.lock().unwrap());
+        parser.screen().contents()
     }
 
     fn count(&self, sequence: &str) -> usize {
@@ -189,7 +222,7 @@ impl Dashboard {
     /// Everything that was taken was given back, once.
     fn restored(&self) {
         self.until("\u{1b}[?1049l");
-        for (on, off) in [("[?1049h", "[?1049l"), ("[?2004h", "[?2004l"), ("[?1004h", "[?1004l")] {
+        for (on, off) in [("[?1049h", "[?1049l"), ("[?2004h", "[?2004l"), ("[?1004h", "[?1004l"), ("[>1u", "[<1u")] {
             let on = self.count(&format!("\u{1b}{on}"));
             let off = self.count(&format!("\u{1b}{off}"));
             assert_eq!((on, off), (1, 1), "{}", self.text().escape_debug());
@@ -314,4 +347,34 @@ fn without_a_usable_terminal_there_is_a_message() {
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("the dashboard needs a terminal"), "{text}");
+}
+
+/// Kilobytes that a process holds.
+fn resident(pid: u32) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4
+}
+
+#[test]
+fn t08_a_line_that_stalls_costs_frames_and_nothing_else() {
+    let mut command = command();
+    command.env(FLOOD, "1");
+    let mut dashboard = Dashboard::start(command);
+    dashboard.until("badger");
+    dashboard.stalled.store(true, Ordering::SeqCst);
+    let pid = dashboard.child.process_id().unwrap();
+    let before = resident(pid);
+    // Long enough for all changes many times over, were they kept.
+    std::thread::sleep(Duration::from_secs(2));
+    let grown = resident(pid).saturating_sub(before);
+    assert!(grown < 16 << 10, "{grown} kB more");
+    let drawn = dashboard.text().len();
+    dashboard.stalled.store(false, Ordering::SeqCst);
+    dashboard.wait("the last change", || dashboard.screen().contains(&format!("v{CHANGES}")));
+    // One frame a change would be some hundred bytes each.
+    let caught_up = dashboard.text().len() - drawn;
+    assert!(caught_up < 1 << 20, "{caught_up} bytes");
+    dashboard.press("q");
+    assert_eq!(dashboard.exit(), 0);
+    dashboard.restored();
 }
