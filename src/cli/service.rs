@@ -110,7 +110,7 @@ async fn show_logs(context: &Context, args: &LogsArgs) -> Result<Exit, CliError>
         [row] => row.clone(),
         _ => return Err(CliError::usage(format!("{:?} means several; this verb takes one", args.name))),
     };
-    logs::print(client.service_logs(&row.name, &request).await?, args, context.out.json).await
+    logs::follow::service(&client, &row.name, request, (args, context.out.json)).await
 }
 
 /// Does `verb` to all of them at once; the first failure decides the exit code.

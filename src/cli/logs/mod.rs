@@ -1,5 +1,6 @@
 //! Shows what a container printed, as lines that can't control the terminal.
 
+pub mod follow;
 pub mod plain;
 
 use std::io::Write as _;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, LocalBoxStream};
 use jiff::Timestamp;
 use regex::Regex;
 
@@ -68,6 +69,18 @@ pub async fn print(
     args: &LogsArgs,
     json: bool,
 ) -> Result<Exit, CliError> {
+    match write(entries.boxed_local(), args, json).await? {
+        None => Ok(Exit::Done),
+        Some(error) => Err(error.into()),
+    }
+}
+
+/// The same; gives what broke the log off, if something did.
+async fn write(
+    entries: LocalBoxStream<'_, Result<LogEntry, ClientError>>,
+    args: &LogsArgs,
+    json: bool,
+) -> Result<Option<ClientError>, CliError> {
     let mut entries = entries.ready_chunks(PORTION);
     while let Some(portion) = entries.next().await {
         let mut text = Vec::new();
@@ -81,11 +94,11 @@ pub async fn print(
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(&text)?;
         stdout.flush()?;
-        if let Some(error) = failure {
-            return Err(error.into());
+        if failure.is_some() {
+            return Ok(failure);
         }
     }
-    Ok(Exit::Done)
+    Ok(None)
 }
 
 fn append(text: &mut Vec<u8>, entry: &LogEntry, args: &LogsArgs, json: bool) -> Result<(), CliError> {

@@ -326,6 +326,13 @@ impl Model {
         }
     }
 
+    /// The subject, when that is a native service: no container.
+    #[must_use]
+    pub fn native_service(&self) -> Option<&ServiceRow> {
+        let of_services = self.focus.list == Pane::Services;
+        self.selected_service().filter(|service| of_services && service.run == "host")
+    }
+
     /// The services that the filter leaves.
     pub fn services(&self) -> impl Iterator<Item = &ServiceRow> {
         let filter = self.lists.filter_of(Pane::Services);

@@ -6,7 +6,7 @@ use super::super::model::copying::bytes_of;
 use super::super::model::inspect::InspectText;
 use super::super::widget::ansi::Piece;
 use super::super::widget::line;
-use super::{Canvas, from, row};
+use super::{Canvas, from, row, services};
 
 pub fn draw(canvas: &mut Canvas<'_>, inner: Rect) {
     let inspect = &canvas.model.main.inspect;
@@ -27,6 +27,7 @@ pub fn draw(canvas: &mut Canvas<'_>, inner: Rect) {
             }
             return;
         }
+        _ if canvas.model.native_service().is_some() => return native(canvas, inner),
         _ if canvas.model.subject().is_none() => "no container is selected: nothing to inspect".to_owned(),
         InspectText::Failed(why) => format!("the engine did not tell: {why}"),
         _ => "asking the engine".to_owned(),
@@ -36,5 +37,15 @@ pub fn draw(canvas: &mut Canvas<'_>, inner: Rect) {
         let Ok(at) = u16::try_from(at) else { break };
         let below = row(inner, at);
         canvas.outside(from(below, below.x + 1), text, style);
+    }
+}
+
+/// A native service is no container: what is known of it stands in its row.
+fn native(canvas: &mut Canvas<'_>, inner: Rect) {
+    let Some(service) = canvas.model.native_service() else { return };
+    let style = canvas.style("ui");
+    for (at, text) in services::text(service).iter().enumerate().take(usize::from(inner.height)) {
+        let Ok(at) = u16::try_from(at) else { break };
+        canvas.outside(row(inner, at), text, style);
     }
 }

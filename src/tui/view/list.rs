@@ -11,8 +11,8 @@ use super::super::model::work::doing;
 use super::super::model::{Model, Pane};
 use super::super::widget::ansi::width;
 use super::super::widget::line::{column, wrap};
-use super::{Canvas, from, row};
-use crate::api::types::{ContainerRow, PoolRow, ServiceRow, State};
+use super::{Canvas, from, row, services};
+use crate::api::types::{ContainerRow, PoolRow, State};
 use crate::bay::container::HealthState;
 use crate::terminal::safe::Safe;
 
@@ -25,11 +25,11 @@ pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) {
     parent(canvas, layout.pane(Pane::Parent));
     workers(canvas, layout.pane(Pane::Workers));
     pool(canvas, layout.pane(Pane::Pool));
-    services(canvas, layout.pane(Pane::Services));
+    services::draw(canvas, layout.pane(Pane::Services));
 }
 
 /// A pane's title: its number, its name, and what stands behind it.
-fn title(canvas: &Canvas<'_>, pane: Pane, more: &str) -> Line<'static> {
+pub(super) fn title(canvas: &Canvas<'_>, pane: Pane, more: &str) -> Line<'static> {
     let focused = canvas.model.focus.pane == pane && canvas.model.overlay.is_none();
     let (number, name) = pane.title();
     let style = canvas.style(if focused { "ui.title.focused" } else { "ui.title" });
@@ -38,7 +38,7 @@ fn title(canvas: &Canvas<'_>, pane: Pane, more: &str) -> Line<'static> {
 }
 
 /// Why a pane is empty, and what helps.
-fn empty(canvas: &mut Canvas<'_>, area: Rect, text: &str) {
+pub(super) fn empty(canvas: &mut Canvas<'_>, area: Rect, text: &str) {
     let style = canvas.style("ui.dim");
     for (at, line) in wrap(text, usize::from(area.width.saturating_sub(1))).iter().enumerate() {
         let Ok(at) = u16::try_from(at) else { break };
@@ -48,7 +48,7 @@ fn empty(canvas: &mut Canvas<'_>, area: Rect, text: &str) {
 }
 
 /// The words that stand where rows can't be, before the supervisor has answered.
-fn unanswered(model: &Model) -> Option<&'static str> {
+pub(super) fn unanswered(model: &Model) -> Option<&'static str> {
     use super::super::model::feed::Link;
     match (&model.feed.snapshot, &model.feed.link) {
         (Some(_), _) => None,
@@ -214,7 +214,7 @@ fn word(model: &Model, container: &ContainerRow) -> String {
     }
 }
 
-fn highlight(canvas: &Canvas<'_>, selected: Option<Pane>) -> Style {
+pub(super) fn highlight(canvas: &Canvas<'_>, selected: Option<Pane>) -> Style {
     match selected {
         Some(pane) if canvas.model.focus.pane == pane => canvas.style("ui.selected"),
         Some(_) => canvas.style("ui.selected.inactive"),
@@ -297,32 +297,4 @@ fn pool_figures(model: &Model, pool: &PoolRow) -> String {
         parts.push(format!("{p50:.1} ms a claim"));
     }
     format!("warm{}{}", if parts.is_empty() { "" } else { ", " }, parts.join(", "))
-}
-
-fn services(canvas: &mut Canvas<'_>, area: Rect) {
-    if area.is_empty() {
-        return;
-    }
-    let model = canvas.model;
-    let heading = title(canvas, Pane::Services, "");
-    let inner = canvas.frame(area, Pane::Services, heading);
-    if model.feed.services().is_empty() {
-        empty(canvas, inner, unanswered(model).unwrap_or("no services configured"));
-        return;
-    }
-    for (at, service) in model.services().enumerate() {
-        let Ok(at_row) = u16::try_from(at) else { break };
-        let selected = (at == model.lists.service && model.focus.list == Pane::Services).then_some(Pane::Services);
-        service_row(canvas, row(inner, at_row), service, selected);
-    }
-}
-
-fn service_row(canvas: &mut Canvas<'_>, line: Rect, service: &ServiceRow, selected: Option<Pane>) {
-    let highlight = highlight(canvas, selected);
-    canvas.buf.set_style(line, highlight);
-    let half = line.width / 2;
-    canvas.outside(Rect { width: half, ..from(line, line.x + 1) }, &service.name, highlight);
-    let reason = service.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let text = format!("{}{reason}", service.state);
-    canvas.outside(from(line, line.x + half + 1), &text, canvas.style("ui.dim").patch(highlight));
 }

@@ -462,6 +462,37 @@ fn a_service_starts_no_supervisor() {
     assert_eq!(super::process::finish(verb, &["ls"]).code, 0, "one that runs is used");
 }
 
+#[test]
+fn a_followed_log_goes_on_over_a_rotation_and_another_supervisor() {
+    let script = "n=0; while :; do n=$((n+1)); echo tick $n; sleep 0.01; done";
+    let worker = "[worker.limits]\nlog_max_size = \"4k\"\nlog_max_files = 100\n";
+    let den = Den::fake_with(Conf { rest: &format!("{worker}{}", service("tick", script, "")), ..Conf::default() });
+    den.ok(&["up"]);
+    let file = den.path("followed");
+    let mut follow = den.command(&["service", "logs", "-f", "tick"]);
+    let mut follow =
+        follow.stdout(fs::File::create(&file).unwrap()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let shown = || fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+    let more = |count: usize| {
+        let before = shown().len();
+        until("more lines", || if shown().len() >= before + count { Ok(()) } else { Err(format!("{before}")) });
+    };
+    more(100);
+    for _ in 0..2 {
+        den.kill_supervisor();
+        den.ok(&["service", "ls"]);
+        more(100);
+    }
+    signal(follow.id(), Signal::KILL);
+    follow.wait().unwrap();
+    let lines = shown();
+    // The last one may be half.
+    let expected: Vec<String> = (1..lines.len()).map(|n| format!("tick {n}")).collect();
+    assert_eq!(lines[..lines.len() - 1], expected);
+    assert!(fs::read_dir(den.state().join("services/tick/log")).unwrap().count() > 2, "it was rotated");
+    den.ok(&["down", "-y"]);
+}
+
 /// As systemd gives them: a directory that a variable names, and nothing of them in the environment.
 #[test]
 fn a_native_service_has_its_secrets_as_files() {

@@ -319,6 +319,12 @@ fn a_tty_service_is_typed_into_by_the_api_by_attach_and_in_the_dashboard() {
     let mut pty = Pty::run(&den, &[], 30, 100);
     pty.shows("talk");
     pty.type_in("4");
+    // The matrix has its columns where there is room.
+    pty.type_in("z");
+    pty.shows("runs on");
+    pty.shows("native-api");
+    pty.type_in("z");
+    pty.loses("native-api");
     pty.type_in("\r");
     pty.shows("heard attached");
     pty.type_in("\r");
