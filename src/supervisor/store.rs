@@ -55,6 +55,10 @@ pub struct Stored {
     /// Container services that were given up until somebody starts them.
     #[serde(default)]
     pub services_failed: BTreeSet<Name>,
+    /// Container services that have said the line that they are ready by, with the start of that run: the engine may not
+    /// have the line any more.
+    #[serde(default)]
+    pub services_said: BTreeMap<Name, Timestamp>,
     /// Names that ran when last seen: what a reboot or a restarted engine took down is brought back.
     #[serde(default)]
     pub running: BTreeSet<String>,

@@ -191,6 +191,10 @@ pub fn token(
 /// [`WorkspaceError`].
 pub fn service_secrets(paths: &Paths, name: &Name, names: &[Name]) -> Result<PathBuf, WorkspaceError> {
     let secrets = secrets::read(paths, names)?;
+    let dir = paths.service(name).join("secrets");
+    if secrets.is_empty() && !dir.exists() {
+        return Ok(dir);
+    }
     private_dir(&paths.state.join("services"))?;
     let mut build = Build::start(&paths.state.join("services"), name, None)?;
     let dir = secrets::lay_out(secrets, &mut build)?;

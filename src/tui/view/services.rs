@@ -27,7 +27,7 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
     let wide = inner.width >= WIDE;
     if wide {
         let style = canvas.style("ui.dim");
-        cells(canvas, row(inner, 0), COLUMNS.map(|(name, _)| name.to_owned()), (style, style));
+        cells(canvas, row(inner, 0), &COLUMNS.map(|(name, _)| name.to_owned()), (style, style));
     }
     for (at, service) in model.services().enumerate() {
         let Ok(at_row) = u16::try_from(at + usize::from(wide)) else { break };
@@ -37,7 +37,7 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
         canvas.buf.set_style(line, highlight);
         let dim = canvas.style("ui.dim").patch(highlight);
         if wide {
-            cells(canvas, line, facts(service), (highlight, dim));
+            cells(canvas, line, &facts(service), (highlight, dim));
         } else {
             let half = line.width / 2;
             canvas.outside(Rect { width: half, ..from(line, line.x + 1) }, &service.name, highlight);
@@ -49,7 +49,7 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
 fn cells(
     canvas: &mut Canvas<'_>,
     line: Rect,
-    texts: [String; 6],
+    texts: &[String; 6],
     (first, others): (ratatui::style::Style, ratatui::style::Style),
 ) {
     let mut x = line.x + 1;

@@ -263,6 +263,27 @@ mod faults {
         assert_eq!((state(&world, "web"), world.shim("web").status.run), ("running".to_owned(), 2));
     }
 
+    /// The engine's log may have been rotated since.
+    #[test]
+    fn a_container_that_has_said_its_line_is_ready_for_the_next_supervisor() {
+        let table = "[[service]]\nname = 'web'\nimage = 'host'\nnetwork = 'none'\ncommand = ['true']\n\
+                     backoff = { initial = '1s', max = '1s' }\nready = { log = 'is up', interval = '1s', retries = 2 }\n";
+        let mut world = begun(table);
+        world.pass(2);
+        assert_eq!(world.service("web").ready, Some(true));
+        world.shims.probes.insert("web".to_owned(), "no line like it yet".to_owned());
+        world.crash();
+        world.pass(3);
+        let found = world.service("web");
+        assert_eq!((found.state.as_str(), found.ready, found.restarts), ("running", Some(true), 0));
+        // Another run must say it again.
+        world.end_all(1);
+        world.hint();
+        world.pass(5);
+        let again = world.service("web");
+        assert_eq!((again.state.as_str(), again.ready), ("running", Some(false)), "{again:?}");
+    }
+
     #[test]
     fn a_port_that_is_taken_at_a_restart_is_shown_with_its_holder() {
         let mut world = begun(&table("web", "ports = [3002]\nbackoff = { initial = '20s', max = '20s' }"));

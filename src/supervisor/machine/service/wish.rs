@@ -8,7 +8,7 @@ use crate::bay::lifecycle::{Event, Rules};
 use crate::bay::matching::{self, MatchError};
 use crate::bay::name::Name;
 use crate::bay::port::PortMapping;
-use crate::bay::service::ServiceRun;
+use crate::bay::service::{ProbeTarget, ServiceRun};
 use crate::bay::template::NetworkMode;
 use crate::config::Config;
 use crate::service::protocol::{Order, RunState};
@@ -28,6 +28,7 @@ impl Machine {
             (!unit.removed && unit.want != Want::Down).then(|| (name.clone(), unit.want))
         };
         self.stored.services = self.services.units.iter().filter_map(kept).collect();
+        self.stored.services_said.retain(|name, _| self.services.units.contains_key(name));
         self.dirty = true;
     }
 
@@ -274,13 +275,25 @@ impl Machine {
         let published = self.published_for(name);
         let Some(unit) = self.services.units.get_mut(name).filter(|_| state == RunState::Running) else { return };
         unit.health.begin(now.mono, (unit.config.ready.is_some(), unit.config.live.is_some()));
+        let by_log = unit.config.ready.as_ref().is_some_and(|probe| matches!(probe.target, ProbeTarget::Log(_)));
+        let run = unit.status.since.filter(|_| by_log && unit.life.is_some());
+        let said = run.is_some() && run == self.stored.services_said.get(name).copied();
+        let mut known = false;
         for which in unit.health.take_due(now.mono) {
+            if said && which == Which::Ready {
+                known = true;
+                continue;
+            }
             let service = Box::new(unit.config.clone());
             let status = Box::new(unit.status.clone());
             let container = self.seen.get(&super::container_key(name)).map(|seen| seen.container.id.clone());
             let container = container.filter(|_| unit.life.is_some());
             let ports = published.clone();
             out.push(Effect::Service(ServiceEffect::Probe { service, status, which, container, ports }));
+        }
+        let run = unit.status.run;
+        if known {
+            self.probed(name, (run, Which::Ready), Ok(()), (now, out));
         }
     }
 
@@ -313,6 +326,11 @@ impl Machine {
             Which::Live => unit.config.live.clone(),
         };
         let Some(probe) = probe else { return };
+        if let (Ok(()), Which::Ready, ProbeTarget::Log(_), Some(since)) =
+            (&result, which, &probe.target, unit.status.since.filter(|_| unit.life.is_some()))
+        {
+            self.dirty |= self.stored.services_said.insert(name.clone(), since) != Some(since);
+        }
         let order = match unit.health.answered(which, &probe, result, now.mono) {
             Verdict::Same => return,
             Verdict::Ready(yes) => Order::Ready(yes),
