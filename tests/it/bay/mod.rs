@@ -24,6 +24,7 @@ pub mod process;
 mod programs;
 mod pty;
 mod reload;
+mod running;
 mod services;
 mod shims;
 mod state_dir;

@@ -12,7 +12,7 @@ use super::den::{Conf, Den, summary};
 use super::docker::Docker;
 use super::{measured, until, within};
 
-const WORKER: &str = "mounts = []\nssh = \"none\"\nagent_home = { from = \"\", to = \"\", copy = [] }\n[worker.limits]\nmemory = \"64m\"";
+pub(super) const WORKER: &str = "mounts = []\nssh = \"none\"\nagent_home = { from = \"\", to = \"\", copy = [] }\n[worker.limits]\nmemory = \"64m\"";
 /// Says once a start whether it was given its secret, and lives on. Nobody types: a line that comes is a stray one.
 const COMMAND: &str = r#"["sh", "-c", "[ \"$SECRET\" = swordfish-17 ] && echo was-given-it; echo lives; sleep 1000 & while read -r line; do echo stray; done; wait"]"#;
 
@@ -29,27 +29,27 @@ fn den(test: &str, target: u32) -> Option<Den> {
     Some(den)
 }
 
-fn pool(den: &Den) -> Option<PoolRow> {
+pub(super) fn pool(den: &Den) -> Option<PoolRow> {
     den.wait(async |client| client.pool().await).ok()?.into_iter().next()
 }
 
-fn until_warm(den: &Den, count: u32) {
+pub(super) fn until_warm(den: &Den, count: u32) {
     within(Duration::from_mins(1), &format!("{count} warm"), || match pool(den) {
         Some(row) if row.warm == count && row.creating == 0 && row.draining == 0 => Ok(()),
         other => Err(format!("{other:?}; {}", summary(&den.rows()))),
     });
 }
 
-fn request(name: &str, overrides: Overrides) -> SpawnRequest {
+pub(super) fn request(name: &str, overrides: Overrides) -> SpawnRequest {
     let template = Some("pooled".parse().unwrap());
     SpawnRequest { name: Some(name.to_owned()), template, overrides, ..SpawnRequest::default() }
 }
 
-fn claim(den: &Den, name: &str) -> Result<SpawnReply, ClientError> {
+pub(super) fn claim(den: &Den, name: &str) -> Result<SpawnReply, ClientError> {
     den.wait(async |client| client.spawn(&request(name, Overrides::default())).await)
 }
 
-fn logged(den: &Den, name: &str, text: &str, times: usize) {
+pub(super) fn logged(den: &Den, name: &str, text: &str, times: usize) {
     until(&format!("{name} printed {text:?} {times} times"), || {
         let log = den.run(&["logs", name]).stdout;
         let count = log.lines().filter(|line| line.trim_end() == text).count();
