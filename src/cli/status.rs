@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use crate::api::types::{EngineStatus, LinkState, Status};
+use crate::api::types::{EngineStatus, LinkState, PortRow, Status};
 use crate::terminal::safe::Safe;
 
 use super::context::Context;
@@ -14,11 +14,15 @@ use super::table::Paint;
 
 /// `podbay status`.
 pub async fn run(context: &Context) -> Result<Exit, CliError> {
-    let status = context.client().await?.status().await?;
+    let client = context.client().await?;
+    let status = client.status().await?;
     if context.out.json {
         context.out.json(&status)?;
     } else {
-        context.out.text(&text(&status, Timestamp::now(), context.out.colour))?;
+        // A glance needs no ports table: what can't be had is left out.
+        let ports = client.ports().await.unwrap_or_default();
+        let text = text(&status, Timestamp::now(), context.out.colour) + &port_lines(&ports, context.out.colour);
+        context.out.text(&text)?;
     }
     Ok(Exit::Done)
 }
@@ -54,6 +58,29 @@ pub fn text(status: &Status, now: Timestamp, colour: bool) -> String {
     }
     machine(&mut lines, status);
     status.troubles.iter().for_each(|trouble| lines.add("trouble", trouble, Paint::Bad));
+    lines.text
+}
+
+/// Who is reached where, and what is published for nobody yet.
+fn port_lines(rows: &[PortRow], colour: bool) -> String {
+    let mut lines = Lines { text: String::new(), colour };
+    for row in rows.iter().filter(|row| row.process.is_some() || !row.name.is_empty()) {
+        let port = row.port.map_or_else(|| format!("{} inside", row.inside), |port| port.to_string());
+        let who = match (row.name.as_str(), &row.process) {
+            ("", Some(process)) => process.clone(),
+            (name, Some(process)) => format!("{name} ({process})"),
+            (name, None) => name.to_owned(),
+        };
+        let place = row.url.clone().map(|url| format!(", {url}")).unwrap_or_default();
+        lines.add("port", &with_reason(format!("{port}: {who}{place}"), row.reason.as_deref()), Paint::Plain);
+    }
+    let free: Vec<u16> =
+        rows.iter().filter(|row| row.process.is_none() && row.name.is_empty()).filter_map(|row| row.port).collect();
+    if let (Some(first), Some(last)) = (free.first(), free.last()) {
+        let spread = if first == last { first.to_string() } else { format!("{first} to {last}") };
+        let text = format!("{} published, and nobody listens: {spread}; `podbay ports` lists all", free.len());
+        lines.add("ports", &text, Paint::Dim);
+    }
     lines.text
 }
 
@@ -133,6 +160,27 @@ fn machine(lines: &mut Lines, status: &Status) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ports_are_told_by_who_has_them() {
+        let rows: Vec<PortRow> = serde_json::from_value(serde_json::json!([
+            {"port": 3000, "inside": 3000, "protocol": "tcp", "name": "fox", "process": "node", "pid": 7,
+             "url": "http://127.0.0.1:3000", "reason": null},
+            {"port": 3001, "inside": 3001, "protocol": "tcp", "name": "", "process": null, "pid": null, "url": null,
+             "reason": "nobody listens"},
+            {"port": 3009, "inside": 3009, "protocol": "tcp", "name": "", "process": null, "pid": null, "url": null,
+             "reason": "nobody listens"},
+            {"port": null, "inside": 9000, "protocol": "tcp", "name": "fox", "process": "sh", "pid": 8, "url": null,
+             "reason": "inside the bay only"}
+        ]))
+        .unwrap();
+        assert_eq!(
+            port_lines(&rows, false),
+            "port      3000: fox (node), http://127.0.0.1:3000\n\
+             port      9000 inside: fox (sh): inside the bay only\n\
+             ports     2 published, and nobody listens: 3001 to 3009; `podbay ports` lists all\n"
+        );
+    }
 
     #[test]
     fn an_engine_that_is_away_is_said_with_reason_and_next_try() {

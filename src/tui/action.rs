@@ -107,6 +107,8 @@ pub enum Action {
     ShowFigures,
     /// What happened in the bay.
     ShowEvents,
+    /// What leads where.
+    ShowPorts,
     /// Why it is not running.
     Why,
     /// Copies its name.
@@ -233,7 +235,7 @@ const POOLED: &[Context] = &[Context::Pool, Context::Workers];
 const SAID: &[Context] =
     &[Context::Parent, Context::Workers, Context::Services, Context::Terminal, Context::Logs, Context::Inspect];
 const EXPLAINED: &[Context] =
-    &[C::Parent, C::Workers, C::Pool, C::Services, C::Terminal, C::Logs, C::Inspect, C::Figures, C::Events];
+    &[C::Parent, C::Workers, C::Pool, C::Services, C::Terminal, C::Logs, C::Inspect, C::Figures, C::Events, C::Ports];
 const WORKERS: &[Context] = &[Context::Workers];
 const SESSIONS: &[Context] = &[Context::Terminal];
 const LOGS: &[Context] = &[Context::Logs];
@@ -280,6 +282,7 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::ShowInspect, "inspect", "show what the engine says about it", ROWS, &["i"]).hint("inspect"),
     row(Action::ShowFigures, "figures", "show what it and the machine use", EVERYWHERE, &["%"]),
     row(Action::ShowEvents, "events", "show what happened in the bay", EVERYWHERE, &["H"]),
+    row(Action::ShowPorts, "ports", "show which port leads where, and who listens", EVERYWHERE, &["P"]),
     row(Action::Copy, "copy", "copy its name; again: its id, address, project", ABOUT, &["y"]).hint("copy"),
     row(Action::Sort, "sort", "order them by name, need, state, age", WORKERS, &["o"]),
     row(Action::Undo, "undo", "undo a stop, an order, a filter, a terminal let go", EVERYWHERE, &["u"]),

@@ -87,6 +87,8 @@ pub enum Effect {
         /// Their names.
         names: Vec<String>,
     },
+    /// What leads where.
+    ReadPorts,
     /// Follow a container's logs.
     OpenLogs {
         /// The stream.

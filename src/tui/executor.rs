@@ -227,6 +227,7 @@ impl Execute for Executor {
                     move |result| Msg::Inspected { name: of, result },
                 );
             }
+            Effect::ReadPorts => self.request(|client| async move { client.ports().await }, Msg::Ports),
             Effect::ReadFigures { names } => {
                 self.request(|client| async move { client.figures(&names).await }, Msg::Figures);
             }

@@ -5,7 +5,7 @@ use crossterm::event::Event;
 
 use crate::api::client::ClientError;
 use crate::api::types::{
-    Change, ContainerDetail, Done, Figures, Frame, LogEntry, SessionRow, Snapshot, SpawnReply, Verb, Why,
+    Change, ContainerDetail, Done, Figures, Frame, LogEntry, PortRow, SessionRow, Snapshot, SpawnReply, Verb, Why,
 };
 
 use super::effect::StreamKey;
@@ -56,6 +56,8 @@ pub enum Msg {
     },
     /// What it all uses, or not.
     Figures(Answer<Figures>),
+    /// What leads where, or not.
+    Ports(Answer<Vec<PortRow>>),
     /// The engine's words.
     Inspected {
         /// Of what.

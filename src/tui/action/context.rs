@@ -25,6 +25,8 @@ pub enum Context {
     Figures,
     /// Pane 5 on the events tab.
     Events,
+    /// Pane 5 on the ports tab.
+    Ports,
     /// A text of pane 5 that is held still to be copied.
     Copy,
     /// Right after a terminal was left.
@@ -41,7 +43,7 @@ pub enum Context {
 
 impl Context {
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Global,
         Self::Parent,
         Self::Workers,
@@ -52,6 +54,7 @@ impl Context {
         Self::Inspect,
         Self::Figures,
         Self::Events,
+        Self::Ports,
         Self::Copy,
         Self::Left,
         Self::Reader,
@@ -74,6 +77,7 @@ impl Context {
             Self::Inspect => "inspect",
             Self::Figures => "figures",
             Self::Events => "events",
+            Self::Ports => "ports",
             Self::Copy => "copy",
             Self::Left => "left",
             Self::Reader => "reader",
@@ -97,6 +101,7 @@ impl Context {
             Self::Inspect => "inspect",
             Self::Figures => "figures",
             Self::Events => "events",
+            Self::Ports => "ports",
             Self::Copy => "copy mode",
             Self::Left => "right after leaving a terminal",
             Self::Reader => "help and why",

@@ -87,7 +87,7 @@ impl Model {
                 super::inspect::InspectText::Lines(lines) => Some(lines.get(at?)?.as_str().to_owned()),
                 _ => None,
             },
-            Tab::Figures | Tab::Events => None,
+            Tab::Figures | Tab::Events | Tab::Ports => None,
         }
     }
 
@@ -99,7 +99,7 @@ impl Model {
             Tab::Terminal => (at, copying.still.len()),
             Tab::Logs => (self.main.logs.rank(line), self.main.logs.count()),
             Tab::Inspect => (at, self.main.inspect.text.len()),
-            Tab::Figures | Tab::Events => (0, 0),
+            Tab::Figures | Tab::Events | Tab::Ports => (0, 0),
         }
     }
 

@@ -12,6 +12,7 @@ pub mod list;
 pub mod logs;
 pub mod memory;
 pub mod overlay;
+pub mod ports;
 pub mod terminals;
 pub mod tiles;
 pub mod toast;
@@ -39,6 +40,7 @@ use list::{Lists, Sort};
 use logs::Logs;
 use memory::{Memory, Remembered};
 use overlay::Overlay;
+use ports::Ports;
 use terminals::Terminals;
 use tiles::Tiles;
 use toast::Toasts;
@@ -146,11 +148,13 @@ pub enum Tab {
     Figures,
     /// What happened in the bay.
     Events,
+    /// What leads where.
+    Ports,
 }
 
 impl Tab {
     /// From left to right.
-    pub const ALL: [Self; 5] = [Self::Terminal, Self::Logs, Self::Inspect, Self::Figures, Self::Events];
+    pub const ALL: [Self; 6] = [Self::Terminal, Self::Logs, Self::Inspect, Self::Figures, Self::Events, Self::Ports];
 
     /// Its name.
     #[must_use]
@@ -171,6 +175,7 @@ impl Tab {
             Self::Inspect => ("inspect", Context::Inspect),
             Self::Figures => ("figures", Context::Figures),
             Self::Events => ("events", Context::Events),
+            Self::Ports => ("ports", Context::Ports),
         }
     }
 
@@ -206,6 +211,8 @@ pub struct MainPane {
     pub figures: Figures,
     /// What happened.
     pub events: Events,
+    /// What leads where.
+    pub ports: Ports,
     /// Copy mode.
     pub copying: Option<Copying>,
     /// The last press of the mouse's button inside a text.
@@ -271,6 +278,7 @@ impl Model {
                 inspect: Inspect::default(),
                 figures: Figures::default(),
                 events: Events::default(),
+                ports: Ports::default(),
                 copying: None,
                 press: None,
                 opened_at: None,
@@ -386,6 +394,7 @@ impl Model {
             self.main.terminals.retry_at(),
             self.main.logs.next_wake(self.now).filter(|_| self.main.tab == Tab::Logs),
             self.main.figures.next_at.filter(|_| !self.main.figures.waits),
+            self.main.ports.next_at.filter(|_| !self.main.ports.waits),
             self.memory.at.filter(|_| self.memory.waits).map(|at| at + super::update::PACE),
             self.main.opened_at.filter(|_| self.main.held_back).map(|at| at + super::update::SETTLE),
         ];

@@ -46,6 +46,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::ShowInspect => show(model, Tab::Inspect),
         Action::ShowFigures => show_all(model, Tab::Figures),
         Action::ShowEvents => show_all(model, Tab::Events),
+        Action::ShowPorts => show_all(model, Tab::Ports),
         Action::Back => back(model),
         Action::Help => model.overlay = Some(Overlay::Help { context: model.context(), top: 0 }),
         Action::Palette => model.overlay = Some(Overlay::Palette(Box::new(Palette::new(model.context())))),

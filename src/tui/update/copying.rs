@@ -94,7 +94,7 @@ fn begin(model: &mut Model, tab: Tab) -> Option<Copying> {
             let last = model.main.inspect.text.len().checked_sub(1)?;
             copying.head.line = (model.main.inspect.top + height - 1).min(last) as u64;
         }
-        Tab::Figures | Tab::Events => return None,
+        Tab::Figures | Tab::Events | Tab::Ports => return None,
     }
     Some(copying)
 }
@@ -192,7 +192,7 @@ fn show(model: &mut Model) {
         Tab::Inspect => {
             model.main.inspect.top = model.main.inspect.top.clamp((at + 1).saturating_sub(height), at);
         }
-        Tab::Figures | Tab::Events => {}
+        Tab::Figures | Tab::Events | Tab::Ports => {}
         Tab::Logs => {
             let logs = &mut model.main.logs;
             let page = logs.page(columns, height);
@@ -337,7 +337,7 @@ fn text_area(model: &Model) -> Option<Rect> {
             Rect { x: area.x + margin, width: area.width - margin, ..area }
         }
         Tab::Inspect => model.parts(&layout).1,
-        Tab::Figures | Tab::Events => return None,
+        Tab::Figures | Tab::Events | Tab::Ports => return None,
     };
     (!area.is_empty()).then_some(area)
 }
@@ -356,7 +356,7 @@ fn point_at(model: &Model, at: Position, area: Rect) -> Option<Point> {
             let line = (inspect.top + y).min(inspect.text.len().saturating_sub(1));
             Some(Point { line: line as u64, column: inspect.left + x })
         }
-        Tab::Figures | Tab::Events => None,
+        Tab::Figures | Tab::Events | Tab::Ports => None,
         Tab::Logs => {
             let logs = &model.main.logs;
             let (columns, height) = model.page(Pane::Main);

@@ -32,6 +32,11 @@ pub fn scroll(model: &mut Model, step: isize) -> Vec<Effect> {
             let above = model.main.events.above.min(most);
             model.main.events.above = above.saturating_add_signed(step.saturating_neg()).min(most);
         }
+        Tab::Ports => {
+            // One line is the head's.
+            let most = model.port_lines().len().saturating_sub(page.1.saturating_sub(1));
+            model.main.ports.top = model.main.ports.top.min(most).saturating_add_signed(step).min(most);
+        }
         Tab::Terminal => {
             if let Some(target) = model.main.terminals.active.clone() {
                 scroll_terminal(model, &target, step);

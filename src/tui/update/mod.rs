@@ -17,6 +17,7 @@ mod memory;
 mod mouse;
 mod overlay;
 mod pool;
+mod ports;
 mod settle;
 mod terminal;
 mod tiles;
@@ -63,6 +64,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::Why { name, result } => overlay::why_answered(model, &name, result),
         Msg::Inspected { name, result } => main_pane::inspected(model, &name, result),
         Msg::Figures(result) => figures::answered(model, result),
+        Msg::Ports(result) => ports::answered(model, result),
         Msg::Logs { key, msg } => logs::logs(model, key, msg),
         Msg::Saved(result) => feed::saved(model, result),
         Msg::Terminal { key, msg } => terminal::terminal(model, key, msg),

@@ -21,6 +21,7 @@ pub fn settle(model: &mut Model) -> Vec<Effect> {
     super::logs::settle(model, &mut effects);
     inspect(model, &mut effects);
     super::figures::settle(model, &mut effects);
+    super::ports::settle(model, &mut effects);
     super::inbox::settle(model, &mut effects);
     keep_selection_in_sight(model);
     effects

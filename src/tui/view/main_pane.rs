@@ -8,7 +8,7 @@ use super::super::layout::Layout;
 use super::super::model::copying::Copying;
 use super::super::model::{Model, Pane, Tab};
 use super::logs::grouped;
-use super::{Canvas, Cursor, events, figures, inspect, logs, terminal};
+use super::{Canvas, Cursor, events, figures, inspect, logs, ports, terminal};
 use crate::terminal::safe::Safe;
 
 pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) -> Cursor {
@@ -31,6 +31,7 @@ pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) -> Cursor {
         Tab::Inspect => inspect::draw(canvas, own),
         Tab::Figures => figures::draw(canvas, own),
         Tab::Events => events::draw(canvas, own),
+        Tab::Ports => ports::draw(canvas, own),
     }
     cursor
 }

@@ -20,6 +20,8 @@ mod main_job;
 mod network;
 mod own_daemon;
 mod pool;
+mod ports;
+mod process;
 pub mod process;
 mod programs;
 mod pty;

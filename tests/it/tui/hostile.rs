@@ -128,6 +128,11 @@ fn logs_inspect_and_terminals() {
         driver.hear(Snapshot { history: vec![history; 40], ..bay::running() });
         clean(&driver, "events");
         driver.keys("]");
+        let port = serde_json::json!({"port": 3000, "inside": 3000, "protocol": "tcp", "name": text, "process": text,
+                                      "pid": 7, "url": null, "reason": text});
+        driver.send(Msg::Ports(Ok(vec![serde_json::from_value(port).unwrap()])));
+        clean(&driver, "ports");
+        driver.keys("]");
         driver.wait(200);
         driver.screen("");
         let key = driver.stream();

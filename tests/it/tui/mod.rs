@@ -12,6 +12,7 @@ mod looks;
 mod looping;
 mod memory;
 mod passing;
+mod ports;
 mod pty;
 mod robust;
 mod screens;
