@@ -91,7 +91,7 @@ struct Ground {
     meter: Arc<Meter>,
     /// Workers whose directories were first made by a spawn of this supervisor.
     fresh: Arc<Mutex<BTreeSet<Name>>>,
-    /// Host ports that were promised to containers, until they are seen to have them.
+    /// Host ports that were promised to containers, as long as there is one of that name.
     reserved: Arc<Mutex<BTreeMap<String, BTreeSet<u16>>>>,
 }
 

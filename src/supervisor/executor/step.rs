@@ -25,9 +25,8 @@ impl Executor {
         let used = self.machine.host_ports();
         let way = self.way(&target, create::PortChoice { used, kept: self.machine.kept_ports(&target) });
         if let Step::Create(..) = &step {
-            // A promise ends when the engine shows that it was kept, or when nobody wants it any more.
-            let shown = self.machine.host_ports();
-            ground.reserved().retain(|name, ports| self.machine.is_known(name) && !ports.is_subset(&shown));
+            // A promise ends with its container: who is choosing at this moment may have looked before it was there.
+            ground.reserved().retain(|name, _| self.machine.is_known(name));
         }
         let before = match &step {
             Step::Create(..) | Step::Open(..) => self.forgetting.remove(&target).unwrap_or_default(),

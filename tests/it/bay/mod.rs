@@ -21,7 +21,6 @@ mod network;
 mod own_daemon;
 mod pool;
 mod ports;
-mod process;
 pub mod process;
 mod programs;
 mod pty;

@@ -78,6 +78,7 @@ fn a_long_table_scrolls_and_a_failure_is_said_above_it() {
         code: "engine-away".to_owned(),
         message: "the engine is away".to_owned(),
         hint: None,
+        field: None,
     };
     driver.send(Msg::Ports(Err(podbay::api::client::ClientError::Refused(error))));
     let shot = driver.shot();
