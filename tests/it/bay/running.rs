@@ -119,7 +119,7 @@ fn an_image_without_a_shell_is_warmed_as_running_or_said_to_be_unpoolable() {
     den.configure(Conf { worker: WORKER, rest: &conf(&more), ..Conf::default() });
     den.wait(async |client| client.reload().await.map(drop)).unwrap();
     until_warm(&den, 1);
-    assert_eq!(claim(&den, "fox").map(|reply| reply.claimed).unwrap(), true);
+    assert!(claim(&den, "fox").map(|reply| reply.claimed).unwrap());
     den.ok(&["send", "fox", "is anybody there"]);
     logged(&den, "fox", "is anybody there", 2);
 }
