@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::api::client::Client;
+use crate::api::client::{Client, ClientError};
 use crate::api::types::ErrorDetail;
 use crate::bay::service::MARK;
 use crate::config::Config;
@@ -27,6 +27,8 @@ use super::output::note;
 
 /// Until a new supervisor answers.
 const START: Duration = Duration::from_secs(10);
+/// Who has not answered by then hangs.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
 /// Between two tries to reach one that another verb started.
 const RETRY: Duration = Duration::from_millis(20);
 /// How much is read of what a child says; it says one line.
@@ -90,6 +92,8 @@ async fn ensure_by(
     let deadline = Instant::now() + patience;
     paths.create().map_err(|error| CliError::failed(format!("the bay's directories can't be made: {error}")))?;
     let errors = paths.logs().join("supervisor.err");
+    // What earlier ones left there says nothing of this one.
+    let begun = std::fs::metadata(&errors).map_or(0, |errors| errors.len());
     let mut child = spawn(exe, config, &errors)?;
     match first_word(&mut child, deadline).await? {
         Some(FirstWord::Ready { pid, .. }) => started(pid),
@@ -99,7 +103,7 @@ async fn ensure_by(
             let kind = if exit == Kind::Usage.code() { Kind::Usage } else { Kind::NoSupervisor };
             return Err(CliError { kind, message: error.message, hint: error.hint, wire: Some(error.code) });
         }
-        None => return Err(ended_early(&mut child, &errors).await),
+        None => return Err(ended_early(&mut child, &errors, begun).await),
     }
     reach(paths, deadline).await
 }
@@ -117,9 +121,10 @@ fn inside_a_service(mark: &str) -> CliError {
 /// When there is a socket that can't be used: no permission, or not a socket.
 pub async fn running(paths: &Paths) -> Result<Option<Client>, CliError> {
     match UnixStream::connect(&paths.socket).await {
-        // One that is being killed still accepts for a moment, and answers nobody.
-        Ok(stream) if is_ending(&stream) => Ok(None),
-        Ok(_) => Ok(Some(Client::new(&paths.socket))),
+        Ok(stream) => {
+            drop(stream);
+            Ok(if lives(paths).await { Some(Client::new(&paths.socket)) } else { None })
+        }
         Err(error) => match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => Ok(None),
             // It listens and is busy: the request waits its turn.
@@ -134,12 +139,11 @@ pub async fn running(paths: &Paths) -> Result<Option<Client>, CliError> {
     }
 }
 
-/// Whether the process behind a socket is dead already, its last threads aside.
-fn is_ending(stream: &UnixStream) -> bool {
-    let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
-    let stat = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok());
-    let state = stat.as_deref().and_then(|stat| stat.rsplit_once(") ")).and_then(|(_, rest)| rest.chars().next());
-    matches!(state, Some('Z' | 'X'))
+/// Whether somebody is behind the socket. The kernel accepts for a process that is being killed until its last thread is
+/// gone, and then breaks the connection. Who says nothing at all hangs, and is there.
+async fn lives(paths: &Paths) -> bool {
+    let answer = tokio::time::timeout(FIRST_ANSWER, Client::new(&paths.socket).health()).await;
+    !matches!(answer, Ok(Err(ClientError::NoSupervisor { .. } | ClientError::Broken(_))))
 }
 
 fn spawn(exe: &Path, config: &Config, errors: &Path) -> Result<Child, CliError> {
@@ -155,7 +159,7 @@ fn spawn(exe: &Path, config: &Config, errors: &Path) -> Result<Child, CliError> 
     command.spawn().map_err(|error| failed("the supervisor can't be started", error))
 }
 
-/// Emptied by each start: it holds what the present supervisor could not log.
+/// What supervisors could not log.
 fn open_errors(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).and_then(|file| {
         // A child that only finds another one running must not empty that one's file.
@@ -181,22 +185,23 @@ async fn first_word(child: &mut Child, deadline: Instant) -> Result<Option<First
     Err(CliError::new(Kind::NoSupervisor, message).hint("`podbay serve` in the foreground shows what it does"))
 }
 
-async fn ended_early(child: &mut Child, errors: &Path) -> CliError {
+async fn ended_early(child: &mut Child, errors: &Path, begun: u64) -> CliError {
     let status = tokio::time::timeout(Duration::from_secs(1), child.wait()).await;
     let status = match status {
         Ok(Ok(status)) => status.to_string(),
         _ => "no exit status".to_owned(),
     };
-    let message = format!("the supervisor ended before it was ready ({status})\n{}", tail(errors));
+    let message = format!("the supervisor ended before it was ready ({status})\n{}", tail(errors, begun));
     CliError::new(Kind::NoSupervisor, message.trim_end())
         .hint(format!("more in {}; `podbay serve` runs it in the foreground", errors.display()))
 }
 
-fn tail(path: &Path) -> String {
+/// The end of what was written to a file since it was so long.
+fn tail(path: &Path, begun: u64) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL).max(begun.min(length))))?;
         let mut bytes = Vec::new();
         file.take(TAIL).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -279,6 +284,21 @@ mod tests {
         let _listener = home.listen();
         assert!(home.ensure("touch started", LONG).await.is_ok());
         assert!(!home.paths.logs().exists());
+    }
+
+    #[tokio::test]
+    async fn one_that_is_being_killed_is_none() {
+        let home = Home::new();
+        let listener = home.listen();
+        let dying = async {
+            loop {
+                drop(listener.accept().await.unwrap());
+            }
+        };
+        tokio::select! {
+            found = running(&home.paths) => assert!(found.unwrap().is_none()),
+            () = dying => {}
+        }
     }
 
     #[tokio::test]

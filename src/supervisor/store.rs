@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,9 @@ pub struct Stored {
     /// Names that are being removed with all that is in their clones, because their user said so.
     #[serde(default)]
     pub discard: BTreeSet<String>,
+    /// Removed workers whose directories are still to be cleared; `true`: with what is in their clones.
+    #[serde(default)]
+    pub forgetting: BTreeMap<String, bool>,
     /// How often podbay started each again.
     #[serde(default)]
     pub restarts: BTreeMap<String, u32>,
@@ -159,6 +163,8 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
+    /// The file in force may not be on the disk yet.
+    hasty: AtomicBool,
 }
 
 const FILE: &str = "state.json";
@@ -171,7 +177,7 @@ impl Store {
     /// The store in a bay's state directory, which exists.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+        Self { dir: dir.into(), hasty: AtomicBool::new(false) }
     }
 
     /// What was last written, and what had to be done to read it, in words.
@@ -228,13 +234,16 @@ impl Store {
         }
         let fresh = self.dir.join("state.json.new");
         write_file(&fresh, &bytes, synced).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
-        if synced && path.is_file() {
+        // One of the two names always holds what is on the disk.
+        if path.is_file() && !self.hasty.load(Ordering::Relaxed) {
             // A link to the old file under its other name; losing that race costs only the older copy.
             let previous = self.dir.join(PREVIOUS);
             drop(fs::remove_file(&previous));
             drop(fs::hard_link(&path, &previous));
         }
-        fs::rename(&fresh, &path)
+        fs::rename(&fresh, &path)?;
+        self.hasty.store(!synced, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The bay's key, made on first use.
@@ -323,6 +332,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path());
         (dir, store)
+    }
+
+    #[test]
+    fn what_was_waited_for_stays_beside_what_was_not() {
+        let (dir, store) = store();
+        let numbered = |n: u32| Stored { restarts: BTreeMap::from([("fox".to_owned(), n)]), ..some() };
+        store.save(&numbered(1)).unwrap();
+        store.save(&numbered(2)).unwrap();
+        for jotted in 3..6 {
+            store.jot(&numbered(jotted)).unwrap();
+            fs::write(dir.path().join(FILE), "").unwrap();
+            assert_eq!(Store::new(dir.path()).load().unwrap().0, numbered(2), "a power cut after {jotted}");
+            store.jot(&numbered(jotted)).unwrap();
+        }
+        store.save(&numbered(6)).unwrap();
+        store.save(&numbered(7)).unwrap();
+        fs::write(dir.path().join(FILE), "").unwrap();
+        assert_eq!(Store::new(dir.path()).load().unwrap().0, numbered(6));
     }
 
     #[test]

@@ -37,13 +37,22 @@ pub struct SshStream {
     answered: bool,
 }
 
+/// Between two tries of a socket whose backlog is full.
+const BACKLOG_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// Opens a new connection.
 ///
 /// # Errors
 /// The system's, with a hint where there is one.
 pub async fn dial(endpoint: &Endpoint) -> io::Result<Stream> {
     match &endpoint.address {
-        Address::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+        Address::Unix(path) => loop {
+            match UnixStream::connect(path).await {
+                // A full backlog is refused at once, and says nothing of the engine; the caller's deadline ends this.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(BACKLOG_PAUSE).await,
+                done => return done.map(Stream::Unix),
+            }
+        },
         Address::Tcp { host, port } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             stream.set_nodelay(true)?;

@@ -117,7 +117,7 @@ fn dechunk(bytes: &[u8]) -> Vec<u8> {
         let Ok(size) = usize::try_from(size) else { break };
         let Some(chunk) = rest.get(start..).and_then(|tail| tail.get(..size.min(tail.len()))) else { break };
         text.extend_from_slice(chunk);
-        match rest.get(start + size + 2..) {
+        match rest.get(start.saturating_add(size).saturating_add(2)..) {
             Some(tail) if size > 0 => rest = tail,
             _ => break,
         }

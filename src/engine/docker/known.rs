@@ -33,7 +33,7 @@ impl Known {
     pub fn still(&self, row: &Row) -> Option<Observed> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = rows.get(&row.id)?;
-        let same = row.runs_plainly() && entry.row.is_alike(row) && self.began(&entry.seen) == Some(entry.began);
+        let same = row.runs() && entry.row.is_alike(row) && self.began(&entry.seen) == Some(entry.began);
         same.then(|| entry.seen.clone())
     }
 
@@ -41,7 +41,8 @@ impl Known {
     /// shows it in the next list.
     pub fn keep(&self, found: Vec<(Row, Observed)>) {
         let entry = |(row, seen): (Row, Observed)| {
-            let began = self.began(&seen).filter(|_| row.runs_plainly())?;
+            // Not every engine's list tells of health.
+            let began = self.began(&seen).filter(|_| row.runs() && seen.health.is_none())?;
             // Labels never change, and would be kept twice.
             Some((row.id.clone(), Entry { row: row.without_labels(), seen, began }))
         };
@@ -105,8 +106,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         process(root.path(), 100);
         let known = Known::new(root.path());
-        known.keep(vec![(row("Up 3 minutes (healthy)", "fox"), seen(7))]);
-        assert_eq!(known.still(&row("Up 3 minutes (healthy)", "fox")), None);
+        let starting = Observed { health: Some(crate::bay::container::HealthState::Starting), ..seen(7) };
+        known.keep(vec![(row("Up 3 minutes", "fox"), starting)]);
+        assert_eq!(known.still(&row("Up 3 minutes", "fox")), None);
     }
 
     #[test]

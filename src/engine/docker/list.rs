@@ -4,13 +4,15 @@ use futures_util::stream::StreamExt;
 
 use super::observe::Row;
 use super::transport::escape;
-use super::{DockerEngine, short};
+use super::{Address, DockerEngine, short};
 use crate::bay::container::{Observed, label};
 use crate::bay::name::Name;
 use crate::engine::EngineError;
 
-/// Inspects that one list does at the same time.
-const INSPECTS: usize = 16;
+/// Inspects that one list does at the same time: as many as there are connections kept for the next.
+const INSPECTS: usize = 8;
+/// The same where each connection is a login, of which a server takes only so many at once.
+const INSPECTS_BY_SSH: usize = 4;
 
 /// A row with what its inspect said.
 type Told = (Row, Observed);
@@ -39,7 +41,8 @@ impl DockerEngine {
                 }
             }
         });
-        let inspected: Vec<_> = inspects.buffer_unordered(INSPECTS).collect().await;
+        let at_once = if matches!(self.wire.endpoint.address, Address::Ssh(_)) { INSPECTS_BY_SSH } else { INSPECTS };
+        let inspected: Vec<_> = inspects.buffer_unordered(at_once).collect().await;
         let Settled { told, unclear } = settled(inspected)?;
         let mut found: Vec<Observed> = told.iter().map(|(_, seen)| seen.clone()).chain(unclear).collect();
         self.known.keep(told);

@@ -150,8 +150,8 @@ impl Row {
         }
     }
 
-    /// It runs, and nothing beside that is to be told: a health check or a pause stands in brackets.
-    pub fn runs_plainly(&self) -> bool {
+    /// It runs, and is not paused: that stands in brackets.
+    pub fn runs(&self) -> bool {
         self.state == "running" && !self.status.contains('(')
     }
 

@@ -181,6 +181,8 @@ pub struct Machine {
     swept: bool,
     /// What was written last is in the system's memory alone.
     jotted: bool,
+    /// To be written and synced with this event, changed or not.
+    save_due: bool,
     /// For bringing a lost parent back unasked.
     parent_backoff: Backoff,
     parent_not_before: Duration,
@@ -277,6 +279,7 @@ impl Machine {
             images_due: Duration::ZERO,
             swept: false,
             jotted: false,
+            save_due: false,
             parent_backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             parent_not_before: Duration::ZERO,
             pending: Vec::new(),
@@ -363,6 +366,7 @@ impl Machine {
             Event::FirstOutputs(outputs) => self.first_outputs(outputs),
             Event::Surveyed(vitals) => self.take_survey(vitals, now),
             Event::Kept { name, notes } => {
+                self.stored.forgetting.remove(name.as_str());
                 for note in notes {
                     self.say(now, Some(name.as_str()), note);
                 }

@@ -19,7 +19,7 @@ impl Machine {
         self.watch_figures(now);
         if self.save_trouble.is_some() || std::mem::take(&mut self.jotted) {
             // There may be space again; or it was written in haste.
-            out.push(Effect::Save(Box::new(self.stored.clone())));
+            self.save_due = true;
         }
         match &mut self.link {
             Link::Connecting => {}

@@ -405,6 +405,9 @@ impl Machine {
             && let Ok(worker) = if is_warm(name) { name.parse() } else { Name::worker(name) }
         {
             let discard = self.stored.discard.remove(name);
+            if !is_warm(name) {
+                self.stored.forgetting.insert(name.to_owned(), discard);
+            }
             out.push(Effect::ForgetWorker { name: worker, failed, discard });
         }
     }

@@ -13,11 +13,12 @@ use super::{HISTORY, Link, Machine, Out};
 impl Machine {
     /// First, so that no step is taken which a crash would make forgotten.
     pub(super) fn keep_state(&mut self, out: &mut Out) {
-        if self.stored == self.written {
+        let due = std::mem::take(&mut self.save_due);
+        if self.stored == self.written && !due {
             return;
         }
         let stored = Box::new(self.stored.clone());
-        let claims_only = self.stored.but_for_claims() == self.written.but_for_claims();
+        let claims_only = !due && self.stored.but_for_claims() == self.written.but_for_claims();
         out.0.insert(0, if claims_only { Effect::Jot(stored) } else { Effect::Save(stored) });
         self.jotted = claims_only;
         self.written = self.stored.clone();

@@ -117,11 +117,13 @@ fn runs(rows: &[ContainerRow]) -> Vec<String> {
 }
 
 fn goals(den: &Den) -> Vec<String> {
-    stored(den)["goals"]
+    let stored = stored(den);
+    stored["goals"]
         .as_object()
         .into_iter()
         .flatten()
         .map(|(name, goal)| format!("{name}: {}", goal["kind"]))
+        .chain(stored["forgetting"].as_object().into_iter().flatten().map(|(name, _)| format!("{name}: to be cleared")))
         .collect()
 }
 

@@ -119,6 +119,49 @@ fn what_may_be_lost_is_agreed_for_one_removal_alone() {
     assert_eq!(forgotten(&mut world), Some((true, false)));
 }
 
+/// Performs until a worker's directories are to be cleared, and says so.
+fn is_to_be_cleared(world: &mut World) -> bool {
+    for _ in 0..1000 {
+        if matches!(world.effects.front(), Some(Effect::ForgetWorker { .. })) {
+            return true;
+        }
+        if !world.perform_one() {
+            return false;
+        }
+    }
+    panic!("no rest");
+}
+
+#[test]
+fn what_a_removed_worker_leaves_is_cleared_by_the_next_supervisor() {
+    let removed = || {
+        let mut world = World::new("");
+        world.settle();
+        world.spawn("fox");
+        world.settle();
+        world.act("fox", Verb::Remove);
+        assert!(is_to_be_cleared(&mut world));
+        world
+    };
+    let mut world = removed();
+    world.crash();
+    assert!(is_to_be_cleared(&mut world), "{:?}", world.disk.forgetting);
+    world.settle();
+    assert!(world.disk.forgetting.is_empty());
+    world.crash();
+    assert!(!is_to_be_cleared(&mut world), "once");
+    // Of a name that is taken again, the directories are in use.
+    let mut world = removed();
+    world.spawn("fox");
+    world.effects.retain(|effect| !matches!(effect, Effect::ForgetWorker { .. }));
+    while world.disk.goals.is_empty() {
+        assert!(world.perform_one());
+    }
+    world.crash();
+    assert!(!is_to_be_cleared(&mut world));
+    assert!(world.disk.forgetting.is_empty() && world.named("fox").is_some());
+}
+
 #[test]
 fn what_can_not_be_cloned_is_refused_before_anything_is_made() {
     let mut world = World::new("");

@@ -224,11 +224,8 @@ impl World {
             Effect::Exit => self.exited = true,
             Effect::ForgetSessions(id) => self.forgotten.push(id),
             Effect::Service(effect) => self.serve(effect),
-            Effect::Disconnect
-            | Effect::GiveUp(_)
-            | Effect::OpenSession { .. }
-            | Effect::EndSessions { .. }
-            | Effect::ForgetWorker { .. } => {}
+            Effect::Disconnect | Effect::GiveUp(_) | Effect::OpenSession { .. } | Effect::EndSessions { .. } => {}
+            Effect::ForgetWorker { name, .. } => self.event(Event::Kept { name, notes: Vec::new() }),
         }
         true
     }

@@ -72,6 +72,13 @@ impl Machine {
         let made_as = seen.map(|seen| seen.container.label(label::WARM_NAME).to_owned());
         let kept = made_as.chain(self.stored.goals.keys().cloned());
         out.push(Effect::SweepWarm(kept.filter_map(|name| name.parse().ok()).collect()));
+        // Of a name that was taken again, the directories are in use.
+        let free = |name: &str| !self.seen.contains_key(name) && !self.stored.goals.contains_key(name);
+        self.stored.forgetting.retain(|name, _| free(name));
+        for (name, discard) in &self.stored.forgetting {
+            let Ok(name) = Name::worker(name) else { continue };
+            out.push(Effect::ForgetWorker { name, failed: false, discard: *discard });
+        }
     }
 
     /// An image that was built anew makes those warm workers stale that were made of the old one.
