@@ -9,7 +9,7 @@ use crate::config::paths::Paths;
 
 use super::args::Global;
 use super::exit::CliError;
-use super::output::Output;
+use super::output::{Output, note};
 use super::supervisor;
 
 /// What every verb starts from.
@@ -24,22 +24,33 @@ pub struct Context {
     pub paths: Paths,
     /// Where results go.
     pub out: Output,
+    /// The configuration is broken, and stands here as the defaults: only a supervisor that runs can be asked.
+    broken: Option<CliError>,
 }
 
 impl Context {
-    /// Reads the configuration.
+    /// Reads the configuration. A broken one is an error, but not to who only asks the supervisor (`asks`): workers can
+    /// be looked at and stopped meanwhile.
     ///
     /// # Errors
     /// The configuration's.
-    pub fn load(global: &Global) -> Result<Self, CliError> {
+    pub fn load(global: &Global, asks: bool) -> Result<Self, CliError> {
         let env = Env::of_process();
-        let mut config = Config::load(global.config.as_deref(), &env)?;
+        let (mut config, broken) = match Config::load(global.config.as_deref(), &env) {
+            Ok(config) => (config, None),
+            Err(error) if asks => {
+                let bay = global.bay.clone().or_else(|| Config::bay_of_broken(global.config.as_deref(), &env));
+                let Some(bay) = bay else { return Err(error.into()) };
+                (Config { bay, ..Config::defaults()? }, Some(error.into()))
+            }
+            Err(error) => return Err(error.into()),
+        };
         if let Some(bay) = &global.bay {
             config.bay = bay.clone();
         }
         let paths = Paths::of(&config.bay, &env);
         let out = Output::of_process(global.json, &env);
-        Ok(Self { env, file: global.config.clone(), config, paths, out })
+        Ok(Self { env, file: global.config.clone(), config, paths, out, broken })
     }
 
     /// The supervisor's client; starts one when none runs.
@@ -47,6 +58,24 @@ impl Context {
     /// # Errors
     /// When none can be started.
     pub async fn client(&self) -> Result<Client, CliError> {
-        supervisor::ensure(&self.paths, &self.config).await
+        if self.broken.is_none() {
+            return supervisor::ensure(&self.paths, &self.config).await;
+        }
+        self.running().await?.ok_or_else(|| CliError::failed("no supervisor runs"))
+    }
+
+    /// The supervisor's client, if one runs.
+    ///
+    /// # Errors
+    /// When its socket can't be used, or when none runs and the configuration is broken.
+    pub async fn running(&self) -> Result<Option<Client>, CliError> {
+        match (supervisor::running(&self.paths).await?, &self.broken) {
+            (None, Some(error)) => Err(error.clone()),
+            (Some(client), Some(error)) => {
+                note(&format!("{error}; the supervisor goes on with what it read before"));
+                Ok(Some(client))
+            }
+            (client, None) => Ok(client),
+        }
     }
 }

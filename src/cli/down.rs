@@ -8,11 +8,11 @@ use super::args::DownArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit, Kind};
 use super::output::note;
-use super::{supervisor, up};
+use super::up;
 
 /// `podbay down`.
 pub async fn run(context: &Context, args: &DownArgs) -> Result<Exit, CliError> {
-    let Some(client) = supervisor::running(&context.paths).await? else {
+    let Some(client) = context.running().await? else {
         let message = format!("no supervisor runs for bay {}", context.config.bay);
         let hint = "`podbay up` takes over what an earlier one left, then `podbay down` stops it";
         return Err(CliError::new(Kind::NoSupervisor, message).hint(hint));

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::api::types::{ContainerRow, State};
+use crate::api::client::Client;
+use crate::api::types::{ContainerRow, LinkState, State};
 use crate::bay::container::HealthState;
 use crate::terminal::safe::Safe;
 
@@ -10,12 +11,16 @@ use super::args::LsArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit};
 use super::human;
+use super::output::note;
 use super::table::{Cell, Paint, Table};
 
 /// `podbay ls`.
 pub async fn run(context: &Context, args: &LsArgs) -> Result<Exit, CliError> {
     let client = context.client().await?;
     let rows = client.containers().await?;
+    if rows.is_empty() {
+        away(&client).await;
+    }
     if context.out.json {
         context.out.json(&rows)?;
     } else if args.quiet {
@@ -24,6 +29,16 @@ pub async fn run(context: &Context, args: &LsArgs) -> Result<Exit, CliError> {
         context.out.text(&table(&rows, Timestamp::now()).render(context.out))?;
     }
     Ok(Exit::Done)
+}
+
+/// Says why an empty list may say nothing.
+async fn away(client: &Client) {
+    // A courtesy: the list itself was answered.
+    let Ok(status) = client.status().await else { return };
+    if status.engine.state == LinkState::Away {
+        let reason = status.engine.reason.unwrap_or_default();
+        note(&format!("the engine is away, what it has is not known: {reason}"));
+    }
 }
 
 /// The table that people see.

@@ -101,7 +101,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
     if let Some(Command::Completions(args)) = &command {
         return completions::run(args);
     }
-    let context = Context::load(&global)?;
+    let context = Context::load(&global, command.as_ref().is_some_and(Command::asks))?;
     let threads = match &command {
         None | Some(Command::Serve(_)) => Threads::Many,
         Some(_) => Threads::One,

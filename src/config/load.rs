@@ -10,6 +10,7 @@ use super::error::ConfigError;
 use super::file::config_of;
 use super::node::Node;
 use super::paths::Paths;
+use crate::bay::name::Name;
 
 /// A larger file is not a configuration.
 const MOST_BYTES: u64 = 1 << 20;
@@ -21,23 +22,21 @@ impl Config {
     /// [`ConfigError`] for the first thing that is wrong. A file that was named but is not there is an error; the
     /// other two may be missing.
     pub fn load(flag: Option<&Path>, env: &Env) -> Result<Self, ConfigError> {
-        let named = flag.map(Path::to_owned).or_else(|| env.get("PODBAY_CONFIG").map(PathBuf::from));
-        if let Some(named) = named {
-            let shown = named.display().to_string();
-            let expanded = env.expand(&shown).map_err(|what| ConfigError::of_file(&shown, what))?;
-            return Self::read(&env.cwd.join(expanded), &shown);
+        match find(flag, env)? {
+            Some((path, shown)) => Self::read(&path, &shown),
+            None => Self::defaults(),
         }
-        let here = env.cwd.join("podbay.toml");
-        let own = Paths::config_dir(env).join("config.toml");
-        let own_shown = own.display().to_string();
-        for (path, shown) in [(&here, "podbay.toml"), (&own, own_shown.as_str())] {
-            match fs::symlink_metadata(path) {
-                Ok(_) => return Self::read(path, shown),
-                Err(error) if is_absent(&error) => {}
-                Err(error) => return Err(unreadable(shown, &error)),
-            }
+    }
+
+    /// The bay that a configuration is of which has something wrong in it; `None` when not even that can be read.
+    #[must_use]
+    pub fn bay_of_broken(flag: Option<&Path>, env: &Env) -> Option<Name> {
+        let (path, shown) = find(flag, env).ok()??;
+        let text = String::from_utf8(read_bounded(&path, &shown).ok()?).ok()?;
+        match text.parse::<toml::Table>().ok()?.get("bay").and_then(|bay| bay.get("name")) {
+            Some(name) => name.as_str()?.parse().ok(),
+            None => Self::defaults().ok().map(|config| config.bay),
         }
-        Self::parse("built-in defaults", "")
     }
 
     /// The built-in defaults, as if there were no file.
@@ -81,6 +80,26 @@ impl Config {
         let config = Self::parse(shown, &text)?;
         Ok(Self { source: Some(path.to_owned()), ..config })
     }
+}
+
+/// Where the configuration lies, and what errors call it; `None`: there is none.
+fn find(flag: Option<&Path>, env: &Env) -> Result<Option<(PathBuf, String)>, ConfigError> {
+    let named = flag.map(Path::to_owned).or_else(|| env.get("PODBAY_CONFIG").map(PathBuf::from));
+    if let Some(named) = named {
+        let shown = named.display().to_string();
+        let expanded = env.expand(&shown).map_err(|what| ConfigError::of_file(&shown, what))?;
+        return Ok(Some((env.cwd.join(expanded), shown)));
+    }
+    let own = Paths::config_dir(env).join("config.toml");
+    let own_shown = own.display().to_string();
+    for (path, shown) in [(env.cwd.join("podbay.toml"), "podbay.toml".to_owned()), (own, own_shown)] {
+        match fs::symlink_metadata(&path) {
+            Ok(_) => return Ok(Some((path, shown))),
+            Err(error) if is_absent(&error) => {}
+            Err(error) => return Err(unreadable(&shown, &error)),
+        }
+    }
+    Ok(None)
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -57,7 +57,7 @@ pub fn no_template(name: &str) -> ErrorDetail {
     detail(
         "impossible",
         format!("the configuration has no template {name:?}"),
-        Some("`podbay config show` lists the templates"),
+        Some("`podbay config show` lists those of the file; `podbay up` lets the supervisor read it again"),
     )
 }
 

@@ -47,6 +47,8 @@ pub enum Action {
     Open,
     /// One step back.
     Back,
+    /// Closes a text.
+    Close,
     /// Narrows the list.
     Filter,
     /// Every action, by name.
@@ -376,6 +378,7 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::Theme, "theme", "choose another look; seen at once", EVERYWHERE, &["T"]),
     row(Action::Palette, "palette", "every action by name", EVERYWHERE, &[":", "ctrl-k"]),
     row(Action::Back, "back", "one step back; never quits", MOVING, &["esc"]),
+    row(Action::Close, "close", "close this text", &[C::Reader], &["q", "?"]).hint("close"),
     row(Action::Help, "help", "these keys", EVERYWHERE, &["?"]).hint("help"),
     row(Action::Suspend, "suspend", "to the shell; `fg` comes back", EVERYWHERE, &["ctrl-z"]),
     row(Action::Quit, "quit", "leave the dashboard; the supervisor goes on", EVERYWHERE, &["q"]).hint("quit"),

@@ -99,6 +99,9 @@ pub fn settings(config: &Config, env: &Env) -> Result<Settings, StartError> {
     })
 }
 
+/// Whether the supervisor still answers is not waited for any longer.
+const LAST_LOOK: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// Shows the bay until the user quits or the terminal goes away.
 ///
 /// # Errors
@@ -110,12 +113,18 @@ pub async fn run(client: Client, config: &Config) -> color_eyre::Result<()> {
     let home = env.home.clone();
     let notifier = Notifier { way: Way::of(config.ui.notify, &env), command: command(config) };
     let memory = MemoryFile::of(&Paths::of(&config.bay, &env).state);
+    let last = client.clone();
     show(settings, config.ui.mouse, &env, |messages, copier| {
         Executor::new(client, messages, copier, home).calling(notifier).remembering(memory)
     })
     .await?;
     let bay = &config.bay;
-    tty::say(&format!("the supervisor of bay {bay} goes on; `podbay` opens this again, `podbay down` ends it\n"));
+    let goes_on = matches!(tokio::time::timeout(LAST_LOOK, last.health()).await, Ok(Ok(())));
+    tty::say(&if goes_on {
+        format!("the supervisor of bay {bay} goes on; `podbay` opens this again, `podbay down` ends it\n")
+    } else {
+        format!("no supervisor of bay {bay} answers; `podbay` starts one\n")
+    });
     Ok(())
 }
 

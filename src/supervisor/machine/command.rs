@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
-use crate::api::types::{Done, DownRequest, ErrorDetail, ServiceVerb, SpawnRequest, Verb};
+use crate::api::types::{Done, ErrorDetail, ServiceVerb, SpawnRequest, Verb};
 use crate::bay::container::{Observed, Role, Status};
 use crate::bay::matching::{self, MatchError};
 use crate::bay::name::Name;
@@ -238,43 +238,6 @@ impl Machine {
         }
     }
 
-    fn down(&mut self, id: CommandId, request: DownRequest, now: Now, out: &mut Out) -> Option<Pending> {
-        let running = self.seen.iter().filter(|(name, seen)| !is_warm(name) && seen.container.status.is_running());
-        let (workers, parent): (Vec<String>, Vec<String>) =
-            running.map(|(name, _)| name.clone()).partition(|name| name != PARENT);
-        let mut targets = parent;
-        let mut notes = Vec::new();
-        if request.workers {
-            targets.extend(workers);
-        } else if !workers.is_empty() {
-            notes.push(format!(
-                "{} keeps running without the parent's network; `podbay up` brings it back",
-                if workers.len() == 1 { "1 worker".to_owned() } else { format!("{} workers", workers.len()) }
-            ));
-        }
-        let error = refusal::busy("the bay is going down");
-        self.repairing = None;
-        for pending in self.pending.extract_if(.., |pending| matches!(pending.kind, PendingKind::Repair { .. })) {
-            out.reply(pending.id, Reply::Refused(error.clone()));
-        }
-        let dropped: Vec<String> =
-            self.stored.goals.keys().filter(|name| !self.busy.contains_key(*name)).cloned().collect();
-        for name in dropped {
-            self.stored.goals.remove(&name);
-            self.tell(&name, &Err(error.clone()), &[], out);
-        }
-        for name in &targets {
-            self.supersede(name);
-            self.stored.stopped.insert(name.clone());
-            self.stored.goals.insert(name.clone(), Goal::new(GoalKind::Stopped));
-        }
-        targets.extend(self.let_all_go(now));
-        self.wait(id, PendingKind::Down, targets);
-        let pending = self.pending.last_mut()?;
-        pending.notes = notes;
-        if pending.targets.is_empty() { self.pending.pop() } else { None }
-    }
-
     fn act(&mut self, id: CommandId, target: &str, verb: Verb, out: &mut Out) -> Result<Option<Pending>, ErrorDetail> {
         let name = self.find(target)?;
         // What somebody agreed to lose is not agreed for ever.
@@ -350,7 +313,7 @@ impl Machine {
     }
 
     /// Those who waited for the goal that this one replaces are told so.
-    fn supersede(&mut self, name: &str) {
+    pub(super) fn supersede(&mut self, name: &str) {
         let error = refusal::busy("something else was asked of it in the meantime");
         for pending in &mut self.pending {
             if pending.targets.remove(name) {

@@ -1,9 +1,12 @@
 //! The way down: services first, each after what waits for it; then the rest.
 
-use crate::api::types::Done;
+use crate::api::types::{Done, DownRequest};
 
-use super::super::event::{Command, Effect, Now, Reply};
-use super::{Link, Machine, Out};
+use super::super::event::{Command, CommandId, Effect, Now, Reply};
+use super::super::goal::{Goal, GoalKind, PARENT};
+use super::super::refusal;
+use super::pool::is_warm;
+use super::{Link, Machine, Out, Pending, PendingKind};
 
 impl Machine {
     /// A `down` goes on once the services have ended.
@@ -26,5 +29,52 @@ impl Machine {
             }
             self.take_for_engine(id, Command::Down(request), now, out);
         }
+    }
+
+    /// The parent, and with them the workers, end; then the supervisor.
+    pub(super) fn down(&mut self, id: CommandId, request: DownRequest, now: Now, out: &mut Out) -> Option<Pending> {
+        let running = self.seen.iter().filter(|(name, seen)| !is_warm(name) && seen.container.status.is_running());
+        let (workers, parent): (Vec<String>, Vec<String>) =
+            running.map(|(name, _)| name.clone()).partition(|name| name != PARENT);
+        let mut targets = parent;
+        // One that is being made would be there afterwards, and its goal would be gone on with at the next start.
+        if targets.is_empty() && self.busy.contains_key(PARENT) {
+            targets.push(PARENT.to_owned());
+        }
+        let mut notes = Vec::new();
+        if request.workers {
+            targets.extend(workers);
+        } else if !workers.is_empty() {
+            notes.push(match workers.as_slice() {
+                [worker] => {
+                    format!("{worker} keeps running; `podbay up` brings its network back, `down --workers` stops it")
+                }
+                _ => format!(
+                    "{} workers keep running; `podbay up` brings their network back, `down --workers` stops them",
+                    workers.len()
+                ),
+            });
+        }
+        let error = refusal::busy("the bay is going down");
+        self.repairing = None;
+        for pending in self.pending.extract_if(.., |pending| matches!(pending.kind, PendingKind::Repair { .. })) {
+            out.reply(pending.id, Reply::Refused(error.clone()));
+        }
+        let dropped: Vec<String> =
+            self.stored.goals.keys().filter(|name| !self.busy.contains_key(*name)).cloned().collect();
+        for name in dropped {
+            self.stored.goals.remove(&name);
+            self.tell(&name, &Err(error.clone()), &[], out);
+        }
+        for name in &targets {
+            self.supersede(name);
+            self.stored.stopped.insert(name.clone());
+            self.stored.goals.insert(name.clone(), Goal::new(GoalKind::Stopped));
+        }
+        targets.extend(self.let_all_go(now));
+        self.wait(id, PendingKind::Down, targets);
+        let pending = self.pending.last_mut()?;
+        pending.notes = notes;
+        if pending.targets.is_empty() { self.pending.pop() } else { None }
     }
 }

@@ -1,6 +1,6 @@
 //! What was asked for and is not done yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -15,6 +15,10 @@ pub struct Work {
     pub scaled: BTreeMap<String, u32>,
     /// Spawns that have not been answered.
     pub spawning: usize,
+    /// When the last of them was asked for by a key.
+    pub spawned_at: Option<Timestamp>,
+    /// Notes about new workers that were shown already.
+    pub told: BTreeSet<String>,
     /// The worker whose terminal is to be focused as soon as it can be.
     pub awaited: Option<String>,
     /// What was copied of which row last, and when: the same key then copies the next thing of it.

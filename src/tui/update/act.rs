@@ -66,8 +66,22 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
+/// Whoever asks for a worker and types at once means its terminal, which is not there yet.
+const TYPED_AHEAD: Duration = Duration::from_secs(2);
+
+fn is_typed_ahead(model: &Model, action: Action) -> bool {
+    let waits = model.work.spawning > 0 || model.work.awaited.is_some();
+    let soon = |at| model.now.duration_since(at).unsigned_abs() < TYPED_AHEAD;
+    let meant = matches!(action, Action::Spawn | Action::SpawnForm | Action::Quit | Action::Suspend | Action::NextCall);
+    waits && !meant && model.work.spawned_at.is_some_and(soon)
+}
+
 /// The actions that reach outside.
 fn effects(model: &mut Model, action: Action) -> Vec<Effect> {
+    if is_typed_ahead(model, action) {
+        tell(model, Kind::Note, "a new worker's terminal opens: what is typed before it is there does nothing");
+        return Vec::new();
+    }
     match action {
         Action::Open => terminal::focus(model),
         Action::Spawn => worker::spawn(model),

@@ -93,7 +93,10 @@ pub fn spawned(model: &mut Model, result: Answer<SpawnReply>) -> Vec<Effect> {
     match result {
         Ok(reply) => {
             for note in &reply.notes {
-                tell(model, Kind::Note, &format!("{}: {note}", reply.name));
+                // What is so for each worker is said once.
+                if model.work.told.insert(note.clone()) {
+                    tell(model, Kind::Note, &format!("{}: {note}", reply.name));
+                }
             }
             // A filter would hide what was just made.
             if !list::matches(model.lists.filter_of(Pane::Workers), &reply.name) {

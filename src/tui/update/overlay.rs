@@ -37,7 +37,7 @@ pub fn act(model: &mut Model, action: Action) -> Option<Vec<Effect>> {
 }
 
 fn reader(model: &mut Model, action: Action) -> Vec<Effect> {
-    if matches!(action, Action::Back | Action::Fix) {
+    if matches!(action, Action::Back | Action::Close | Action::Fix) {
         model.overlay = None;
         // The key that a reason names works where the reason is read.
         return if action == Action::Fix { worker::fix(model) } else { Vec::new() };

@@ -212,6 +212,7 @@ pub fn request(model: &mut Model, request: SpawnRequest) -> Vec<Effect> {
         return Vec::new();
     }
     model.work.spawning += 1;
+    model.work.spawned_at = Some(model.now);
     vec![Effect::Spawn(Box::new(request))]
 }
 

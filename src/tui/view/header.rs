@@ -77,7 +77,7 @@ fn text(model: &Model, banner: &Banner) -> String {
         Banner::SupervisorLost { reason, next_try_at } => {
             let left = next_try_at.map_or(0, |at| seconds_until(at, model.now));
             let stale = if model.feed.snapshot.is_some() { "; what you see is what it said last" } else { "" };
-            format!("no supervisor, next try in {left}s: {reason}{stale}")
+            format!("no supervisor, next try in {left}s; `podbay up` starts one: {reason}{stale}")
         }
         Banner::EngineAway { reason, next_try_at } => {
             let left = next_try_at.map(|at| seconds_until(at, model.now)).filter(|left| *left > 0);

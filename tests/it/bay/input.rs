@@ -110,14 +110,28 @@ fn a_broken_configuration_changes_nothing() {
     let good = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{good}\n[worker.limits]\nmemroy = \"8g\"\n")).unwrap();
     let line = good.lines().count() + 3;
-    for args in [&["ls"][..], &["up"], &["config", "check"], &["spawn", "owl", "-d"]] {
+    // Who only asks the supervisor is answered: workers can be looked at and stopped meanwhile.
+    let verbs: [(&[&str], i32); 6] = [
+        (&["up"], 2),
+        (&["config", "check"], 2),
+        (&["spawn", "owl", "-d"], 2),
+        (&["ls"], 0),
+        (&["status"], 0),
+        (&["stop", "fox"], 0),
+    ];
+    for (args, code) in verbs {
         let ran = den.run(args);
-        assert_eq!(ran.code, 2, "{args:?}: {ran:?}");
+        assert_eq!(ran.code, code, "{args:?}: {ran:?}");
         for part in [&*format!("{}:{line}", file.display()), "memroy", "\"memory\""] {
             assert!(ran.stderr.contains(part), "{part:?} in {args:?}: {ran:?}");
         }
     }
+    den.kill_supervisor();
+    let ran = den.run(&["ls"]);
+    assert_eq!(ran.code, 2, "nobody knows better: {ran:?}");
+    assert!(ran.stderr.contains("memroy"), "{ran:?}");
     fs::write(&file, good).unwrap();
+    den.ok(&["start", "fox"]);
     den.until_state(&["fox"], "running");
     let ran = den.run(&["--config", "/no/such.toml", "ls"]);
     assert_eq!(ran.code, 2, "{ran:?}");

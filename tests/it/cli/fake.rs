@@ -202,6 +202,8 @@ pub fn router(seen: Seen) -> Router {
     let events =
         || async { sse(format!("event: snapshot\ndata: {}\n\n", serde_json::to_string(&snapshot()).unwrap())) };
     Router::new()
+        // Asked by each verb, which wants to know whether somebody lives behind the socket.
+        .route("/health", get(|| async { axum::Json(serde_json::json!({})) }))
         .route("/api/containers", get(|| async { axum::Json(rows()) }).post(spawn))
         .route("/api/status", get(|| async { axum::Json(status()) }))
         .route("/api/events", get(events))

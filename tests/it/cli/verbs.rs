@@ -79,7 +79,7 @@ async fn exit_codes_tell_what_failed() {
 async fn a_broken_configuration_is_exit_code_2_and_completions_do_not_mind() {
     let house = House::open();
     std::fs::write(house.dir.path().join("podbay.toml"), "[bay]\nnmae = \"x\"\n").unwrap();
-    for verb in ["ls", "up", "serve", "config"] {
+    for verb in ["spawn", "up", "serve", "config"] {
         let args = if verb == "config" { vec!["config", "check"] } else { vec![verb] };
         let ran = house.run(&args).await;
         assert_eq!(ran.code, 2, "{ran:?}");

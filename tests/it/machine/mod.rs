@@ -19,7 +19,7 @@ use podbay::api::types::{DownRequest, LinkState, SpawnRequest, State, Verb};
 use podbay::bay::container::Status;
 use podbay::bay::template::{NetworkMode, Overrides};
 use podbay::engine::EngineError;
-use podbay::supervisor::event::{Command, Event, Reply};
+use podbay::supervisor::event::{Command, Effect, Event, Reply};
 use world::{World, away, late};
 
 fn bay(workers: &[&str]) -> World {
@@ -456,12 +456,32 @@ fn p02_a_list_that_fails_changes_nothing() {
 }
 
 #[test]
+fn down_ends_a_parent_that_is_being_made() {
+    let mut world = World::new("");
+    world.settle();
+    world.command(Command::Up { gently: false });
+    while !matches!(world.effects.front(), Some(Effect::Step(..))) {
+        assert!(world.perform_one(), "nothing is made");
+    }
+    let id = world.command(Command::Down(DownRequest::default()));
+    world.settle();
+    assert_eq!(done(&world, id), "the bay is down");
+    assert!(world.exited && world.disk.goals.is_empty(), "{:?}", world.disk.goals);
+    assert!(world.named("parent").is_none_or(|parent| !parent.status.is_running()));
+    // And it is not gone on with by whoever only has a look.
+    world.exited = false;
+    world.crash();
+    world.pass(30);
+    assert!(world.named("parent").is_none_or(|parent| !parent.status.is_running()));
+}
+
+#[test]
 fn down_keeps_workers_unless_told_and_says_so() {
     let mut world = bay(&["fox"]);
     let id = world.command(Command::Down(DownRequest::default()));
     world.settle();
     let Reply::Done(answer) = &world.answers[&id] else { panic!() };
-    assert_eq!(answer.notes, ["1 worker keeps running without the parent's network; `podbay up` brings it back"]);
+    assert_eq!(answer.notes, ["fox keeps running; `podbay up` brings its network back, `down --workers` stops it"]);
     assert!(world.exited);
     assert!(world.named("fox").unwrap().status.is_running());
     world.exited = false;

@@ -156,6 +156,44 @@ fn a_spawned_worker_is_selected_and_has_the_keys_when_its_terminal_is_there() {
 }
 
 #[test]
+fn what_is_typed_before_a_new_worker_is_there_does_nothing_to_another() {
+    let mut driver = running();
+    driver.keys("n s r d enter e");
+    assert!(matches!(deeds(&mut driver).as_slice(), [Effect::Spawn(_)]));
+    assert!(!driver.model.focus.terminal && driver.model.overlay.is_none(), "{}", driver.shot());
+    assert!(driver.shot().contains("a new worker's terminal opens"), "{}", driver.shot());
+    // Several in a row are meant; one that takes long holds nobody up.
+    driver.keys("n n");
+    assert_eq!(deeds(&mut driver).len(), 2);
+    driver.wait(2500);
+    driver.keys("s");
+    assert!(matches!(deeds(&mut driver).as_slice(), [Effect::Act { .. }]));
+}
+
+#[test]
+fn what_is_so_for_each_worker_is_said_once() {
+    let mut driver = running();
+    for name in ["zebra", "yak"] {
+        let notes = vec!["no ssh agent".to_owned()];
+        let reply = SpawnReply { id: "x".to_owned(), name: name.to_owned(), host_port: None, claimed: false, notes };
+        driver.send(Msg::Spawned(Ok(reply)));
+    }
+    let shot = driver.shot();
+    assert!(shot.contains("zebra: no ssh agent") && !shot.contains("yak: no ssh agent"), "{shot}");
+}
+
+#[test]
+fn help_is_closed_by_the_keys_that_people_try() {
+    for key in ["q", "?", "esc"] {
+        let mut driver = running();
+        driver.keys("?");
+        assert!(driver.model.overlay.is_some());
+        driver.keys(key);
+        assert!(driver.model.overlay.is_none() && deeds(&mut driver).is_empty(), "{key}");
+    }
+}
+
+#[test]
 fn a_spawned_worker_does_not_take_the_keys_from_who_moved_on() {
     let mut driver = running();
     driver.keys("n");
