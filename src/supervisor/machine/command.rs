@@ -126,7 +126,7 @@ impl Machine {
         }
     }
 
-    fn wait(&mut self, id: CommandId, kind: PendingKind, targets: impl IntoIterator<Item = String>) {
+    pub(super) fn wait(&mut self, id: CommandId, kind: PendingKind, targets: impl IntoIterator<Item = String>) {
         let targets: BTreeSet<String> = targets.into_iter().collect();
         self.pending.push(Pending { id, kind, targets, failures: Vec::new(), notes: Vec::new() });
     }

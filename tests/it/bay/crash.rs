@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::den::{Den, spawn, summary};
 use super::docker::listens;
-use super::process::{finish, signal};
+use super::process::{copy_program, finish, signal};
 use super::{until, within};
 use crate::fake_daemon::Fault;
 
@@ -330,12 +330,12 @@ fn k07_sigterm_ends_the_supervisor_and_nothing_else() {
 fn k13_a_new_binary_adopts_what_the_old_one_made() {
     let mut den = Den::fake();
     let copy = den.path("podbay");
-    std::fs::copy(&den.binary, &copy).unwrap();
+    copy_program(&den.binary, &copy);
     den.binary.clone_from(&copy);
     den.spawn_all(&["aa", "bb"].map(str::to_owned));
     let (ids, old) = ([den.id("aa"), den.id("bb")], den.supervisor());
     let fresh = den.path("podbay.new");
-    std::fs::copy(env!("CARGO_BIN_EXE_podbay"), &fresh).unwrap();
+    copy_program(env!("CARGO_BIN_EXE_podbay").as_ref(), &fresh);
     std::fs::rename(fresh, copy).unwrap();
     den.ok(&["ls"]);
     assert_eq!(den.supervisor(), old, "the old one works on");

@@ -175,7 +175,7 @@ fn as_nobody(den: &Den, args: &[&str]) -> Option<Command> {
     std::os::unix::fs::chown(&home, Some(65534), Some(65534)).unwrap();
     // A copy, so that the build directory need not be open to everybody.
     let binary = den.path("podbay");
-    fs::copy(&den.binary, &binary).unwrap();
+    super::process::copy_program(&den.binary, &binary);
     for (path, mode) in [(".", 0o711), ("h", 0o755), ("c", 0o755), ("r", 0o711), ("podbay", 0o755)] {
         fs::set_permissions(den.path(path), fs::Permissions::from_mode(mode)).unwrap();
     }

@@ -104,3 +104,9 @@ pub fn signal(pid: u32, signal: Signal) {
     // It may be gone already.
     let _ = kill_process(pid, signal);
 }
+
+/// Copies a program. By another process: one that this one has open for writing, and any child that another test starts
+/// meanwhile with it, can't be run (`ETXTBSY`).
+pub fn copy_program(from: &std::path::Path, to: &std::path::Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
+}

@@ -450,10 +450,11 @@ fn a_pool_waits_for_the_services_of_its_template() {
     assert_eq!(pool(&world).warm, 3, "those that are warm stay");
     let id = claim(&mut world, "fox");
     world.pass(2);
-    assert!(!world.answers.contains_key(&id), "it waits");
+    let Reply::Refused(error) = &world.answers[&id] else { panic!("{:?}", world.answers[&id]) };
+    assert!(error.message.starts_with("it waits for db to be ready, which was stopped"), "{error:?}");
     world.command(Command::Up { gently: false });
     world.pass(2);
-    assert!(spawned(&world, id).claimed);
+    assert_eq!((world.row("fox").state, pool(&world).claimed), (State::Running, 1));
     world.assert_claims();
 }
 
