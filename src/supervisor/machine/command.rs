@@ -63,7 +63,7 @@ impl Machine {
         }
         match &command {
             // Native services need no engine.
-            Command::Up { .. } | Command::Down(_) if self.going_down.is_some() => {
+            Command::Up { .. } | Command::Down(_) if self.is_going_down() => {
                 return out.reply(id, Reply::Refused(refusal::busy("the bay is going down")));
             }
             Command::Up { gently } => self.services_up(*gently),

@@ -9,6 +9,11 @@ use super::pool::is_warm;
 use super::{Link, Machine, Out, Pending, PendingKind};
 
 impl Machine {
+    /// A `down` waits for the services, or for the containers after them.
+    pub(super) fn is_going_down(&self) -> bool {
+        self.going_down.is_some() || self.pending.iter().any(|pending| matches!(pending.kind, PendingKind::Down))
+    }
+
     /// A `down` goes on once the services have ended.
     pub(super) fn go_down(&mut self, now: Now, out: &mut Out) {
         if let Some(error) = self.going_down.is_some().then(|| self.stuck_service()).flatten() {

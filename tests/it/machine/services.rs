@@ -360,6 +360,28 @@ fn a_service_that_is_put_back_is_new() {
     }
 }
 
+/// A service that is started again between the services' part of a `down` and the containers' would outlive it.
+#[test]
+fn what_is_asked_while_the_bay_goes_down_is_answered() {
+    let mut world = begun(&table("web", ""));
+    world.command(Command::Down(DownRequest { workers: true, supervisor_only: false }));
+    for _ in 0..1000 {
+        let start = ask(&mut world, "web", ServiceVerb::Start);
+        let again = world.command(Command::Down(DownRequest { workers: true, supervisor_only: false }));
+        for id in [start, again] {
+            assert!(matches!(world.answers.get(&id), None | Some(Reply::Refused(_))), "{:?}", world.answers.get(&id));
+        }
+        // The two answers, and a little of the way down.
+        for _ in 0..3 {
+            world.perform_one();
+        }
+        if world.exited {
+            return;
+        }
+    }
+    panic!("it never ends");
+}
+
 mod random {
     use proptest::prelude::*;
 

@@ -109,7 +109,7 @@ impl Machine {
             Ok(name) => name,
             Err(error) => return out.reply(id, super::super::super::event::Reply::Refused(error)),
         };
-        if verb != ServiceVerb::Stop && self.going_down.is_some() {
+        if verb != ServiceVerb::Stop && self.is_going_down() {
             let busy = refusal::busy("the bay is going down");
             return out.reply(id, super::super::super::event::Reply::Refused(busy));
         }
