@@ -114,18 +114,27 @@ pub enum Command {
 impl Command {
     /// Whether it asks the supervisor and nothing else: what it knows is enough, whatever the file says now.
     pub const fn asks(&self) -> bool {
-        match self {
-            Self::Up | Self::Serve(_) | Self::Spawn(_) | Self::Refresh(_) | Self::Image(_) | Self::Api(_) => false,
-            Self::Init(_)
-            | Self::Doctor
-            | Self::Config(_)
-            | Self::Boot(_)
-            | Self::Completions(_)
-            | Self::Metrics(_) => false,
-            Self::Down(_) | Self::Ls(_) | Self::Count | Self::Status | Self::Why(_) | Self::Ports => true,
-            Self::Stats(_) | Self::Attach(_) | Self::Exec(_) | Self::Send(_) | Self::Logs(_) | Self::Events(_) => true,
-            Self::Stop(_) | Self::Start(_) | Self::Restart(_) | Self::Rm(_) | Self::Pool(_) | Self::Service(_) => true,
-        }
+        matches!(
+            self,
+            Self::Down(_)
+                | Self::Ls(_)
+                | Self::Count
+                | Self::Status
+                | Self::Why(_)
+                | Self::Ports
+                | Self::Stats(_)
+                | Self::Attach(_)
+                | Self::Exec(_)
+                | Self::Send(_)
+                | Self::Logs(_)
+                | Self::Events(_)
+                | Self::Stop(_)
+                | Self::Start(_)
+                | Self::Restart(_)
+                | Self::Rm(_)
+                | Self::Pool(_)
+                | Self::Service(_)
+        )
     }
 }
 

@@ -114,10 +114,10 @@ pub async fn run(client: Client, config: &Config) -> color_eyre::Result<()> {
     let notifier = Notifier { way: Way::of(config.ui.notify, &env), command: command(config) };
     let memory = MemoryFile::of(&Paths::of(&config.bay, &env).state);
     let last = client.clone();
-    show(settings, config.ui.mouse, &env, |messages, copier| {
+    let shown = show(settings, config.ui.mouse, &env, |messages, copier| {
         Executor::new(client, messages, copier, home).calling(notifier).remembering(memory)
-    })
-    .await?;
+    });
+    Box::pin(shown).await?;
     let bay = &config.bay;
     let goes_on = matches!(tokio::time::timeout(LAST_LOOK, last.health()).await, Ok(Ok(())));
     tty::say(&if goes_on {
