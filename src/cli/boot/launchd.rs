@@ -19,7 +19,7 @@ pub(super) fn install(start: &Start) -> Plan {
             launchctl(&["bootstrap", &domain(start), &shown]),
         ],
         notes: vec![
-            format!("the supervisor of bay {} now starts when you log in; `podbay boot remove` undoes it", start.bay),
+            format!("the supervisor of bay {} starts when you log in; `podbay boot remove` undoes it", start.bay),
             format!("`launchctl print {}/{}` shows it; what it says is in {}", domain(start), label(start), log(start)),
             "a Mac that nobody logs in to starts it only with automatic login".to_owned(),
         ],

@@ -129,7 +129,7 @@ fn show(context: &Context, plan: &Plan) -> Result<Exit, CliError> {
     plan.text.lines().for_each(|line| say(&format!("    {line}")));
     plan.after.iter().for_each(|words| say(&format!("would run: {}", shown(words))));
     context.out.text(&text)?;
-    plan.notes.iter().for_each(|text| note(text));
+    plan.notes.iter().for_each(|text| note(&format!("afterwards: {text}")));
     Ok(Exit::Done)
 }
 

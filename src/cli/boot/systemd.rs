@@ -10,7 +10,7 @@ pub(super) fn install(start: &Start, lingers: bool) -> Plan {
     let unit = unit(start);
     let mut notes = vec![
         format!(
-            "the supervisor of bay {} now starts with your systemd session; `podbay boot remove` undoes it",
+            "the supervisor of bay {} starts with your systemd session; `podbay boot remove` undoes it",
             start.bay
         ),
         format!("`systemctl --user status {unit}` shows it, `journalctl --user -u {unit}` what it says"),
