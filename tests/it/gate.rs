@@ -85,10 +85,12 @@ fn the_environment_is_the_same_warm_and_cold() {
         lines.sort();
         lines
     };
-    let inherited = ["line", "failed", "claim", "file", "REPLY", "KEPT"].map(|key| (key, "as it was"));
+    // With a PATH, as every container has one: a shell without one makes its own, and hands it on.
+    let mut inherited = vec![("PATH", "/usr/bin:/bin")];
+    inherited.extend(["line", "failed", "claim", "file", "REPLY", "KEPT"].map(|key| (key, "as it was")));
     for shell in shells() {
         let mut cold = Command::new("/usr/bin/env");
-        cold.env_clear().envs(inherited).env("KEPT", "1");
+        cold.env_clear().envs(inherited.iter().copied()).env("KEPT", "1");
         let cold = String::from_utf8(cold.output().unwrap().stdout).unwrap();
         let outer: Vec<&str> = ["/usr/bin/env", "-i"].into_iter().collect();
         let inherited: Vec<String> = inherited.iter().map(|(key, value)| format!("{key}={value}")).collect();

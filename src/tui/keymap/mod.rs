@@ -354,7 +354,7 @@ mod tests {
             (
                 user("worker", "q", None),
                 "[ui.keys.worker]: there is no such context; the contexts are global, parent, workers, pool, services, \
-                 terminal, logs, inspect, figures, events, copy, left, reader, dialog, prompt, focused",
+                 terminal, logs, inspect, figures, events, ports, copy, left, reader, dialog, prompt, focused",
             ),
             (
                 user("workers", "q", Some("stopp")),
