@@ -9,10 +9,7 @@ use super::{MARK, Plan, Start};
 pub(super) fn install(start: &Start, lingers: bool) -> Plan {
     let unit = unit(start);
     let mut notes = vec![
-        format!(
-            "the supervisor of bay {} starts with your systemd session; `podbay boot remove` undoes it",
-            start.bay
-        ),
+        format!("the supervisor of bay {} starts with your systemd session; `podbay boot remove` undoes it", start.bay),
         format!("`systemctl --user status {unit}` shows it, `journalctl --user -u {unit}` what it says"),
     ];
     if !lingers {
