@@ -19,6 +19,8 @@ use super::template::Template;
 pub const READY: &str = "podbay: waiting in the pool for a claim";
 /// The gate's last bytes: what follows is the command's. It clears the screen.
 pub const OPENED: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
+/// What the gate prints in place of that when the command is not there; the program's name follows.
+pub const MISSING: &str = "podbay: there is no program ";
 /// The claim file, in the worker's home.
 pub const CLAIM: &str = ".podbay-claim";
 /// Reads lines until a claim is for the turn of one of them. A tty that is gone must not make it spin. Its own variables
@@ -94,6 +96,12 @@ pub fn claim(env: &BTreeMap<String, String>, argv: &[String]) -> String {
     let mut text = String::from("trap - HUP TERM INT\n: > \"$1\"\n");
     for (key, value) in env {
         text.extend(["export ", key, "=", &quoted(value), "\n"]);
+    }
+    // A word like an option's would mean something else to `command`; a shell's own words are found here and fail below.
+    if let Some(program) = argv.first().filter(|program| !program.starts_with('-')) {
+        let program = quoted(program);
+        text.extend(["command -v ", &program, " >/dev/null 2>&1 || { printf '\\n%s%s\\n' '", MISSING, "' ", &program]);
+        text.push_str("; exit 127; }\n");
     }
     // The newline completes a line of the engine's log; the screen is cleared after it.
     text.extend(["printf '\\n%s' '", OPENED, "'\n"]);

@@ -8,6 +8,7 @@ pub mod alert;
 pub mod attention;
 pub mod backoff;
 pub mod capacity;
+pub mod clash;
 pub mod container;
 pub mod exit;
 pub mod gate;

@@ -214,6 +214,8 @@ pub struct Opening {
     pub branch: Option<String>,
     /// The size of the terminal that will look at it.
     pub size: Option<TermSize>,
+    /// Nobody looks at its terminal: whether its command is there is told with the answer.
+    pub unseen: bool,
     /// The parent that it lives with, and that parent's run: another one means that its network is gone.
     pub parent: Option<(ContainerId, Timestamp)>,
 }

@@ -115,7 +115,11 @@ impl Prebuilt {
             let setup = short_hash(format!("{}\0{}\0{:?}", facts.id, order.setup, spec.user).as_bytes());
             let identity = order.remote.identity();
             let turn = self.turns().entry(identity.clone()).or_default().clone();
-            let _turn = turn.lock().await;
+            // Whoever has it may install for an hour.
+            let _turn = tokio::select! {
+                turn = turn.lock() => turn,
+                () = order.given_up.cancelled() => return Err(failed("it was given up".to_owned())),
+            };
             let known = if order.rebuild { None } else { self.known(store, &identity, &setup).await? };
             if let Some(image) = known {
                 spec.image = ImageRef::Named(image);
@@ -230,7 +234,7 @@ impl Prebuilt {
     /// # Errors
     /// The engine's, or that the file can't be written.
     pub async fn prune(&self, store: &dyn ImageStore) -> Result<(Vec<String>, Vec<String>), StepError> {
-        let (mut removed, mut kept) = (Vec::new(), Vec::new());
+        let (mut removed, mut kept, mut broken) = (Vec::new(), Vec::new(), None);
         let built = self.built().clone();
         for one in built {
             match store.remove_image(&one.id).await {
@@ -239,11 +243,15 @@ impl Prebuilt {
                     removed.push(one.reference);
                 }
                 Err(EngineError::Conflict { message, .. }) => kept.push(format!("{}: {message}", one.reference)),
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    broken = Some(error);
+                    break;
+                }
             }
         }
+        // What went is written down, however it ended.
         self.write()?;
-        Ok((removed, kept))
+        broken.map_or(Ok((removed, kept)), |error| Err(error.into()))
     }
 
     fn add(&self, built: Built) -> Result<(), StepError> {

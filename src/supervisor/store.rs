@@ -50,6 +50,9 @@ pub struct Stored {
     /// Somebody brought the services up, and nobody down since.
     #[serde(default)]
     pub services_up: bool,
+    /// Somebody brought the bay up or asked it for a worker, and nobody took it down since: pools are kept full.
+    #[serde(default)]
+    pub pools_up: bool,
     /// The boot that services were last looked at in.
     #[serde(default)]
     pub services_boot: String,

@@ -20,8 +20,9 @@ use super::clone;
 use super::git::{Git, GitError, fresh_name};
 use super::ignored::can_be_made_again;
 
-/// A workspace that takes longer to look at is said to be unknown.
+/// A workspace that takes longer to look at is said to be unknown: one call of git, and all of it.
 const LIMIT: Duration = Duration::from_secs(30);
+const ALL: Duration = Duration::from_secs(45);
 /// No index, list of refs or file of a ref is larger.
 const MOST_BYTES: u64 = 512 << 20;
 /// Refs that are looked at.
@@ -40,9 +41,14 @@ impl Repositories {
         if fs::read_dir(&workspace).is_ok_and(|mut entries| entries.next().is_none()) {
             return Vec::new();
         }
-        match self.look(&workspace, &remote).await {
-            Ok(lines) => lines,
-            Err(error) => vec![format!("all of {}: it can't be looked at ({error})", workspace.display())],
+        let unknown = |why: &dyn std::fmt::Display| {
+            vec![format!("all of {}: it can't be looked at ({why})", workspace.display())]
+        };
+        // Somebody waits for the answer, and an agent may have made any number of branches.
+        match tokio::time::timeout(ALL, self.look(&workspace, &remote)).await {
+            Ok(Ok(lines)) => lines,
+            Ok(Err(error)) => unknown(&error),
+            Err(_) => unknown(&format_args!("that took longer than {} s", ALL.as_secs())),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use podbay::bay::gate::{CLAIM, OPENED, READY, argv, claim, claim_file, wake};
+use podbay::bay::gate::{CLAIM, MISSING, OPENED, READY, argv, claim, claim_file, wake};
 use podbay::config::env::Env;
 use podbay::config::paths::Paths;
 use podbay::workspace::warm::{Ticket, WarmPlace};
@@ -53,6 +53,24 @@ fn every_shell_of_this_machine_becomes_the_command() {
         let (text, taken) = opened_by(&shell, &env, &["sh", "-c", show, "sh", "a 'word'"]);
         assert!(taken, "{shell:?}: the claim is still there");
         assert!(text == format!("{nasty}|1|a 'word'|{long}|for the command"), "{shell:?}: {text:.200}");
+    }
+}
+
+/// A program that is not there is said in the gate's own words, in place of the ones before a program's.
+#[test]
+fn a_command_that_is_not_there_is_said_and_ends_it() {
+    for shell in shells() {
+        for program in ["no-such program", "/no/such/program", "it's not there"] {
+            let gated = Gated::new(&shell);
+            let command = [program, "x"].map(str::to_owned);
+            let ticket = Ticket { run: "2026-01-01T00:00:00.000000001Z", claim: Some("ours") };
+            gated.place().write(ticket, &claim(&BTreeMap::new(), &command), ("", &gated.env)).unwrap();
+            gated.send(&wake(0));
+            let output = gated.child.wait_with_output().unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(output.status.code(), Some(127), "{shell:?}");
+            assert_eq!(text, format!("{READY}\n\n{MISSING}{program}\n"), "{shell:?}");
+        }
     }
 }
 
@@ -130,10 +148,13 @@ impl Gated {
 
     /// Puts the claim there, for a turn of its own: the turn, if the gate was not faster.
     fn write(&self) -> Option<u32> {
-        let place = WarmPlace { paths: &self.paths, made_as: &self.made_as, name: &self.made_as };
         let command = ["sh", "-c", "read -r first; printf '<%s>' \"$first\""].map(str::to_owned);
         let ticket = Ticket { run: "2026-01-01T00:00:00.000000001Z", claim: Some("ours") };
-        place.write(ticket, &claim(&BTreeMap::new(), &command), ("", &self.env)).unwrap()
+        self.place().write(ticket, &claim(&BTreeMap::new(), &command), ("", &self.env)).unwrap()
+    }
+
+    fn place(&self) -> WarmPlace<'_> {
+        WarmPlace { paths: &self.paths, made_as: &self.made_as, name: &self.made_as }
     }
 
     fn send(&self, bytes: &[u8]) {

@@ -1,6 +1,6 @@
 //! The port table: what leads where, and who listens there, inside the bay too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use axum::extract::State;
 use super::App;
 use super::error::ApiError;
 use crate::api::types::{ContainerRow, PortRow};
+use crate::bay::clash;
 use crate::bay::container::{ContainerId, Role, Status};
 use crate::bay::port::PortMapping;
 use crate::engine::listeners::{Listener, listeners};
@@ -21,8 +22,21 @@ const LOOK: Duration = Duration::from_secs(5);
 pub async fn ports(State(app): State<App>) -> Result<Json<Vec<PortRow>>, ApiError> {
     app.first_look().await;
     let containers = app.handle.view.borrow().containers.clone();
-    let inside = inside(&app, &containers).await;
-    Ok(Json(rows(&containers, inside.as_deref())))
+    let (inside, screens) = tokio::join!(inside(&app, &containers), screens(&app, &containers));
+    Ok(Json(rows(&containers, inside.as_deref(), &screens)))
+}
+
+/// What the terminals of workers in the parent's namespace show, by name: a program that was refused a port says so there
+/// and nowhere else.
+async fn screens(app: &App, containers: &[ContainerRow]) -> BTreeMap<String, String> {
+    let sharing =
+        containers.iter().filter(|row| row.role == Role::Worker && row.network == "shared" && !row.id.is_empty());
+    let screens = sharing.map(|row| async {
+        let screen = app.handle.sessions.screen(&ContainerId::new(row.id.clone())).await;
+        screen.map(|screen| (row.name.clone(), screen))
+    });
+    let screens = tokio::time::timeout(LOOK, futures_util::future::join_all(screens)).await;
+    screens.unwrap_or_default().into_iter().flatten().collect()
 }
 
 /// What listens in the parent's namespace; `None` where its processes are not this machine's.
@@ -39,7 +53,7 @@ async fn inside(app: &App, containers: &[ContainerRow]) -> Option<Vec<Listener>>
 }
 
 /// Every port of the bay, by its number on the machine and then by its number inside.
-fn rows(containers: &[ContainerRow], inside: Option<&[Listener]>) -> Vec<PortRow> {
+fn rows(containers: &[ContainerRow], inside: Option<&[Listener]>, screens: &BTreeMap<String, String>) -> Vec<PortRow> {
     let own = containers.iter().filter(|row| row.role != Role::Parent);
     let mut rows: Vec<PortRow> = own.flat_map(|row| row.ports.iter().map(|port| published(port, &row.name))).collect();
     let parent = containers.iter().find(|row| row.role == Role::Parent);
@@ -74,8 +88,54 @@ fn rows(containers: &[ContainerRow], inside: Option<&[Listener]>) -> Vec<PortRow
             rows.push(PortRow { url: None, reason: Some(reason.to_owned()), ..published(mapping, "") });
         }
     }
-    rows.sort_by_key(|row| (row.port.is_none(), row.port, row.inside));
+    note_sharing(&mut rows);
+    rows.extend(refused(&rows, screens));
+    rows.sort_by_key(|row| (row.port.is_none(), row.port, row.inside, row.process.is_none()));
     rows
+}
+
+/// One port of the namespace that two have, at different addresses of it or by agreement: each is told of the other.
+fn note_sharing(rows: &mut [PortRow]) {
+    let held: Vec<PortRow> = rows.iter().filter(|row| row.process.is_some() && !row.name.is_empty()).cloned().collect();
+    for row in rows.iter_mut().filter(|row| row.process.is_some()) {
+        let same =
+            |other: &&PortRow| (other.inside, other.protocol, other.port) == (row.inside, row.protocol, row.port);
+        let others: BTreeSet<String> =
+            held.iter().filter(same).filter(|other| other.name != row.name).map(who).collect();
+        if !others.is_empty() {
+            let others = others.into_iter().collect::<Vec<_>>().join(", ");
+            let reason = row.reason.take().map(|reason| format!("{reason}; ")).unwrap_or_default();
+            row.reason = Some(format!("{reason}{others} listens on it, too"));
+        }
+    }
+}
+
+/// A line for each worker that wanted a port which another one has.
+fn refused(rows: &[PortRow], screens: &BTreeMap<String, String>) -> Vec<PortRow> {
+    let held = |name: &str, port: u16| {
+        let mut holders = rows.iter().filter(|row| row.inside == port && row.process.is_some());
+        let own = |row: &PortRow| row.name == name;
+        // Who has it after all was refused once.
+        if holders.clone().any(own) { None } else { holders.find(|row| !own(row)) }
+    };
+    let lines = screens.iter().flat_map(|(name, screen)| {
+        let ports = clash::refused(screen, |port| held(name, port).is_some());
+        ports.into_iter().filter_map(move |port| {
+            let holder = held(name, port)?;
+            let reason = Some(format!("in conflict: {} has it, and was there first", who(holder)));
+            Some(PortRow { name: name.clone(), process: None, pid: None, url: None, reason, ..holder.clone() })
+        })
+    });
+    lines.collect()
+}
+
+/// `fox (node 7)`.
+fn who(row: &PortRow) -> String {
+    let process = match (&row.process, row.pid) {
+        (Some(process), Some(pid)) => format!("{process} {pid}"),
+        (process, _) => process.clone().unwrap_or_default(),
+    };
+    if row.name.is_empty() { process } else { format!("{} ({process})", row.name) }
 }
 
 const UNPUBLISHED: &str = "inside the bay only: [parent] ports publishes it";
@@ -132,9 +192,48 @@ mod tests {
 
     fn listener(address: &str, container: &str) -> Listener {
         let (ip, port) = address.rsplit_once(':').unwrap();
+        // One process a container.
+        let pid = if container == "elk" { 8 } else { 7 };
         let container = Some(ContainerId::new(container.repeat(4)));
-        let holder = Some(Holder { pid: 7, command: "node".to_owned(), container });
+        let holder = Some(Holder { pid, command: "node".to_owned(), container });
         Listener { ip: ip.parse().unwrap(), port: port.parse().unwrap(), protocol: Protocol::Tcp, holder }
+    }
+
+    fn said(rows: Vec<PortRow>) -> Vec<String> {
+        let line = |row: PortRow| {
+            let port = row.port.map_or_else(|| "-".to_owned(), |port| port.to_string());
+            let (url, reason) = (row.url.unwrap_or_default(), row.reason.unwrap_or_default());
+            format!("{port}:{} {} {} {url}{reason}", row.inside, row.name, row.process.unwrap_or_default())
+        };
+        rows.into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn n09_two_that_want_one_port_are_named_with_its_holder() {
+        let bay = [
+            container("parent", "parent", &["127.0.0.1:3000:3000"]),
+            container("fox", "worker", &[]),
+            container("owl", "worker", &[]),
+            container("elk", "worker", &[]),
+        ];
+        let inside = [listener("0.0.0.0:3000", "fox"), listener("127.0.0.1:9000", "fox"), listener("::1:9000", "elk")];
+        let screens = [
+            ("owl", "Error: listen EADDRINUSE: address already in use :::3000"),
+            // It has it; an earlier try was refused. And one that nobody has is no conflict.
+            ("fox", "Port 3000 is in use, trying again\nlisten tcp :4000: address already in use"),
+            ("elk", "$ curl localhost:3000"),
+        ];
+        let screens = screens.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        let unpublished = "inside the bay only: [parent] ports publishes it";
+        assert_eq!(
+            said(rows(&bay, Some(&inside), &screens)),
+            [
+                "3000:3000 fox node http://127.0.0.1:3000".to_owned(),
+                "3000:3000 owl  in conflict: fox (node 7) has it, and was there first".to_owned(),
+                format!("-:9000 fox node {unpublished}; elk (node 8) listens on it, too"),
+                format!("-:9000 elk node {unpublished}; fox (node 7) listens on it, too"),
+            ]
+        );
     }
 
     #[test]
@@ -150,16 +249,8 @@ mod tests {
             listener("127.0.0.1:3001", "owl"),
             listener("::0:9000", "fox"),
         ];
-        let said: Vec<String> = rows(&bay, Some(&inside))
-            .into_iter()
-            .map(|row| {
-                let port = row.port.map_or_else(|| "-".to_owned(), |port| port.to_string());
-                let (url, reason) = (row.url.unwrap_or_default(), row.reason.unwrap_or_default());
-                format!("{port}:{} {} {} {url}{reason}", row.inside, row.name, row.process.unwrap_or_default())
-            })
-            .collect();
         assert_eq!(
-            said,
+            said(rows(&bay, Some(&inside), &BTreeMap::new())),
             [
                 "3000:3000 fox node http://127.0.0.1:3000",
                 "3001:3001 owl node listens on 127.0.0.1 alone: nothing from outside reaches it",
@@ -168,7 +259,7 @@ mod tests {
                 "-:9000 fox node inside the bay only: [parent] ports publishes it",
             ]
         );
-        let unseen = rows(&bay, None);
+        let unseen = rows(&bay, None, &BTreeMap::new());
         assert_eq!(unseen.len(), 4);
         assert!(unseen[0].reason.as_deref().is_some_and(|reason| reason.contains("can't be seen")));
     }

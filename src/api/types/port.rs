@@ -22,6 +22,6 @@ pub struct PortRow {
     pub pid: Option<u32>,
     /// Where it is reached from the engine's machine.
     pub url: Option<String>,
-    /// Why it is not reached.
+    /// Why it is not reached, or who else has or wants it.
     pub reason: Option<String>,
 }

@@ -1,5 +1,8 @@
 //! All containers of a bay, each as an inspect tells it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
 use futures_util::stream::StreamExt;
 
 use super::observe::Row;
@@ -22,18 +25,26 @@ impl DockerEngine {
         let session = self.session().await?;
         let filters = serde_json::json!({"label": [format!("{}={bay}", label::BAY)]}).to_string();
         let path = session.path(&format!("/containers/json?all=1&filters={}", escape(&filters)));
+        let begun = Instant::now();
         let rows: Vec<Row> = self.wire.json(what, &path).await?;
         // The pids of another machine's containers mean something else here.
         let local = self.is_local().await.unwrap_or(false);
+        let at_once = if matches!(self.wire.endpoint.address, Address::Ssh(_)) { INSPECTS_BY_SSH } else { INSPECTS };
+        let (all, done) = (rows.len(), AtomicUsize::new(0));
         let inspects = futures_util::stream::iter(rows).map(|row| {
-            let session = session.clone();
+            let (session, done) = (session.clone(), &done);
             async move {
                 if let Some(seen) = self.known.still(&row).filter(|_| local) {
+                    done.fetch_add(1, Ordering::Relaxed);
                     return Ok(Some((row, seen)));
                 }
                 let what = format!("inspect {}", short(&row.id));
                 let inspect = self.inspect_now(&session, &row.id);
-                match self.timed(&what, self.deadlines.read / 2, inspect).await {
+                let patience =
+                    patience(self.deadlines.read, begun.elapsed(), all - done.load(Ordering::Relaxed), at_once);
+                let told = self.timed(&what, patience, inspect).await;
+                done.fetch_add(1, Ordering::Relaxed);
+                match told {
                     Ok(seen) => Ok(Some((row, seen))),
                     // Gone since the list was made: then it does not belong in it.
                     Err(EngineError::NotFound { .. }) => Ok(None),
@@ -41,7 +52,6 @@ impl DockerEngine {
                 }
             }
         });
-        let at_once = if matches!(self.wire.endpoint.address, Address::Ssh(_)) { INSPECTS_BY_SSH } else { INSPECTS };
         let inspected: Vec<_> = inspects.buffer_unordered(at_once).collect().await;
         let Settled { told, unclear } = settled(inspected)?;
         let mut found: Vec<Observed> = told.iter().map(|(_, seen)| seen.clone()).chain(unclear).collect();
@@ -49,6 +59,15 @@ impl DockerEngine {
         found.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         Ok(found)
     }
+}
+
+/// How long one inspect may take: however many of those that are left hang, all have their turn before the list's own
+/// deadline, and one that answers is never told to be unclear because others do not.
+fn patience(deadline: Duration, elapsed: Duration, left: usize, at_once: usize) -> Duration {
+    let turns = u32::try_from(left.div_ceil(at_once.max(1))).unwrap_or(u32::MAX).max(1);
+    // A tenth is for what comes after the last of them.
+    let time = deadline.mul_f64(0.9).saturating_sub(elapsed);
+    (time / turns).min(deadline / 2)
 }
 
 struct Settled {
@@ -68,4 +87,25 @@ fn settled(inspected: Vec<Result<Option<Told>, (Row, EngineError)>>) -> Result<S
         }
     }
     Ok(Settled { told, unclear })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_inspects_have_their_turn_before_the_lists_deadline() {
+        let deadline = Duration::from_secs(5);
+        for (count, at_once) in [(1, 8), (8, 8), (33, 8), (200, 8), (500, 4)] {
+            // The worst: each that begins hangs for as long as it may.
+            let (mut elapsed, mut left) = (Duration::from_millis(50), count);
+            while left > 0 {
+                elapsed += patience(deadline, elapsed, left, at_once);
+                left = left.saturating_sub(at_once);
+            }
+            assert!(elapsed < deadline, "{count} by {at_once}: {elapsed:?}");
+        }
+        assert_eq!(patience(deadline, Duration::ZERO, 1, 8), deadline / 2);
+        assert_eq!(patience(deadline, deadline, 9, 8), Duration::ZERO);
+    }
 }

@@ -17,8 +17,8 @@ use crate::supervisor::session::Waking;
 use crate::workspace::WorkspaceError;
 use crate::workspace::warm::{Ticket, WarmPlace};
 
-use super::Ground;
 use super::create::{Way, blocking, fill, wrong};
+use super::{Ground, found};
 
 /// A warm worker that was claimed before, and let somebody in.
 const USED: &str = "its gate has let another command in";
@@ -134,6 +134,9 @@ pub(super) async fn open(
                 wake(hall, &door, id, opening, turn).await?;
                 crash::point("claim-woken");
                 watch(hall, door, (id, opening));
+                if opening.unseen {
+                    found::command(&hall.ground.sessions, id).await?;
+                }
                 return Ok(StepNotes { notes, made: None });
             }
             Some(Act::Wake) => {

@@ -43,6 +43,8 @@ pub(super) struct Way {
     pub(super) report: Box<workspace::git::Report>,
     /// Cancelled when nobody wants it any more.
     pub(super) given_up: CancellationToken,
+    /// The engine's processes are this machine's.
+    pub(super) local: bool,
 }
 
 pub(super) async fn create(

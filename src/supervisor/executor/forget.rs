@@ -1,6 +1,6 @@
 //! Clearing what a removed worker leaves on this machine.
 
-use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::bay::name::Name;
 use crate::supervisor::event::Event;
@@ -14,12 +14,14 @@ impl Executor {
         let (paths, repositories, events) =
             (self.ground.paths.clone(), self.ground.repositories.clone(), self.events.clone());
         self.forgetting.retain(|_, ends| {
-            ends.retain_mut(|end| matches!(end.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+            ends.retain(|end| !end.is_cancelled());
             !ends.is_empty()
         });
-        let (done, end) = oneshot::channel();
-        self.forgetting.entry(name.to_string()).or_default().push(end);
+        let end = CancellationToken::new();
+        self.forgetting.entry(name.to_string()).or_default().push(end.clone());
         self.tasks.spawn(async move {
+            // Also where it panics: the directories are nobody's then.
+            let end = end.drop_guard();
             let worker = paths.worker(&name);
             let unsaved = if discard { Vec::new() } else { repositories.unsaved(&worker).await };
             let whole = unsaved.is_empty();
@@ -34,8 +36,7 @@ impl Executor {
                 Ok(kept) => kept.into_iter().chain(unsaved).collect(),
                 Err(error) => vec![format!("its directories could not be removed: {error}")],
             };
-            // Nobody waits, most of the time.
-            let _ = done.send(());
+            drop(end);
             // Fails only when the supervisor has ended.
             drop(events.send(Event::Kept { name: target, notes }).await);
         });

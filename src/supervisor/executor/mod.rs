@@ -7,10 +7,12 @@ mod claim;
 mod contained;
 mod create;
 mod forget;
+mod found;
 mod look;
 mod native;
 mod step;
 mod survey;
+mod terminals;
 mod warm;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::types::{Disk, Snapshot};
-use crate::bay::backoff::Backoff;
+use crate::bay::container::ContainerId;
 use crate::bay::name::Name;
 use crate::config::Config;
 use crate::config::env::Env;
@@ -126,8 +128,11 @@ pub struct Executor {
     link: CancellationToken,
     /// Ends the filling of a workspace that nobody wants any more, by name.
     given_up: BTreeMap<String, CancellationToken>,
-    /// Directories of removed workers that are being cleared, by name: who takes the name next waits for the end.
-    forgetting: BTreeMap<String, Vec<oneshot::Receiver<()>>>,
+    /// Directories of removed workers that are being cleared, by name: who takes the name next waits until all of these
+    /// are cancelled.
+    forgetting: BTreeMap<String, Vec<CancellationToken>>,
+    /// Terminals that are being opened, by container: cancelled when it has ended or is gone.
+    opening: BTreeMap<ContainerId, CancellationToken>,
     /// Native services, by name.
     shims: native::Shims,
     started: Instant,
@@ -207,6 +212,7 @@ impl Executor {
             link: CancellationToken::new(),
             given_up: BTreeMap::new(),
             forgetting: BTreeMap::new(),
+            opening: BTreeMap::new(),
             shims: native::Shims::default(),
             started,
             turn_began: started,
@@ -339,20 +345,15 @@ impl Executor {
                 }
             }
             Effect::Service(effect) => self.service(effect),
-            Effect::OpenSession { id, name, size } => {
-                let Some(engine) = self.present_engine() else { return };
-                let sessions = self.ground.sessions.clone();
-                let link = self.link.clone();
-                let opening = async move { open_session(&sessions, &engine, (&id, &name), size).await };
-                self.tasks.spawn(async move {
-                    tokio::select! {
-                        () = opening => {}
-                        () = link.cancelled() => {}
-                    }
-                });
+            Effect::OpenSession { id, name, size } => self.open_terminal(id, name, size),
+            Effect::EndSessions { id, reason, code } => {
+                self.stop_opening(&id);
+                self.ground.sessions.container_ended(&id, &reason, code);
             }
-            Effect::EndSessions { id, reason, code } => self.ground.sessions.container_ended(&id, &reason, code),
-            Effect::ForgetSessions(id) => self.ground.sessions.forget(&id),
+            Effect::ForgetSessions(id) => {
+                self.stop_opening(&id);
+                self.ground.sessions.forget(&id);
+            }
             Effect::ForgetWorker { name, failed, discard } => {
                 let fresh = self.ground.fresh().remove(&name);
                 // Those that a claim moved there are as new as if they had been made for it.
@@ -398,25 +399,6 @@ async fn until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Opens a running container's terminal, again and again if need be: nobody else would.
-async fn open_session(
-    sessions: &Sessions,
-    engine: &SharedEngine,
-    (id, name): (&crate::bay::container::ContainerId, &Name),
-    size: crate::bay::session::TermSize,
-) {
-    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
-    loop {
-        match sessions.open_main(engine, id, name, size, true).await {
-            Ok(_) | Err(EngineError::NotFound { .. }) => return,
-            Err(error) => {
-                tracing::warn!(%name, %error, "its terminal could not be opened");
-                tokio::time::sleep(backoff.fail(u64::from(std::process::id()))).await;
-            }
-        }
     }
 }
 

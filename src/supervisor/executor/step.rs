@@ -13,10 +13,12 @@ use crate::supervisor::crash;
 use crate::supervisor::event::{Event, StepError, StepNotes, Stepped};
 use crate::supervisor::goal::{Make, Step, What};
 
-use super::{Executor, Ground, claim, create};
+use super::{Executor, Ground, claim, create, found};
 
 /// Time between the polite signal and SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
+/// Who takes the name of a worker that was removed waits so long until its directories are cleared.
+const CLEARING: Duration = Duration::from_mins(1);
 
 impl Executor {
     pub(super) fn step(&mut self, target: String, step: Step) {
@@ -29,7 +31,7 @@ impl Executor {
             ground.reserved().retain(|name, _| self.machine.is_known(name));
         }
         let before = match &step {
-            Step::Create(..) | Step::Open(..) => self.forgetting.remove(&target).unwrap_or_default(),
+            Step::Create(..) | Step::Open(..) => self.forgetting.get(&target).cloned().unwrap_or_default(),
             _ => Vec::new(),
         };
         let (events, began) = (self.events.clone(), self.turn_began);
@@ -41,9 +43,14 @@ impl Executor {
             certain: false,
         }));
         self.spawn_event(broken, async move {
-            for end in before {
-                // Ended or given up: the directories are nobody's now.
-                let _ = end.await;
+            if let Err(error) = cleared(before, &way).await {
+                return Event::Stepped(Box::new(Stepped {
+                    target,
+                    step,
+                    result: Err(error),
+                    seen: None,
+                    certain: false,
+                }));
             }
             let Some(engine) = engine else { return Event::Stepped(Box::new(unreachable_engine(target, step))) };
             if let Step::Open(id, opening) = &step {
@@ -71,7 +78,23 @@ impl Executor {
         };
         let given_up = CancellationToken::new();
         self.given_up.insert(target.to_owned(), given_up.clone());
-        create::Way { ports, report: Box::new(report), given_up }
+        create::Way { ports, report: Box::new(report), given_up, local: self.machine.is_local() }
+    }
+}
+
+/// Waits until the directories of an earlier worker of the name are nobody's.
+async fn cleared(before: Vec<CancellationToken>, way: &create::Way) -> Result<(), StepError> {
+    let all = async {
+        for end in before {
+            end.cancelled().await;
+        }
+    };
+    tokio::select! {
+        ended = tokio::time::timeout(CLEARING, all) => ended.map_err(|_| {
+            let text = "the directories of an earlier worker of that name are still being cleared; `podbay events` says when";
+            create::wrong(text.to_owned())
+        }),
+        () = way.given_up.cancelled() => Err(create::wrong("it was given up".to_owned())),
     }
 }
 
@@ -89,7 +112,7 @@ async fn take(
 ) -> Result<StepNotes, StepError> {
     match step {
         Step::Create(make, network) => create::create(ground, engine, (target, make), network, way).await,
-        Step::Start(id) => start(ground, engine, id).await,
+        Step::Start(id) => start(ground, engine, (target, id), way).await,
         Step::Stop(id) => {
             crash::point("before-stop");
             engine.stop(id, grace(ground, engine, id).await).await?;
@@ -99,7 +122,7 @@ async fn take(
         Step::Restart(id) => {
             engine.stop(id, grace(ground, engine, id).await).await?;
             crash::point("between-stop-and-start");
-            start(ground, engine, id).await
+            start(ground, engine, (target, id), way).await
         }
         Step::Remove(id) => {
             crash::point("before-remove");
@@ -137,7 +160,12 @@ async fn grace(ground: &Ground, engine: &SharedEngine, id: &ContainerId) -> Dura
 }
 
 /// The terminal is attached before the start: not a byte is missed, and the size is right before the first prompt.
-async fn start(ground: &Arc<Ground>, engine: &SharedEngine, id: &ContainerId) -> Result<StepNotes, StepError> {
+async fn start(
+    ground: &Arc<Ground>,
+    engine: &SharedEngine,
+    (target, id): (&str, &ContainerId),
+    way: &create::Way,
+) -> Result<StepNotes, StepError> {
     let container = engine.inspect(id).await?;
     if container.tty
         && let Some(name) = worker_name(ground, &container)
@@ -151,6 +179,10 @@ async fn start(ground: &Arc<Ground>, engine: &SharedEngine, id: &ContainerId) ->
     engine.start(id).await?;
     ground.sessions.started(id);
     crash::point("after-start");
+    // A warm worker shows by itself whether it waits, and its pool says why one does not.
+    if container.tty && !target.starts_with(WARM) {
+        found::program(engine, &ground.sessions, id, way.local).await?;
+    }
     Ok(StepNotes::default())
 }
 

@@ -15,7 +15,7 @@ use super::super::goal::{Goal, GoalKind, Make, Opening, What};
 use super::super::reconcile::Hindrance;
 use super::super::store::{Claim, MadeOf, Stored};
 use super::Machine;
-use super::pool::{Place, is_warm};
+use super::pool::{Place, Pool, is_warm};
 
 /// The environments of all claims together: well below what a state file holds, whatever it must escape.
 const CLAIMS_BYTES: usize = 2 << 20;
@@ -26,9 +26,11 @@ impl Machine {
     /// How a request becomes a worker: from the pool where one fits, else anew, with the reason. The second is `None`
     /// where there is no pool to ask.
     pub(super) fn claim_or_make(&mut self, template: &Template, request: &SpawnRequest, make: Make, now: Now) -> Goal {
-        let Some(pool) = self.pools.get_mut(&template.name).filter(|_| template.pool.is_some()) else {
+        if template.pool.is_none() {
             return Goal::new(GoalKind::Made(make));
-        };
+        }
+        // The first command of a supervisor comes before its rules.
+        let pool = self.pools.entry(template.name.clone()).or_insert_with(|| Pool::new(now));
         pool.tally.asked(now.mono);
         pool.used = now.mono;
         let found = fits(template, &request.overrides)
@@ -135,6 +137,7 @@ impl Machine {
             made: Box::new(made),
             branch: overrides.branch.clone(),
             size: size_of(kind),
+            unseen: matches!(kind, GoalKind::Claimed { .. }) && size_of(kind).is_none(),
             parent: parent.filter(|_| matches!(container.network, super::ObservedNetwork::Of(_))),
         }))
     }

@@ -66,10 +66,14 @@ impl Machine {
             Command::Up { .. } | Command::Down(_) if self.is_going_down() => {
                 return out.reply(id, Reply::Refused(refusal::busy("the bay is going down")));
             }
-            Command::Up { gently } => self.services_up(*gently),
+            Command::Up { gently } => {
+                self.services_up(*gently);
+                self.pools_up();
+            }
             Command::Down(request) => {
                 // What waits for it is kept here until nothing of the services is left.
                 self.services_down();
+                self.stored.pools_up = false;
                 self.going_down = Some((id, *request));
                 return;
             }
@@ -161,6 +165,7 @@ impl Machine {
         if template.network == NetworkMode::Shared {
             self.want_parent();
         }
+        self.pools_up();
         let key = name.as_str().to_owned();
         self.faults.remove(&key);
         self.stored.stopped.remove(&key);

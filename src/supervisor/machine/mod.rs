@@ -239,6 +239,8 @@ impl Machine {
     pub fn new(birth: Birth, now: Now) -> (Self, Vec<Effect>) {
         let Birth { config, key, mut stored, boot, pid, troubles } = birth;
         claim::look_again(&mut stored);
+        // A state of before there was such a word.
+        stored.pools_up |= stored.services_up;
         let endpoint = config.engine.host.clone();
         let began_api = config.api.clone();
         let rebooted = !stored.boot.is_empty() && stored.boot != boot;

@@ -57,7 +57,9 @@ impl Machine {
                 continue;
             }
             let running = container.status.is_running();
-            if running && self.sessions_open.insert(container.id.clone()) {
+            // An engine opens no terminal of what is paused.
+            let opens = matches!(container.status, Status::Running { paused: false, .. });
+            if opens && self.sessions_open.insert(container.id.clone()) {
                 let Ok(name) = name.parse::<Name>() else { continue };
                 let size = TermSize::default();
                 out.push(Effect::OpenSession { id: container.id.clone(), name, size });

@@ -187,6 +187,14 @@ impl Sessions {
         peek.await.ok()
     }
 
+    /// What a container's main tty shows now, also after its program's end; `None`: it has no session.
+    pub async fn screen(&self, id: &ContainerId) -> Option<String> {
+        let session = self.table.main_of_container(id)?;
+        let (reply, screen) = oneshot::channel();
+        self.table.command(session, Command::Screen(reply)).await.then_some(())?;
+        screen.await.ok()
+    }
+
     /// First outputs of claimed workers since this was last asked, each with its time since the claim.
     #[must_use]
     pub fn first_outputs(&self) -> Vec<(ContainerId, Duration)> {

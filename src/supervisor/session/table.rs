@@ -23,6 +23,7 @@ pub(super) enum Command {
     Type(Typed, oneshot::Sender<bool>),
     Claim(Waking, oneshot::Sender<bool>),
     Peek(oneshot::Sender<Peek>),
+    Screen(oneshot::Sender<String>),
     Close(oneshot::Sender<()>),
 }
 

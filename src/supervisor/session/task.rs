@@ -200,6 +200,9 @@ impl Session {
             Command::Peek(reply) => {
                 let _ = reply.send(self.shown.peek());
             }
+            Command::Screen(reply) => {
+                let _ = reply.send(self.emulator.text());
+            }
             Command::Claim(waking, reply) => {
                 let _ = reply.send(self.claim(&waking));
             }

@@ -59,7 +59,7 @@ fn line(row: &PortRow) -> PortLine {
         inside: format!("{}{udp}", row.inside),
         name: row.name.clone(),
         process: row.process.as_ref().map(|process| format!("{process}{pid}")).unwrap_or_default(),
-        place: row.url.clone().or_else(|| row.reason.clone()).unwrap_or_default(),
+        place: [row.url.as_deref(), row.reason.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", "),
         reached: row.url.is_some(),
     }
 }

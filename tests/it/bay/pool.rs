@@ -269,3 +269,44 @@ fn p04_p05_a_pool_says_what_is_wrong_and_puts_itself_right() {
     drop(den.docker.call("DELETE", &format!("/images/{wanted}:1"), None));
     warmed.unwrap();
 }
+
+/// Who only asks has nothing made: neither a parent nor a warm worker.
+#[test]
+fn a_verb_that_only_asks_makes_nothing() {
+    let rest = conf(2, "");
+    let den = Den::fake_with(Conf { worker: WORKER, rest: &rest, ..Conf::default() });
+    for _ in 0..3 {
+        for verb in [&["status"][..], &["ls"], &["count"], &["ports"]] {
+            den.ok(verb);
+        }
+        let told = den.ok(&["pool", "status"]);
+        assert!(told.contains("0/2") && told.contains("`podbay up` or a first spawn begins it"), "{told}");
+    }
+    assert_eq!(den.in_engine(), Vec::<String>::new());
+    den.ok(&["up"]);
+    assert_eq!(den.in_engine()[0], "parent");
+}
+
+/// As `docker run -d` does; also where an init hides it from the engine, and a gate from both.
+#[test]
+fn a_command_that_is_not_there_fails_its_spawn() {
+    let Some(den) = den("a_command_that_is_not_there_fails_its_spawn", 1) else { return };
+    until_warm(&den, 1);
+    for template in ["default", "pooled"] {
+        until_warm(&den, 1);
+        let ran = den.run(&["spawn", "fox", "-t", template, "-d", "--", "no-such-program", "x"]);
+        assert_eq!(ran.code, 1, "{template}: {ran:#?}");
+        assert!(ran.stderr.contains("its program \"no-such-program\" can't be run: "), "{template}: {ran:#?}");
+        until("nothing of it is left", || match den.row("fox") {
+            None if !den.in_engine().contains(&"fox".to_owned()) => Ok(()),
+            row => Err(format!("{template}: {row:?}")),
+        });
+        // One of its own that ends so, however soon, was there.
+        let ran = den.run(&["spawn", "fox", "-t", template, "-d", "--", "sh", "-c", "exit 127"]);
+        assert_eq!(ran.code, 0, "{template}: {ran:#?}");
+        den.until_state(&["fox"], "exited");
+        den.ok(&["rm", "fox", "-y"]);
+    }
+    let row = pool(&den).unwrap();
+    assert_eq!(row.last_error, None, "{row:?}");
+}

@@ -350,3 +350,20 @@ async fn d14_one_container_that_can_not_be_inspected_takes_no_other_with_it() {
     daemon.fail_next(INSPECT, 2, Fault::Status(500, "words of the engine"));
     assert!(refused(bed.engine.list(bay).await).to_string().contains("words"));
 }
+
+#[tokio::test]
+async fn d14_forty_containers_that_hang_take_no_other_with_them() {
+    let bed = Bed::fake();
+    let daemon = bed.fake.as_ref().unwrap();
+    for n in 0..45 {
+        bed.create(&bed.spec(&format!("w{n}"), &["sleep", "60"])).await;
+    }
+    daemon.fail_next(INSPECT, 40, Fault::HangBeforeHead);
+    let begun = Instant::now();
+    let listed = bed.engine.list(&bed.bay).await.unwrap();
+    let unclear = listed.iter().filter(|seen| matches!(seen.status, Status::Unclear { .. })).count();
+    assert_eq!((listed.len(), unclear), (45, 40), "after {:?}", begun.elapsed());
+    // The next look finds all of them again.
+    let listed = bed.engine.list(&bed.bay).await.unwrap();
+    assert!(listed.iter().all(|seen| !matches!(seen.status, Status::Unclear { .. })), "{listed:?}");
+}

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use podbay::api::types::Verb;
+use podbay::api::types::{SpawnRequest, Verb};
+use podbay::bay::session::TermSize;
 use podbay::bay::template::Overrides;
 use podbay::config::Config;
-use podbay::supervisor::event::{Command, Event, Reply, StepError};
+use podbay::supervisor::event::{Command, Effect, Event, Reply, StepError};
+use podbay::supervisor::goal::Step;
 use podbay::workspace::WorkspaceError;
 
 use super::pool::{POOLED, claim, claim_with, filled, pool, spawned};
@@ -142,4 +144,19 @@ fn environments_of_claims_are_bounded() {
     let notes = spawned(&world, asked[2]).notes;
     assert!(notes[0].contains("environments of claimed workers"), "{notes:?}");
     world.assert_claims();
+}
+
+/// Whether its command is there is only waited for where nobody sees it: a terminal shows that by itself.
+#[test]
+fn a_claim_without_a_terminal_waits_for_its_command() {
+    for (size, unseen) in [(None, true), (Some(TermSize::new(24, 80)), false)] {
+        let mut world = filled(POOLED);
+        let template = Some("pooled".parse().unwrap());
+        world.spawn_with(SpawnRequest { template, size, ..SpawnRequest::default() });
+        let opening = world.effects.iter().find_map(|effect| match effect {
+            Effect::Step(_, Step::Open(_, opening)) => Some(opening.unseen),
+            _ => None,
+        });
+        assert_eq!(opening, Some(unseen), "{size:?}");
+    }
 }

@@ -196,6 +196,33 @@ fn n02_a_parent_in_a_crash_loop_is_tried_ever_more_slowly() {
     assert!((3..=20).contains(&starts), "{starts} starts in five minutes");
 }
 
+/// The engine opens no terminal of what is paused: it is opened once that goes on.
+#[test]
+fn a_paused_worker_is_attached_to_once_it_goes_on() {
+    let mut world = bay(&["fox"]);
+    let pause = |world: &mut World, on: bool| {
+        if let Status::Running { paused, .. } = &mut world.named("fox").unwrap().status {
+            *paused = on;
+        }
+    };
+    pause(&mut world, true);
+    world.crash();
+    let opened = |world: &mut World| {
+        let mut opened = Vec::new();
+        for _ in 0..100 {
+            if let Some(Effect::OpenSession { name, .. }) = world.effects.front() {
+                opened.push(name.to_string());
+            }
+            world.perform_one();
+        }
+        opened
+    };
+    assert_eq!(opened(&mut world), Vec::<String>::new());
+    pause(&mut world, false);
+    world.event(Event::Hinted(None));
+    assert_eq!(opened(&mut world), ["fox"]);
+}
+
 #[test]
 fn n04_a_paused_parent_is_shown_and_left_alone() {
     let mut world = bay(&["fox"]);

@@ -426,8 +426,43 @@ fn people_come_first_and_a_bay_that_goes_down_leaves_none() {
     assert!(world.containers.values().all(|one| !one.name.contains("-warm-")));
     world.crash();
     world.pass(20);
-    assert!(world.containers.values().all(|one| !one.name.contains("-warm-")), "the parent was stopped by request");
-    assert_eq!(pool(&world).last_error.as_deref(), Some("waits for the parent; `podbay up` brings it back"));
+    assert!(world.containers.values().all(|one| !one.name.contains("-warm-")), "it was taken down by request");
+    assert_eq!(pool(&world).last_error.as_deref(), Some(WAITS));
+}
+
+const WAITS: &str = "waits for the bay; `podbay up` or a first spawn begins it";
+
+/// Any verb starts a supervisor; one that only asks has nothing made by it, whatever network the template has.
+#[test]
+fn a_pool_begins_with_the_bay_and_not_with_a_question() {
+    for network in ["shared", "none"] {
+        let toml = format!("{POOLED}network = \"{network}\"\n");
+        let mut world = World::untouched(&toml);
+        for _ in 0..2 {
+            world.pass(20);
+            assert_eq!((world.containers.len(), pool(&world).last_error.as_deref()), (0, Some(WAITS)), "{network}");
+            world.crash();
+        }
+        let id = claim(&mut world, "fox");
+        world.pass(10);
+        assert_eq!(spawned(&world, id).notes, ["cold start: pool empty: 1 claim in 1 s"], "{network}");
+        assert_eq!((pool(&world).warm, pool(&world).last_error), (3, None), "{network}");
+        // Down is down, for whatever comes after it too.
+        world.command(Command::Down(podbay::api::types::DownRequest::default()));
+        world.settle();
+        world.crash();
+        world.pass(20);
+        assert_eq!((pool(&world).warm, pool(&world).last_error.as_deref()), (0, Some(WAITS)), "{network}");
+        for order in [PoolOrder::Scale { target: 2 }, PoolOrder::Cleanup] {
+            world.disk.pools_up = false;
+            world.crash();
+            world.settle();
+            let id = world.command(Command::Pool(PoolRequest { template: None, order }));
+            world.settle();
+            assert!(matches!(world.answers[&id], Reply::Done(_)), "{:?}", world.answers[&id]);
+            assert!(world.disk.pools_up);
+        }
+    }
 }
 
 /// A service that a template depends on is there before its warm workers, and before a claim lets its command in.

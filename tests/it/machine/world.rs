@@ -86,13 +86,23 @@ pub fn wall(mono: Duration) -> Timestamp {
 impl World {
     pub fn new(toml: &str) -> Self {
         let config = Arc::new(Config::parse("podbay.toml", toml).unwrap());
-        let (machine, effects) = born(&config, Stored::default(), 0, Duration::ZERO);
+        // Somebody has brought the bay up once: pools fill.
+        Self::begun(config, Stored { pools_up: true, ..Stored::default() })
+    }
+
+    /// A bay that nobody has asked for anything yet.
+    pub fn untouched(toml: &str) -> Self {
+        Self::begun(Arc::new(Config::parse("podbay.toml", toml).unwrap()), Stored::default())
+    }
+
+    fn begun(config: Arc<Config>, disk: Stored) -> Self {
+        let (machine, effects) = born(&config, disk.clone(), 0, Duration::ZERO);
         Self {
             machine,
             containers: BTreeMap::new(),
             answers: BTreeMap::new(),
             effects: effects.into(),
-            disk: Stored::default(),
+            disk,
             config,
             mono: Duration::ZERO,
             jump: jiff::SignedDuration::ZERO,

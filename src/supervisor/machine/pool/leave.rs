@@ -33,6 +33,9 @@ impl Machine {
         if let Some(why) = unpoolable(template) {
             return (Leave::Nothing, Some(why.to_owned()));
         }
+        if !self.stored.pools_up {
+            return (Leave::Nothing, Some("waits for the bay; `podbay up` or a first spawn begins it".to_owned()));
+        }
         if self.looking.failed {
             return (Leave::Nothing, Some("waits for a list of the engine's containers".to_owned()));
         }

@@ -46,7 +46,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    fn new(now: Now) -> Self {
+    pub(super) fn new(now: Now) -> Self {
         Self {
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             not_before: Duration::ZERO,
@@ -120,6 +120,13 @@ impl Machine {
         for template in self.pooled() {
             self.pools.entry(template.name.clone()).or_insert_with(|| Pool::new(now));
             coming += self.keep_pool(&template, &places, coming, now);
+        }
+    }
+
+    /// Somebody wants this bay to work: from now on pools are kept full. Who only asks how it is fills none.
+    pub(super) fn pools_up(&mut self) {
+        if !std::mem::replace(&mut self.stored.pools_up, true) {
+            self.pools.values_mut().for_each(|pool| pool.waits = None);
         }
     }
 

@@ -36,6 +36,7 @@ impl Machine {
             }
             PoolOrder::Scale { target } => {
                 self.wish(&chosen, target);
+                self.pools_up();
                 format!("{} keeps {target} warm", list(&chosen))
             }
             PoolOrder::Drain => {
@@ -44,6 +45,7 @@ impl Machine {
             }
             PoolOrder::Cleanup => {
                 let count = self.clean_up(&chosen, now);
+                self.pools_up();
                 format!("{}: {count} let go; it tries again now", list(&chosen))
             }
         };
