@@ -79,8 +79,10 @@ pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks; everything but yes is no.
+/// Asks; everything but yes is no. What was typed before the question was there answers something else.
 pub fn ask(question: &str) -> Result<bool, CliError> {
+    // Fails only where it is no terminal, and then nobody typed.
+    let _ = rustix::termios::tcflush(io::stdin(), rustix::termios::QueueSelector::IFlush);
     let mut stderr = io::stderr().lock();
     write!(stderr, "{} [y/N] ", Safe::new(question))?;
     stderr.flush()?;

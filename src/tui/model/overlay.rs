@@ -1,5 +1,7 @@
 //! What lies over the panes: help, why, a question, a form, the palette, a filter.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tui_textarea::TextArea;
 
@@ -80,8 +82,10 @@ pub struct Confirm {
     pub effects: Vec<Effect>,
     /// Whether yes is chosen.
     pub yes: bool,
-    /// Keys of before this are not meant for it.
-    pub opened_at: Timestamp,
+    /// Keys are meant for it once none has come for so long ...
+    pub patience: Duration,
+    /// ... since then: when it opened, or the last key that was not meant for it.
+    pub still_since: Timestamp,
 }
 
 /// Every action by name.

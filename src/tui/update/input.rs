@@ -38,6 +38,9 @@ fn pressed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
         return focused(model, event, key);
     }
     model.dirty = true;
+    if overlay::is_deaf(model) {
+        return Vec::new();
+    }
     if terminal::left_just_now(model)
         && model.settings.keymap.find(Context::Focused, &[key]) == Found::Action(Action::Leave)
     {

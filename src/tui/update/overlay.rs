@@ -1,7 +1,5 @@
 //! What lies over the panes.
 
-use std::time::Duration;
-
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tui_textarea::TextArea;
 
@@ -14,8 +12,6 @@ use super::super::msg::Answer;
 use super::{act as actions, error_text, list, log_keys, looks, worker};
 use crate::api::types::Why;
 
-/// Keys that were on their way when a question opened are not its answer.
-const DEAF: Duration = Duration::from_millis(300);
 /// Longest text in a line.
 const MAX_TEXT: usize = 4096;
 
@@ -51,12 +47,20 @@ fn reader(model: &mut Model, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
-fn confirm(model: &mut Model, action: Action) -> Vec<Effect> {
+/// Whether a key is not meant for the question that is open: it was on its way when that opened, or is one more of those
+/// that were.
+pub fn is_deaf(model: &mut Model) -> bool {
     let now = model.now;
-    let Some(Overlay::Confirm(confirm)) = model.overlay.as_mut() else { return Vec::new() };
-    if now.duration_since(confirm.opened_at).unsigned_abs() < DEAF {
-        return Vec::new();
+    let Some(Overlay::Confirm(confirm)) = model.overlay.as_mut() else { return false };
+    let deaf = now.duration_since(confirm.still_since).unsigned_abs() < confirm.patience;
+    if deaf {
+        confirm.still_since = now;
     }
+    deaf
+}
+
+fn confirm(model: &mut Model, action: Action) -> Vec<Effect> {
+    let Some(Overlay::Confirm(confirm)) = model.overlay.as_mut() else { return Vec::new() };
     match action {
         Action::Switch | Action::NextChoice | Action::PreviousChoice => {
             confirm.yes = !confirm.yes;

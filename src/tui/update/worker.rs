@@ -1,5 +1,8 @@
 //! Verbs on workers and the parent, and new workers.
 
+use std::time::Duration;
+
+use super::super::action::Context;
 use super::super::effect::Effect;
 use super::super::model::form::SpawnForm;
 use super::super::model::overlay::{Confirm, Overlay};
@@ -13,6 +16,10 @@ use crate::bay::remote::Remote;
 
 /// The word on the button of a removal that loses work.
 const DISCARD: &str = "discard";
+/// Keys that were on their way when a question opened are not its answer.
+const DEAF: Duration = Duration::from_millis(300);
+/// The same of a question that opens by itself, perhaps under the fingers of somebody who has waited for something.
+const DEAF_UNASKED: Duration = Duration::from_secs(1);
 
 /// A verb on the marked workers, else on the subject. Asks where something would be lost.
 pub fn verb(model: &mut Model, verb: Verb) -> Vec<Effect> {
@@ -127,26 +134,39 @@ fn commit(model: &mut Model, effects: Vec<Effect>) -> Vec<Effect> {
 
 /// Puts a question; the answer is no until somebody says yes.
 pub fn ask(model: &mut Model, question: String, losses: Vec<String>, verb: &'static str, effects: Vec<Effect>) {
-    let opened_at = model.now;
-    model.overlay = Some(Overlay::Confirm(Confirm { question, losses, verb, effects, yes: false, opened_at }));
+    let confirm = Confirm { question, losses, verb, effects, yes: false, patience: DEAF, still_since: model.now };
+    model.overlay = Some(Overlay::Confirm(confirm));
 }
 
 /// A removal that would lose work: what that is, and whether it may go. Several answers make one question; one that
-/// would cover something else that is open is only told.
+/// would cover something else that is open, or a terminal that has the keys, is only told.
 pub fn ask_again(model: &mut Model, name: &str, message: &str) {
     let losses = message.lines().skip(1).map(|line| format!("{name}: {line}"));
     let effect = Effect::Act { name: name.to_owned(), verb: Verb::Discard };
+    let has_keys = model.context() == Context::Focused;
+    let kept = || {
+        let losses: Vec<&str> = message.lines().skip(1).collect();
+        format!("{name} is not removed, it holds work that is nowhere else: {}", losses.join("; "))
+    };
     match &mut model.overlay {
         Some(Overlay::Confirm(confirm)) if confirm.verb == DISCARD => {
             confirm.losses.extend(losses);
             confirm.effects.push(effect);
+            confirm.yes = false;
         }
-        Some(_) => tell(model, Kind::Bad, message),
+        Some(_) => return tell(model, Kind::Bad, &kept()),
+        None if has_keys => return tell(model, Kind::Bad, &kept()),
         None => {
             let losses = losses.collect();
             ask(model, "remove with work that is nowhere else?".to_owned(), losses, DISCARD, vec![effect]);
         }
     }
+    // It opens, or says more, when nobody asked for it: whoever types is in the middle of something else.
+    let now = model.now;
+    if let Some(Overlay::Confirm(confirm)) = &mut model.overlay {
+        (confirm.patience, confirm.still_since) = (DEAF_UNASKED, now);
+    }
+    model.keys.clear();
 }
 
 /// Starts what was stopped, as far as it still rests.

@@ -4,6 +4,7 @@ use podbay::api::types::{ContainerRow, Finding, HistoryLine, LogEntry, SpawnRepl
 use serde_json::{Value, json};
 
 use super::fake::{House, exists, is_plain};
+use super::pty::Pty;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_has_the_shapes_of_the_wire() {
@@ -139,6 +140,18 @@ async fn what_destroys_is_not_done_by_accident() {
     assert_eq!(house.run(&["rm", "foxglove"]).await.code, 0);
     assert_eq!(house.run(&["rm", "-f", "fox"]).await.code, 0);
     assert_eq!(house.seen.all(), ["DELETE /api/containers/foxglove ", "DELETE /api/containers/fox "]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_typed_before_a_question_does_not_answer_it() {
+    let house = House::open();
+    let mut pty = Pty::podbay(&house, &["rm", "--all", "-f"]);
+    pty.type_in(b"y\ny\n");
+    pty.wait_for("[y/N]");
+    pty.type_in(b"n\n");
+    assert_eq!(pty.end().exit_code(), 1);
+    assert!(String::from_utf8_lossy(&pty.screen).contains("nothing removed"));
+    assert!(!house.seen.all().iter().any(|asked| asked.starts_with("DELETE")), "{:?}", house.seen.all());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,9 @@
 //! Keys, and what they ask for.
 
-use podbay::api::types::{Done, Frame, SpawnReply, State, Verb};
+use podbay::api::client::ClientError;
+use podbay::api::types::{Done, ErrorDetail, Frame, SpawnReply, State, Verb};
 use podbay::bay::session::{SessionId, SessionKind, TermSize};
+use podbay::tui::action::Context;
 use podbay::tui::effect::{Effect, Target};
 use podbay::tui::model::overlay::Overlay;
 use podbay::tui::model::{Pane, Tab};
@@ -66,6 +68,56 @@ fn keys_that_were_on_their_way_are_no_answer() {
     driver.wait(400);
     driver.keys("y");
     assert_eq!(deeds(&mut driver), [act("badger", Verb::Remove)]);
+}
+
+/// The supervisor does not remove a worker whose clone holds work that is nowhere else.
+fn unsaved(driver: &mut Driver, name: &str) {
+    let message = format!("{name}'s clone holds what is nowhere else:\n1 commit of main that no remote has");
+    let error = ErrorDetail { code: "unsaved".to_owned(), message, hint: None, field: None };
+    let result = Err(ClientError::Refused(error));
+    driver.send(Msg::Acted { name: name.to_owned(), verb: Verb::Remove, result });
+}
+
+#[test]
+fn work_that_is_nowhere_else_is_asked_about_and_no_impatient_key_answers() {
+    let mut driver = running();
+    unsaved(&mut driver, "badger");
+    // Whoever has waited for the removal presses on, faster or slower.
+    for _ in 0..4 {
+        driver.keys("y enter");
+        driver.wait(900);
+    }
+    assert_eq!(deeds(&mut driver), []);
+    let shot = driver.shot();
+    assert!(shot.contains("badger: 1 commit of main that no remote has") && shot.contains("discard"), "{shot}");
+    // Another answer makes the same question a larger one: what is in it was not read yet.
+    driver.wait(1100);
+    unsaved(&mut driver, "fox");
+    driver.keys("y");
+    assert_eq!(deeds(&mut driver), []);
+    driver.wait(1100);
+    driver.keys("enter");
+    assert_eq!(deeds(&mut driver), [], "no is what stands there first");
+    assert!(driver.model.overlay.is_none());
+    unsaved(&mut driver, "badger");
+    driver.wait(1100);
+    driver.keys("y");
+    assert_eq!(deeds(&mut driver), [act("badger", Verb::Discard)]);
+}
+
+#[test]
+fn a_question_that_comes_late_takes_no_terminals_keys() {
+    let mut driver = running();
+    driver.keys("enter");
+    driver.screen("$ ");
+    assert_eq!(driver.model.context(), Context::Focused);
+    unsaved(&mut driver, "badger");
+    assert!(driver.model.overlay.is_none());
+    let shot = driver.shot();
+    assert!(
+        shot.contains("badger is not removed, it holds") && shot.contains("nowhere else: 1 commit of main"),
+        "{shot}"
+    );
 }
 
 #[test]
