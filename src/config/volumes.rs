@@ -74,6 +74,8 @@ impl Paths {
             identity: String,
         }
         let workers = fs::read_dir(self.state.join("workers")).into_iter().flatten().flatten();
+        // What the pool left is a link to the worker that it became.
+        let workers = workers.filter(|worker| worker.file_type().is_ok_and(|kind| kind.is_dir()));
         let clones = workers.filter_map(|worker| {
             let text = fs::read(worker.path().join("clone.json")).ok()?;
             let clone: Clone = serde_json::from_slice(&text).ok()?;
@@ -139,6 +141,7 @@ mod tests {
         assert_eq!(paths.volume("a-b-c-deps", "github.com/a-b/c").unwrap(), one);
         assert_eq!(paths.volume("a-b-c-deps", "github.com/a/b-c").unwrap(), other);
         fs::write(state.join("workers/fox/clone.json"), r#"{"identity": "github.com/a/b-c"}"#).unwrap();
+        std::os::unix::fs::symlink("fox", state.join("workers/warm-1")).unwrap();
         fs::write(one.join("file"), vec![1; 100_000]).unwrap();
         let volumes = paths.volumes();
         assert_eq!(volumes.len(), 2);

@@ -1,6 +1,6 @@
 //! What is being made: what may be asked of it, and whether it can be had.
 
-use crate::bay::container::label;
+use crate::bay::container::{ImageRef, label};
 use crate::bay::remote::Branch;
 use crate::bay::template::{Template, WorkspaceMode};
 
@@ -43,7 +43,13 @@ pub(super) fn check_repository(template: &Template, branch: Option<&str>) -> Res
 
 /// An image is made by a setup command.
 pub(super) fn check_rebuild(template: &Template, rebuild: bool) -> Result<(), String> {
-    let fits = !rebuild || (template.workspace == WorkspaceMode::Clone && !template.setup.is_empty());
-    let text = "no image is made: the template has no setup command, or clones no repository";
-    if fits { Ok(()) } else { Err(text.to_owned()) }
+    let fits = template.workspace == WorkspaceMode::Clone && !template.setup.is_empty();
+    match template.image {
+        _ if !rebuild => Ok(()),
+        _ if !fits => Err("no image is made: the template has no setup command, or clones no repository".to_owned()),
+        ImageRef::Host => Err("no image is made: the host image has nothing of its own to keep, so the setup command \
+                               runs in each worker; name another image"
+            .to_owned()),
+        ImageRef::Named(_) => Ok(()),
+    }
 }

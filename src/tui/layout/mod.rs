@@ -71,7 +71,7 @@ fn lists(model: &Model, column: Rect) -> [Rect; 4] {
     let rows = |count: usize| u16::try_from(count.max(1)).unwrap_or(u16::MAX).saturating_add(2).min(third);
     let (parent, rest) = top(column, parent + 2);
     let (rest, services) = bottom(rest, rows(model.feed.services().len()));
-    let (workers, pool) = bottom(rest, rows(model.feed.pool().len()));
+    let (workers, pool) = bottom(rest, rows(model.pool_lines()));
     [parent, workers, pool, services]
 }
 

@@ -11,8 +11,8 @@ use super::super::model::work::doing;
 use super::super::model::{Model, Pane};
 use super::super::widget::ansi::width;
 use super::super::widget::line::{column, wrap};
-use super::{Canvas, from, row, services};
-use crate::api::types::{ContainerRow, PoolRow, State};
+use super::{Canvas, from, pool, row, services};
+use crate::api::types::{ContainerRow, State};
 use crate::bay::container::HealthState;
 use crate::terminal::safe::Safe;
 
@@ -24,7 +24,7 @@ const AGE: u16 = 4;
 pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) {
     parent(canvas, layout.pane(Pane::Parent));
     workers(canvas, layout.pane(Pane::Workers));
-    pool(canvas, layout.pane(Pane::Pool));
+    pool::draw(canvas, layout.pane(Pane::Pool));
     services::draw(canvas, layout.pane(Pane::Services));
 }
 
@@ -241,60 +241,4 @@ pub const fn scope(state: State) -> &'static str {
         State::CutOff => "state.cut-off",
         State::Unknown => "state.unknown",
     }
-}
-
-fn pool(canvas: &mut Canvas<'_>, area: Rect) {
-    if area.is_empty() {
-        return;
-    }
-    let model = canvas.model;
-    let heading = title(canvas, Pane::Pool, "");
-    let inner = canvas.frame(area, Pane::Pool, heading);
-    if model.feed.pool().is_empty() {
-        empty(canvas, inner, unanswered(model).unwrap_or("no pool configured"));
-        return;
-    }
-    for (at, pool) in model.feed.pool().iter().enumerate() {
-        let Ok(at_row) = u16::try_from(at) else { break };
-        let selected = (at == model.lists.pool && model.focus.pane == Pane::Pool).then_some(Pane::Pool);
-        pool_row(canvas, row(inner, at_row), pool, selected);
-    }
-}
-
-fn pool_row(canvas: &mut Canvas<'_>, line: Rect, pool: &PoolRow, selected: Option<Pane>) {
-    let highlight = highlight(canvas, selected);
-    canvas.buf.set_style(line, highlight);
-    let model = canvas.model;
-    let figures = pool_figures(model, pool);
-    let name = u16::try_from(pool.template.chars().count()).unwrap_or(u16::MAX);
-    let room = name.min(line.width / 3);
-    canvas.outside(Rect { width: room, ..from(line, line.x + 1) }, &pool.template, highlight);
-    let warm = match pool.warm {
-        0 if pool.target > 0 => "state.failed",
-        warm if warm < pool.min => "state.creating",
-        _ => "state.warm",
-    };
-    let at = line.x + room + 2;
-    let count = format!("{}/{}", pool.warm, model.work.scaled.get(&pool.template).unwrap_or(&pool.target));
-    canvas.outside(from(line, at), &count, canvas.style(warm).patch(highlight));
-    let at = at + u16::try_from(count.len()).unwrap_or(0) + 1;
-    canvas.outside(from(line, at), &figures, canvas.style("ui.dim").patch(highlight));
-}
-
-/// What there is beside the warm ones; why it is not full comes first.
-fn pool_figures(model: &Model, pool: &PoolRow) -> String {
-    let mut parts = Vec::new();
-    if let Some(error) = &pool.last_error {
-        let next = pool.next_try_at.map(|next| next.as_second() - model.now.as_second()).filter(|seconds| *seconds > 0);
-        parts.push(match next {
-            Some(seconds) => format!("{error} (again in {seconds} s)"),
-            None => error.clone(),
-        });
-    }
-    let counts = [(pool.creating, "coming"), (pool.draining, "leaving"), (pool.claimed, "claimed")];
-    parts.extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
-    if let Some(p50) = pool.claim_ms.p50 {
-        parts.push(format!("{p50:.1} ms a claim"));
-    }
-    format!("warm{}{}", if parts.is_empty() { "" } else { ", " }, parts.join(", "))
 }

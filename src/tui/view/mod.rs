@@ -11,6 +11,7 @@ mod list;
 mod logs;
 mod main_pane;
 mod overlay;
+mod pool;
 mod ports;
 mod services;
 mod terminal;

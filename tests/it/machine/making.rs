@@ -179,6 +179,14 @@ fn what_can_not_be_cloned_is_refused_before_anything_is_made() {
             "{error:?}"
         );
     }
+    let id = world.spawn_with(SpawnRequest {
+        overrides: Overrides { rebuild: true, ..clone_of("https://github.com/ann/app", None).overrides },
+        ..SpawnRequest::default()
+    });
+    world.settle();
+    assert!(
+        matches!(world.answers.get(&id), Some(Reply::Refused(error)) if error.message.contains("no setup command"))
+    );
     let branch = SpawnRequest {
         overrides: Overrides { branch: Some("topic".to_owned()), ..Overrides::default() },
         ..SpawnRequest::default()

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use podbay::api::types::{
-    Capacity, ContainerRow, Counts, Disk, EngineStatus, HistoryLine, LinkState, SessionRow, Snapshot, State, Status,
-    Why,
+    Capacity, ContainerRow, Counts, Disk, EngineStatus, HistoryLine, LinkState, Percentiles, PoolRow, SessionRow,
+    Snapshot, State, Status, Why,
 };
 use podbay::bay::container::Role;
 use podbay::bay::port::PortMapping;
@@ -113,6 +113,39 @@ pub fn running() -> Snapshot {
     containers.extend(names.map(|name| worker(name, State::Running, None)));
     let sessions = (1..).zip(names).map(|(id, name)| main_session(id, name)).collect();
     snapshot(containers, sessions)
+}
+
+/// Two pools: one that is claimed from, one that is in trouble.
+pub fn pooled() -> Snapshot {
+    let mut snapshot = running();
+    let claude = PoolRow {
+        template: "claude".to_owned(),
+        target: 3,
+        min: 1,
+        max_creating: 2,
+        warm: 2,
+        claimed: 4,
+        creating: 1,
+        hits: 40,
+        misses: 2,
+        claim_ms: Percentiles { p50: Some(4.17), p95: Some(21.4) },
+        last_error: None,
+        probing: 0,
+        draining: 0,
+        next_try_at: None,
+    };
+    let error = Some("the engine has no image \"agent:1\"".to_owned());
+    let empty = PoolRow {
+        template: "agent".to_owned(),
+        warm: 0,
+        claimed: 0,
+        creating: 0,
+        hits: 0,
+        misses: 0,
+        ..claude.clone()
+    };
+    snapshot.status.pool = vec![claude, PoolRow { claim_ms: Percentiles::default(), last_error: error, ..empty }];
+    snapshot
 }
 
 /// One that runs, one that ended, one that lost its network.

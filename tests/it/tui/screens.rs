@@ -46,6 +46,7 @@ pub fn all(columns: u16, rows: u16) -> Vec<(&'static str, Driver)> {
         ("inspect", inspect(columns, rows)),
         ("figures", super::figures::over_time(columns, rows, 40)),
         ("events", super::figures::events(columns, rows)),
+        ("pools", Driver::of(bay::pooled(), columns, rows)),
         ("ports", super::ports::shown(columns, rows)),
         ("toasts", toasts(columns, rows)),
     ]
