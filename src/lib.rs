@@ -4,7 +4,7 @@
 //! | room | what it is for | may call |
 //! |---|---|---|
 //! | [`bay`] | the domain: plain data and rules, no I/O | nobody |
-//! | [`engine`] | how a container runs: the trait, Docker | bay, config |
+//! | [`engine`] | how a container runs: the trait, Docker, this machine's own namespaces | bay, config, service (parts of its shim) |
 //! | [`service`] | how a native service runs: shim, its log, its protocol, probes | bay, config |
 //! | [`workspace`] | what a worker finds: directories, mounts, agent home, secrets | bay, config |
 //! | [`terminal`] | screens: emulator, filter, key encoding | bay |

@@ -69,7 +69,7 @@ pub struct GitConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineConfig {
-    /// `auto` or `docker`.
+    /// `auto`, `docker` or `local`.
     pub kind: EngineKind,
     /// `unix://`, `tcp://`, `ssh://`; empty: as the docker CLI resolves it.
     pub host: String,
@@ -83,6 +83,8 @@ pub enum EngineKind {
     Auto,
     /// Docker's API.
     Docker,
+    /// This machine's own namespaces, without a daemon.
+    Local,
 }
 
 /// `[api]`.

@@ -29,9 +29,15 @@ impl Paths {
     /// Where this bay's files lie.
     #[must_use]
     pub fn of(bay: &Name, env: &Env) -> Self {
-        let state = xdg(env, "XDG_STATE_HOME", ".local/state").join("podbay").join(bay);
+        let state = Self::base(env).join(bay);
         let socket = socket(bay, &state, env);
         Self { state, socket, config: Self::config_dir(env) }
+    }
+
+    /// `$XDG_STATE_HOME/podbay`, with the state of each bay below it.
+    #[must_use]
+    pub fn base(env: &Env) -> PathBuf {
+        xdg(env, "XDG_STATE_HOME", ".local/state").join("podbay")
     }
 
     /// `$XDG_CONFIG_HOME/podbay`, the same for every bay.

@@ -7,6 +7,8 @@
 pub mod docker;
 pub mod images;
 pub mod listeners;
+#[cfg(target_os = "linux")]
+pub mod local;
 pub mod timed;
 
 use std::collections::BTreeMap;
@@ -35,11 +37,25 @@ use crate::config::{EngineConfig, EngineKind};
 /// # Errors
 /// [`EngineError::Away`] when there is no endpoint at all, with what would be right.
 pub fn connect(config: &EngineConfig, env: &Env) -> Result<SharedEngine, EngineError> {
-    // Every kind of today speaks Docker's API.
-    let (EngineKind::Auto | EngineKind::Docker) = config.kind;
+    if config.kind == EngineKind::Local {
+        return local_engine(env);
+    }
     let files = docker::Files { read: &|path| std::fs::read_to_string(path), socket: &socket_state };
     let endpoint = docker::resolve(&config.host, env, &files)?;
     Ok(Arc::new(docker::DockerEngine::new(endpoint, docker::Deadlines::default())))
+}
+
+#[cfg(target_os = "linux")]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
+fn local_engine(env: &Env) -> Result<SharedEngine, EngineError> {
+    let state = crate::config::paths::Paths::base(env);
+    Ok(Arc::new(local::LocalEngine::new(state, crate::service::link::own_program(), (env.uid, env.gid))))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn local_engine(_: &Env) -> Result<SharedEngine, EngineError> {
+    let why = "it needs Linux; set [engine] kind = \"auto\" and start Docker, Podman, Colima or OrbStack".to_owned();
+    Err(EngineError::Away { endpoint: "local://".to_owned(), why })
 }
 
 /// Whether somebody listens on a socket, and whether this user may open it. Waits for nothing.
@@ -338,7 +354,7 @@ pub enum EngineError {
     #[error("the name {0:?} is taken by another container")]
     NameTaken(String),
     /// The image is not there, and nothing may be pulled unasked.
-    #[error("image {0:?} is not on this engine; pull or build it there first")]
+    #[error("image {0:?} is not on this engine; pull or build it there first, or use \"host\"")]
     NoImage(String),
     /// Another holds the port.
     #[error("port {port} is taken{}", holder.as_ref().map(|h| format!(" by {h}")).unwrap_or_default())]

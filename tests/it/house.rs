@@ -11,7 +11,8 @@ use source::Source;
 /// What each room may name beside itself: rooms, and single modules of rooms.
 const DIRECTIONS: &[(&str, &[&str])] = &[
     ("bay", &[]),
-    ("engine", &["bay", "config"]),
+    ("engine/local", &["bay", "config", "engine", "service"]),
+    ("engine", &["bay", "config", "service"]),
     ("service", &["bay", "config"]),
     ("workspace", &["bay", "config"]),
     ("terminal", &["bay"]),
@@ -20,7 +21,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("api/types", &["bay", "api"]),
     ("api/client", &["bay", "api"]),
     ("api", &["bay", "engine", "service", "workspace", "terminal", "config", "supervisor"]),
-    ("cli/shim.rs", &["service", "cli"]),
+    ("cli/shim.rs", &["engine::local", "service", "cli"]),
     ("cli/serve.rs", &["bay", "config", "terminal", "api", "supervisor", "cli"]),
     ("cli/dashboard.rs", &["bay", "config", "terminal", "api::client", "api::types", "cli", "tui"]),
     ("cli", &["bay", "config", "terminal", "api::client", "api::types"]),

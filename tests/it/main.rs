@@ -17,6 +17,7 @@ mod gate;
 mod git_server;
 mod graph;
 mod house;
+mod local;
 mod machine;
 mod pool;
 mod readme;

@@ -15,7 +15,7 @@ use super::App;
 use crate::api::types::{ContainerRow, Finding, LinkState, State as Is, Status, Verdict};
 use crate::bay::container::{ImageRef, Role};
 use crate::bay::port::PortRule;
-use crate::config::{Config, HostReason, ServicePort, ServiceRun};
+use crate::config::{Config, EngineKind, HostReason, ServicePort, ServiceRun};
 use crate::engine::listeners;
 
 /// For a supervisor that has just started.
@@ -99,7 +99,9 @@ const START_IT: &str = "start it, or name another in [engine] host, DOCKER_HOST 
 /// How the endpoint was chosen, in the order in which it is looked for.
 fn context(app: &App, config: &Config) -> Finding {
     let env = &app.handle.env;
-    let text = if !config.engine.host.is_empty() {
+    let text = if config.engine.kind == EngineKind::Local {
+        "the engine is podbay's own, as [engine] kind says".to_owned()
+    } else if !config.engine.host.is_empty() {
         "the endpoint is that of [engine] host".to_owned()
     } else if env.get("DOCKER_HOST").is_some() {
         "the endpoint is that of $DOCKER_HOST".to_owned()
@@ -138,7 +140,7 @@ fn permissions(app: &App, status: &Status) -> impl FnOnce() -> Vec<Finding> + Se
 
 /// Which cgroups enforce the limits, where that is this machine's business.
 fn cgroups(status: &Status) -> impl FnOnce() -> Vec<Finding> + Send + 'static {
-    let here = status.engine.endpoint.starts_with("unix://") && cfg!(target_os = "linux");
+    let here = status.engine.is_here() && cfg!(target_os = "linux");
     move || {
         let root = Path::new("/sys/fs/cgroup");
         vec![if !here {

@@ -39,7 +39,7 @@ pub async fn exec(
     Upgrade(upgrade): Upgrade,
 ) -> Result<Response, ApiError> {
     let (_, id, engine) = app.worked_in(&id).await?;
-    let near = app.handle.view.borrow().status.engine.endpoint.starts_with("unix://");
+    let near = app.handle.view.borrow().status.engine.is_here();
     let drain = if near { DRAIN } else { FAR_DRAIN };
     let place = app.stream()?;
     Ok(upgrade.on_upgrade(async move |socket| {

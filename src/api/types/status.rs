@@ -26,7 +26,7 @@ pub enum LinkState {
 /// The engine, in `status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EngineStatus {
-    /// `docker`, `podman`; empty while it has never answered.
+    /// `docker`, `podman`, `local`; empty while it has never answered.
     pub kind: String,
     /// Where it is.
     pub endpoint: String,
@@ -40,6 +40,14 @@ pub struct EngineStatus {
     pub next_try_at: Option<Timestamp>,
     /// What it can't do, each with its reason.
     pub limits: Vec<String>,
+}
+
+impl EngineStatus {
+    /// Whether it is on this machine.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        ["unix://", "local://"].iter().any(|scheme| self.endpoint.starts_with(scheme))
+    }
 }
 
 /// Bytes on the state directory's file system.

@@ -150,6 +150,20 @@ impl Layout {
         own.filter(|mount| taken.iter().all(|other| other.target != mount.target)).collect()
     }
 
+    /// Makes the image's directories and links below a directory that is there: what an engine would unpack.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn unfold(&self, root: &Path) -> io::Result<()> {
+        let folders = self.folders.iter().map(|name| (name.as_str(), 0o755));
+        for (name, mode) in FOLDERS.into_iter().chain(folders) {
+            let path = root.join(name);
+            std::fs::create_dir(&path)?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
+        }
+        self.links.iter().try_for_each(|(name, target)| std::os::unix::fs::symlink(target, root.join(name)))
+    }
+
     /// The image as a tar: always the same bytes for the same layout.
     ///
     /// # Errors
@@ -233,6 +247,26 @@ mod tests {
         assert_eq!(entries["tmp/"], (0o1777, None));
         assert_eq!(entries["workspace/"].0, 0o777);
         assert_eq!(bytes, Layout::of(dir.path()).tar().unwrap());
+    }
+
+    #[test]
+    fn what_is_unfolded_is_what_the_tar_has() {
+        let dir = merged();
+        let layout = Layout::of(dir.path());
+        let (direct, unpacked) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        layout.unfold(direct.path()).unwrap();
+        tar::Archive::new(layout.tar().unwrap().as_slice()).unpack(unpacked.path()).unwrap();
+        let facts = |root: &Path, name: &str| {
+            let path = root.join(name);
+            let mode = std::fs::symlink_metadata(&path).unwrap().permissions().mode();
+            (mode, std::fs::read_link(&path).ok())
+        };
+        for name in ["bin", "sbin", "sbin/ip", "lib64", "tmp", "var/run", "root", "workspace", "proc"] {
+            // A tar can't say "sticky" without being asked to keep it.
+            let same = |(mode, link): (u32, Option<PathBuf>)| (mode & 0o777, link);
+            assert_eq!(same(facts(direct.path(), name)), same(facts(unpacked.path(), name)), "{name}");
+        }
+        assert_eq!(facts(direct.path(), "tmp").0 & 0o7777, 0o1777);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! too lossy for is read here: lists and inspects (Podman leaves fields out), logs, events, and the raw streams of
 //! terminals, which its decoder corrupts. Ids in URLs are hex, names are checked: nothing else ever gets there.
 
-mod cgroup;
+pub(in crate::engine) mod cgroup;
 mod create;
 mod dial;
 mod endpoint;
@@ -13,7 +13,7 @@ mod events;
 mod exec;
 mod frames;
 mod hijack;
-mod host_image;
+pub(in crate::engine) mod host_image;
 mod images;
 mod known;
 mod lines;
@@ -197,7 +197,7 @@ fn hex_id(id: &str) -> Result<&str, EngineError> {
 }
 
 /// A container's name by Docker's rule.
-fn is_name(name: &str) -> bool {
+pub(in crate::engine) fn is_name(name: &str) -> bool {
     let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let rest = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
     first && rest && name.len() <= 128

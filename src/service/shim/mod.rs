@@ -9,10 +9,10 @@
 
 mod ending;
 mod keep;
-mod output;
+pub(crate) mod output;
 mod running;
 mod serve;
-mod spawn;
+pub(crate) mod spawn;
 mod takeover;
 
 use std::path::PathBuf;

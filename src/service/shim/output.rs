@@ -315,12 +315,12 @@ fn room(chunk: &mut Vec<u8>) {
 }
 
 #[expect(unsafe_code, reason = "tokio asks for a promise that an owned descriptor keeps by itself")]
-fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` always names the same descriptor, which is open as long as it lives.
     Ok(unsafe { AsyncFd::register(fd) }?)
 }
 
-async fn readable(stream: Option<&AsyncFd<OwnedFd>>) {
+pub(crate) async fn readable(stream: Option<&AsyncFd<OwnedFd>>) {
     match stream {
         // A descriptor that can't be watched any more is read, which says so.
         Some(stream) => drop(stream.readable().await.map(|mut guard| guard.retain_ready())),

@@ -118,7 +118,7 @@ fn streams(
 }
 
 /// Programs open their streams anew, by `/dev/stdout`.
-fn give(far: impl AsFd, ids: Option<(u32, u32)>) -> io::Result<()> {
+pub(crate) fn give(far: impl AsFd, ids: Option<(u32, u32)>) -> io::Result<()> {
     let Some((uid, gid)) = ids else { return Ok(()) };
     let (uid, gid) = (rustix::process::Uid::from_raw(uid), rustix::process::Gid::from_raw(gid));
     Ok(rustix::fs::fchown(far, Some(uid), Some(gid))?)
@@ -148,7 +148,7 @@ fn nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Gives a terminal another size; its program is told by SIGWINCH.
-pub(super) fn resize(terminal: &OwnedFd, size: TermSize) -> io::Result<()> {
+pub(crate) fn resize(terminal: &OwnedFd, size: TermSize) -> io::Result<()> {
     let size = Winsize { ws_row: size.rows, ws_col: size.cols, ws_xpixel: 0, ws_ypixel: 0 };
     Ok(rustix::termios::tcsetwinsize(terminal, size)?)
 }

@@ -1,7 +1,8 @@
 //! Where an engine's test runs: a bay of its own, cleaned up whatever happens.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,8 @@ use podbay::bay::name::{ContainerName, Name};
 use podbay::bay::size::ByteSize;
 use podbay::bay::template::Limits;
 use podbay::engine::docker::{Address, Deadlines, DockerEngine, Endpoint};
-use podbay::engine::{Engine, EngineError, LogLine, LogQuery};
+use podbay::engine::local::LocalEngine;
+use podbay::engine::{EngineError, LogLine, LogQuery, SharedEngine};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::fake_daemon::FakeDaemon;
@@ -22,11 +24,14 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An engine with a bay of its own in it.
 pub struct Bed {
-    pub engine: DockerEngine,
+    pub engine: SharedEngine,
     pub bay: Name,
     /// The fake, when it is one.
     pub fake: Option<FakeDaemon>,
-    real: Option<Endpoint>,
+    /// Where what it made must be taken away from.
+    real: Option<SharedEngine>,
+    /// The state of one without a daemon.
+    state: Option<tempfile::TempDir>,
 }
 
 /// A bay that no other test has.
@@ -35,10 +40,18 @@ fn own_bay() -> Name {
     format!("pbt-{:08x}", RandomState::new().hash_one(0) & 0xffff_ffff).parse().unwrap()
 }
 
+/// Of this user, with the binary that this user may run.
+fn local_engine(state: &Path) -> SharedEngine {
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let program = std::env::var_os("PODBAY_TEST_PROGRAM").map(PathBuf::from);
+    let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_podbay").into());
+    Arc::new(LocalEngine::new(state.join("podbay"), program, own))
+}
+
 impl Bed {
     pub fn fake() -> Self {
         let fake = FakeDaemon::start();
-        Self { engine: fake.engine(), bay: own_bay(), fake: Some(fake), real: None }
+        Self { engine: Arc::new(fake.engine()), bay: own_bay(), fake: Some(fake), real: None, state: None }
     }
 
     /// Docker on its default socket; `None` when there is none, after saying so.
@@ -59,13 +72,38 @@ impl Bed {
         Self::real(test, "podman", &sockets, false).await
     }
 
+    /// This machine's own namespaces; `None` where it has none for this user, after saying so.
+    pub fn local(test: &str) -> Option<Self> {
+        // A directory that its containers may look into, whoever they run as.
+        let state = tempfile::tempdir().unwrap();
+        let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let engine = local_engine(state.path());
+        let may = std::process::Command::new("unshare").args(["--user", "true"]).output();
+        if may.is_ok_and(|output| output.status.success()) {
+            return Some(Self {
+                engine: engine.clone(),
+                bay: own_bay(),
+                fake: None,
+                real: Some(engine),
+                state: Some(state),
+            });
+        }
+        #[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
+        {
+            eprintln!("skipped: local::{test}: no user namespaces for user {}", own.0);
+        }
+        None
+    }
+
     async fn real(test: &str, kind: &str, sockets: &[PathBuf], required: bool) -> Option<Self> {
         for socket in sockets {
             let url = format!("unix://{}", socket.display());
             let endpoint = Endpoint { url, address: Address::Unix(socket.clone()), source: "the test".to_owned() };
-            let engine = DockerEngine::new(endpoint.clone(), Deadlines::default());
+            let engine: SharedEngine = Arc::new(DockerEngine::new(endpoint.clone(), Deadlines::default()));
             if engine.identify().await.is_ok() {
-                return Some(Self { engine, bay: own_bay(), fake: None, real: Some(endpoint) });
+                // With connections of its own: the last of this runtime's may be gone by then.
+                let real: SharedEngine = Arc::new(DockerEngine::new(endpoint, Deadlines::default()));
+                return Some(Self { engine, bay: own_bay(), fake: None, real: Some(real), state: None });
             }
         }
         assert!(!required, "{test}: {kind} is required here, and none answers");
@@ -74,6 +112,16 @@ impl Bed {
             eprintln!("skipped: {kind}::{test}: no {kind}");
         }
         None
+    }
+
+    /// Where the state of an engine without a daemon lies.
+    pub fn state(&self) -> Option<PathBuf> {
+        self.state.as_ref().map(|state| state.path().to_owned())
+    }
+
+    /// Another engine over the same state, as a supervisor that comes after a killed one has it.
+    pub fn another(&self) -> Option<SharedEngine> {
+        Some(local_engine(&self.state()?))
     }
 
     /// A container of this bay that is walled as workers are.
@@ -148,12 +196,11 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
-        let (Some(endpoint), bay) = (self.real.take(), self.bay.clone()) else { return };
+        let (Some(engine), bay) = (self.real.take(), self.bay.clone()) else { return };
         // Also while a panic unwinds, when this runtime can't be waited for.
         let cleaner = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let engine = DockerEngine::new(endpoint, Deadlines::default());
                 // The last one first: Podman removes no container whose network is joined.
                 for seen in engine.list(&bay).await.unwrap_or_default().into_iter().rev() {
                     let _ = engine.remove(&seen.id).await;

@@ -7,7 +7,7 @@ use podbay::bay::container::{ContainerId, ImageRef, NetworkSpec, ObservedNetwork
 use podbay::bay::mount::Mount;
 use podbay::bay::port::{PortMapping, Protocol};
 use podbay::bay::session::TermSize;
-use podbay::engine::{Engine, EngineError, ExecIo, ExecSpec, ExecState, LogQuery};
+use podbay::engine::{EngineError, ExecIo, ExecSpec, ExecState, LogQuery};
 use tokio::io::AsyncWriteExt;
 
 use super::bed::{Bed, PATIENCE, read_until, refused, texts, until};
@@ -20,6 +20,11 @@ macro_rules! contract {
         mod docker {
             $(#[tokio::test] async fn $test() {
                 if let Some(bed) = super::Bed::docker(stringify!($test)).await { super::$test(&bed).await; }
+            })*
+        }
+        mod local {
+            $(#[tokio::test] async fn $test() {
+                if let Some(bed) = super::Bed::local(stringify!($test)) { super::$test(&bed).await; }
             })*
         }
         mod podman {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use podbay::bay::container::ContainerId;
 use podbay::engine::docker::MAX_LINE;
-use podbay::engine::{Engine, EngineError, LogQuery};
+use podbay::engine::{EngineError, LogQuery};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::bed::{Bed, PATIENCE, texts};

@@ -3,6 +3,8 @@
 mod bed;
 mod contract;
 mod faults;
+mod local;
 mod logs;
+mod probe;
 mod real;
 mod ssh;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use podbay::bay::container::NetworkSpec;
 use podbay::bay::mount::Mount;
 use podbay::bay::session::TermSize;
-use podbay::engine::{Engine, ExecIo, ExecSpec, LogQuery};
+use podbay::engine::{ExecIo, ExecSpec, LogQuery};
 use tokio::io::AsyncWriteExt;
 
 use super::bed::{Bed, read_until, until};

@@ -1,0 +1,415 @@
+//! What the engine's calls do: files of a place, questions to its shim.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustix::process::Signal;
+
+use super::link;
+use super::place::{self, Place, Record, Stand};
+use super::plan::{Facts, Plan, plan};
+use super::shim::Birth;
+use super::wire::{Answer, Ask};
+use super::{LocalEngine, cgroup, containers};
+use crate::bay::container::{
+    ContainerId, ContainerSpec, ImageRef, NetworkSpec, Observed, ObservedNetwork, Status, label,
+};
+use crate::bay::name::Name;
+use crate::bay::port::{PortMapping, Protocol};
+use crate::bay::service::StopSignal;
+use crate::engine::docker::host_image::Layout;
+use crate::engine::{Created, EngineError};
+
+/// A bay's directory of containers that have none.
+const NO_BAY: &str = ".none";
+
+/// Whether its files can be had.
+///
+/// # Errors
+/// [`EngineError::Away`] with what would help.
+pub fn ready(state: &Path) -> Result<(), EngineError> {
+    crate::config::paths::private_dir(state)
+        .map(drop)
+        .map_err(|error| EngineError::Away { endpoint: super::ENDPOINT.to_owned(), why: error.to_string() })
+}
+
+/// # Errors
+/// [`EngineError::NoImage`] for every image but the machine's own.
+pub fn host_alone(image: &ImageRef) -> Result<(), EngineError> {
+    match image {
+        ImageRef::Host => Ok(()),
+        ImageRef::Named(name) => Err(EngineError::NoImage(name.clone())),
+    }
+}
+
+/// Whose directory a container lies in.
+pub fn bay_of(record: &Record) -> String {
+    record.spec.labels.get(label::BAY).cloned().unwrap_or_else(|| NO_BAY.to_owned())
+}
+
+pub fn missing(what: &str, id: &ContainerId) -> EngineError {
+    EngineError::NotFound { what: what.to_owned(), message: format!("No such container: {id}") }
+}
+
+/// As the trait tells it; `None`: it is gone meanwhile.
+pub fn observed(place: &Place, record: Record) -> Option<Observed> {
+    let Record { id, created_at, spec } = record;
+    let network = match &spec.network {
+        NetworkSpec::Join(parent) => ObservedNetwork::Of(parent.clone()),
+        NetworkSpec::Bridge(_) | NetworkSpec::None => ObservedNetwork::Own,
+    };
+    let ports = match spec.network {
+        NetworkSpec::Bridge(ports) => ports,
+        NetworkSpec::Join(_) | NetworkSpec::None => Vec::new(),
+    };
+    Some(Observed {
+        id: ContainerId::new(id),
+        name: place.name()?,
+        image: spec.image.to_string(),
+        labels: spec.labels,
+        status: place.status(),
+        created_at,
+        network,
+        ports,
+        health: None,
+        failed_probes: 0,
+        tty: spec.tty,
+    })
+}
+
+/// In its own words, without what may be secret.
+pub fn described(place: &Place, record: &Record) -> serde_json::Value {
+    let mut spec = serde_json::to_value(&record.spec).unwrap_or_default();
+    if let Some(env) = spec.get_mut("env") {
+        *env = serde_json::json!(record.spec.env.keys().collect::<Vec<_>>());
+    }
+    serde_json::json!({
+        "Id": record.id,
+        "Name": place.name(),
+        "Created": record.created_at,
+        "State": place.stand(),
+        "Directory": place.dir(),
+        "Spec": spec,
+    })
+}
+
+/// What a failed call to a shim means.
+pub(super) fn failed(what: &str) -> impl Fn(io::Error) -> EngineError {
+    let what = what.to_owned();
+    move |error| match error.kind() {
+        // It ended at this moment.
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            EngineError::Conflict { what: what.clone(), message: "it is not running".to_owned() }
+        }
+        _ => EngineError::Failed { what: what.clone(), message: error.to_string() },
+    }
+}
+
+pub(super) fn conflict(what: &str, message: impl Into<String>) -> EngineError {
+    EngineError::Conflict { what: what.to_owned(), message: message.into() }
+}
+
+pub(super) fn refused(what: &str, message: impl Into<String>) -> EngineError {
+    EngineError::Refused { what: what.to_owned(), message: message.into() }
+}
+
+/// An answer that was not the one that was waited for.
+pub(super) fn other(what: &str, answer: Answer) -> EngineError {
+    match answer {
+        Answer::Refused(message) => refused(what, message),
+        Answer::Conflict(message) => conflict(what, message),
+        Answer::Unknown => EngineError::NotFound { what: what.to_owned(), message: "no such exec".to_owned() },
+        answer => EngineError::Failed { what: what.to_owned(), message: format!("its shim answers {answer:?}") },
+    }
+}
+
+/// Files and system calls off the runtime's threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+impl LocalEngine {
+    /// Every container of every bay.
+    pub(super) fn all(&self) -> Vec<Place> {
+        let bays = std::fs::read_dir(&self.state).into_iter().flatten().flatten();
+        bays.flat_map(|bay| place::all(&bay.path().join("containers"))).collect()
+    }
+
+    /// Where it lies, and what it is.
+    pub(super) fn find(&self, id: &ContainerId, doing: &str) -> Result<(Place, Record), EngineError> {
+        let what = format!("{doing} {}", id.short());
+        if id.as_str().len() != 64 || !id.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(refused(&what, "that is no id"));
+        }
+        let bays = std::fs::read_dir(&self.state).into_iter().flatten().flatten();
+        let dirs = bays.map(|bay| bay.path().join("containers").join(id.as_str()));
+        let found = dirs.map(Place::new).find_map(|place| Some((place.record().ok()?, place)));
+        found.map(|(record, place)| (place, record)).ok_or_else(|| missing(&what, id))
+    }
+
+    pub(super) async fn list_now(&self, bay: &Name) -> Result<Vec<Observed>, EngineError> {
+        let dir = containers(&self.state, bay.as_str());
+        let read = move || {
+            let seen = place::all(&dir).into_iter().filter_map(|place| observed(&place, place.record().ok()?));
+            let mut seen: Vec<Observed> = seen.collect();
+            seen.sort_by_key(|seen| seen.created_at);
+            seen
+        };
+        blocking(read).await.map_err(failed(&format!("list the containers of bay {bay}")))
+    }
+
+    fn is_taken(&self, name: &str, but: Option<&Place>) -> bool {
+        self.all().iter().any(|place| Some(place) != but && place.name().as_deref() == Some(name))
+    }
+
+    pub(super) async fn create_now(&self, spec: &ContainerSpec) -> Result<Created, EngineError> {
+        let what = format!("create {}", spec.name);
+        host_alone(&spec.image)?;
+        if let Some(mount) = spec.mounts.iter().find(|mount| !mount.source.exists()) {
+            return Err(refused(&what, format!("mount source {} does not exist", mount.source.display())));
+        }
+        if spec.hardening.seccomp != "default" && spec.hardening.seccomp != "unconfined" {
+            return Err(refused(&what, "the local engine has no seccomp profiles: set seccomp = \"default\""));
+        }
+        let record = Record { id: new_id().map_err(failed(&what))?, created_at: Timestamp::now(), spec: spec.clone() };
+        let dir = containers(&self.state, &bay_of(&record));
+        let place = Place::new(dir.join(&record.id));
+        // Refused now what could not be started later.
+        self.plan(&place, &record, None).map_err(|why| refused(&what, why))?;
+        let made = {
+            let _turn = self.naming.lock().await;
+            if self.is_taken(spec.name.as_str(), None) {
+                return Err(EngineError::NameTaken(spec.name.to_string()));
+            }
+            let (place, record) = (place.clone(), record.clone());
+            let make = move || {
+                crate::config::paths::private_dir(&dir)?;
+                place::sweep(&dir);
+                place.make(&record, |root| Layout::of(Path::new("/")).unfold(root))
+            };
+            blocking(make).await.and_then(|made| made)
+        };
+        made.map_err(failed(&what))?;
+        self.tell(&record, &place, "create");
+        Ok(Created { id: ContainerId::new(record.id), warnings: warnings(spec) })
+    }
+
+    fn plan(&self, place: &Place, record: &Record, joined: Option<&Record>) -> Result<Plan, String> {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let facts = Facts {
+            layout: &Layout::of(Path::new("/")),
+            root: place.root(),
+            passwd: &read("/etc/passwd"),
+            hosts: &read("/etc/hosts"),
+            resolv: &read("/etc/resolv.conf"),
+            own: self.launch.own,
+            joined_hostname: joined.and_then(|joined| joined.spec.hostname.as_deref()),
+            cgroups: cgroup::available().is_ok(),
+            sys: &|name| Path::new("/sys").join(name).is_dir(),
+        };
+        plan(&record.spec, &record.id, facts)
+    }
+
+    /// The container whose network is joined, and its first process.
+    fn joined(&self, what: &str, network: &NetworkSpec) -> Result<Option<(Record, u32)>, EngineError> {
+        let NetworkSpec::Join(id) = network else { return Ok(None) };
+        let gone = || conflict(what, format!("cannot join network of a container that is not there: {id}"));
+        let (place, record) = self.find(id, "join").map_err(|_| gone())?;
+        match place.status() {
+            Status::Running { pid, .. } => Ok(Some((record, pid))),
+            _ => Err(conflict(what, format!("cannot join network of a non running container: {id}"))),
+        }
+    }
+
+    /// Has its shim begin.
+    pub(super) async fn wake(&self, what: &str, place: &Place, record: &Record) -> Result<(), EngineError> {
+        let joined = self.joined(what, &record.spec.network)?;
+        let plan = self.plan(place, record, joined.as_ref().map(|(record, _)| record));
+        let plan = plan.map_err(|why| refused(what, why))?;
+        Place::write(&place.plan(), &plan).map_err(failed(what))?;
+        // Of a run whose shim was killed.
+        cgroup::leave(place);
+        let birth = Birth { join: joined.map(|(_, pid)| pid) };
+        if let Err(why) = self.launch.start(place, &birth).await {
+            // Told again by whoever looks at it; the call says it anyway.
+            let _ = place.set_stand(&Stand::Failed(why.clone()));
+            return Err(EngineError::Failed { what: what.to_owned(), message: why });
+        }
+        Ok(())
+    }
+
+    pub(super) async fn start_now(&self, id: &ContainerId) -> Result<(), EngineError> {
+        let (place, record) = self.find(id, "start")?;
+        let what = format!("start {}", record.spec.name);
+        if place.status().is_running() {
+            return Ok(());
+        }
+        self.joined(&what, &record.spec.network)?;
+        self.check_ports(id, &record.spec.network).await?;
+        for _ in 0..2 {
+            match link::ask(&place, &Ask::Start).await.map_err(failed(&what))? {
+                Some((_, Answer::Done, _)) => {
+                    self.tell(&record, &place, "start");
+                    return Ok(());
+                }
+                Some((_, Answer::PortTaken(port), _)) => return Err(self.port_taken(port).await),
+                Some((_, answer, _)) => return Err(other(&what, answer)),
+                None => self.wake(&what, &place, &record).await?,
+            }
+        }
+        Err(EngineError::Failed { what, message: "its shim ends as soon as it has begun".to_owned() })
+    }
+
+    /// Two containers of one port: nobody need listen there yet.
+    async fn check_ports(&self, id: &ContainerId, network: &NetworkSpec) -> Result<(), EngineError> {
+        let NetworkSpec::Bridge(wanted) = network else { return Ok(()) };
+        let places = self.all();
+        let others = places.iter().filter_map(|place| observed(place, place.record().ok()?));
+        let running = others.filter(|seen| seen.id != *id && seen.status.is_running());
+        let taken = running
+            .flat_map(|seen| seen.ports)
+            .find_map(|port| wanted.iter().find(|wanted| overlaps(wanted, &port)).map(|wanted| wanted.host));
+        match taken {
+            Some(port) => Err(self.port_taken(port).await),
+            None => Ok(()),
+        }
+    }
+
+    async fn port_taken(&self, port: u16) -> EngineError {
+        let places = self.all();
+        let seen = places.iter().filter_map(|place| observed(place, place.record().ok()?));
+        let running = seen.filter(|seen| seen.status.is_running());
+        let mut containers = running.filter(|seen| seen.ports.iter().any(|mapping| mapping.host == port));
+        let holder = match containers.next() {
+            Some(seen) => Some(format!("container {}", seen.name)),
+            None => blocking(move || crate::engine::port_holder(port)).await.ok().flatten(),
+        };
+        EngineError::PortTaken { port: port.to_string(), holder }
+    }
+
+    pub(super) async fn stop_now(&self, id: &ContainerId, what: &str, grace: Duration) -> Result<(), EngineError> {
+        let (place, record) = self.find(id, "stop")?;
+        if !place.status().is_running() {
+            return Ok(());
+        }
+        let usual = if record.spec.tty { StopSignal::SIGHUP } else { StopSignal::SIGTERM };
+        let signal = number(record.spec.stop_signal.unwrap_or(usual)).as_raw();
+        let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX / 2);
+        match link::ask(&place, &Ask::Stop { signal, grace }).await {
+            Ok(Some((_, Answer::Done, _)) | None) => Ok(()),
+            Ok(Some((_, answer, _))) => Err(other(what, answer)),
+            // It ended meanwhile.
+            Err(_) if !place.status().is_running() => Ok(()),
+            Err(error) => Err(failed(what)(error)),
+        }
+    }
+
+    pub(super) async fn remove_now(&self, id: &ContainerId) -> Result<(), EngineError> {
+        let (place, record) = match self.find(id, "remove") {
+            Ok(found) => found,
+            Err(EngineError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let what = format!("remove {}", record.spec.name);
+        let kill = Ask::Stop { signal: Signal::KILL.as_raw(), grace: 0 };
+        // Also one that only waits to be told to start.
+        match link::ask(&place, &kill).await {
+            Ok(_) => {}
+            Err(_) if !place.status().is_running() => {}
+            Err(error) => return Err(failed(&what)(error)),
+        }
+        let gone = place.clone();
+        let removed = blocking(move || {
+            cgroup::leave(&gone);
+            gone.remove()
+        });
+        removed.await.and_then(|removed| removed).map_err(failed(&what))?;
+        self.tell(&record, &place, "destroy");
+        Ok(())
+    }
+
+    pub(super) async fn rename_now(&self, id: &ContainerId, name: &str) -> Result<(), EngineError> {
+        let (place, record) = self.find(id, "rename")?;
+        let what = format!("rename {}", record.spec.name);
+        if !crate::engine::docker::is_name(name) {
+            return Err(refused(&what, format!("{name:?} is no name for a container")));
+        }
+        let _turn = self.naming.lock().await;
+        if self.is_taken(name, Some(&place)) {
+            return Err(EngineError::NameTaken(name.to_owned()));
+        }
+        place.set_name(name).map_err(failed(&what))?;
+        self.tell(&record, &place, "rename");
+        Ok(())
+    }
+}
+
+/// Whether two containers want the same.
+fn overlaps(one: &PortMapping, other: &PortMapping) -> bool {
+    let anywhere = |mapping: &PortMapping| mapping.ip.is_none_or(|ip| ip.is_unspecified());
+    let address = one.ip == other.ip || anywhere(one) || anywhere(other);
+    one.host == other.host && one.protocol == other.protocol && address
+}
+
+/// What of a spec is not done here.
+fn warnings(spec: &ContainerSpec) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if spec.health.is_some() {
+        warnings.push("its health check is not run: the local engine has none".to_owned());
+    }
+    if let NetworkSpec::Bridge(ports) = &spec.network
+        && ports.iter().any(|port| port.protocol == Protocol::Udp && port.host != port.container)
+    {
+        warnings.push("UDP ports are not passed on to other numbers: the local engine does that for TCP".to_owned());
+    }
+    warnings
+}
+
+const fn number(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::SIGTERM => Signal::TERM,
+        StopSignal::SIGINT => Signal::INT,
+        StopSignal::SIGQUIT => Signal::QUIT,
+        StopSignal::SIGHUP => Signal::HUP,
+        StopSignal::SIGUSR1 => Signal::USR1,
+        StopSignal::SIGUSR2 => Signal::USR2,
+        StopSignal::SIGKILL => Signal::KILL,
+    }
+}
+
+/// 32 bytes that nobody else has.
+fn new_id() -> io::Result<String> {
+    use std::io::Read as _;
+    let mut bytes = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(crate::bay::owner::hex(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_of_different_addresses_are_two() {
+        let mapping = |ip: Option<&str>, host| PortMapping {
+            ip: ip.map(|ip| ip.parse().unwrap()),
+            host,
+            container: 80,
+            protocol: Protocol::Tcp,
+        };
+        let (one, two) = (Some("127.0.0.1"), Some("127.0.0.2"));
+        for (a, b, expected) in [
+            (mapping(one, 3000), mapping(one, 3000), true),
+            (mapping(one, 3000), mapping(two, 3000), false),
+            (mapping(one, 3000), mapping(None, 3000), true),
+            (mapping(Some("0.0.0.0"), 3000), mapping(two, 3000), true),
+            (mapping(one, 3000), mapping(one, 3001), false),
+        ] {
+            assert_eq!(overlaps(&a, &b), expected, "{a:?} {b:?}");
+        }
+        let udp = PortMapping { protocol: Protocol::Udp, ..mapping(one, 3000) };
+        assert!(!overlaps(&udp, &mapping(one, 3000)));
+    }
+}

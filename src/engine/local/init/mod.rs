@@ -1,0 +1,219 @@
+//! The first process of a container: it makes the container's world, begins what is asked for, and takes leave of
+//! everything that ends in it. When it ends, the kernel ends everything else.
+//!
+//! Two threads: one waits for ends, one for orders. It is small, because a bay may have a hundred of them, and it can't
+//! be looked into by the programs that it begins: it keeps capabilities that they never had.
+
+mod loopback;
+mod mounts;
+mod program;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitIdOptions, WaitOptions, getrlimit, setrlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
+
+use super::plan::Plan;
+use super::wire::{MOST, News, Order, message, read, receive, send};
+use program::{Streams, Walls};
+
+/// What this process itself needs, beside what it hands on.
+const OWN: CapabilitySet = CapabilitySet::SETUID
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::KILL)
+    .union(CapabilitySet::CHOWN)
+    .union(CapabilitySet::SETPCAP);
+
+/// Small, and more than either thread needs.
+const STACK: usize = 128 * 1024;
+
+/// Who runs, by pid. Nothing is reaped while somebody begins a process: its end must not come before its name.
+struct Table {
+    main: u32,
+    execs: BTreeMap<u32, u64>,
+}
+
+/// Runs until the main process ends or the shim is gone.
+#[must_use]
+pub fn run(plan: &Path) -> ExitCode {
+    let Ok(control) = control() else { return ExitCode::FAILURE };
+    match begin(plan, &control) {
+        Ok((table, walls)) => serve(&control, table, walls),
+        Err(why) => {
+            tell(&control, &News::Failed(why), &[]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The socket to the shim, out of the way of standard streams.
+fn control() -> io::Result<OwnedFd> {
+    let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(control)
+}
+
+fn begin(plan: &Path, control: &OwnedFd) -> Result<(Table, Walls), String> {
+    // With the shim everything of it ends: nobody else could tell how it ended.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
+    // Nothing is begun outside of its limits.
+    let mut space = [0; 64];
+    let go = receive(control, &mut space).and_then(|(count, _)| read::<Order>(space.get(..count).unwrap_or_default()));
+    go.map_err(|error| format!("wait for its limits: {error}"))?;
+    let text = std::fs::read(plan).map_err(|error| format!("read {}: {error}", plan.display()))?;
+    let plan: Plan = serde_json::from_slice(&text).map_err(|error| format!("read {}: {error}", plan.display()))?;
+    let mut apart = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    apart.set(UnshareFlags::NEWNET, plan.own_network);
+    namespaces(apart).map_err(|error| format!("make namespaces: {error}"))?;
+    rustix::system::sethostname(plan.hostname.as_bytes()).map_err(|error| format!("set its name: {error}"))?;
+    if plan.own_network {
+        loopback::up().map_err(|error| format!("bring up its loopback: {error}"))?;
+    }
+    mounts::enter(&plan)?;
+    limit(&plan).map_err(|error| format!("limit what it may have: {error}"))?;
+    let left = CapabilitySet::from_bits_truncate(plan.capabilities);
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let walls = Walls { capabilities: left, no_new_privileges: plan.no_new_privileges, own };
+    lay_down(left).map_err(|error| format!("lay down capabilities: {error}"))?;
+    let (main, ends) = program::begin(&plan.main, walls, &Streams::Inherited)?;
+    tell(control, &News::Began, &ends);
+    // What it writes is its own: the streams must end with it.
+    let null = File::options().read(true).write(true).open("/dev/null").map_err(|error| error.to_string())?;
+    let _ = rustix::stdio::dup2_stdout(&null).and_then(|()| rustix::stdio::dup2_stderr(&null));
+    Ok((Table { main, execs: BTreeMap::new() }, walls))
+}
+
+#[expect(unsafe_code, reason = "unsafe only where a thread could see another's descriptors, which this never asks for")]
+fn namespaces(apart: UnshareFlags) -> io::Result<()> {
+    // SAFETY: descriptors are not unshared, and this process has one thread.
+    Ok(unsafe { rustix::thread::unshare_unsafe(apart) }?)
+}
+
+fn limit(plan: &Plan) -> io::Result<()> {
+    let (pids, memory) = plan.instead.unwrap_or((0, 0));
+    // Private memory that can be written: what a program reserves and never uses does not count.
+    let all = [(Resource::Nofile, plan.nofile), (Resource::Nproc, (pids, pids)), (Resource::Data, (memory, memory))];
+    for (resource, (soft, hard)) in all.into_iter().filter(|(_, (_, hard))| *hard > 0) {
+        // More than this user may have is not to be had.
+        let hard = hard.min(getrlimit(resource).maximum.unwrap_or(u64::MAX));
+        setrlimit(resource, Rlimit { current: Some(soft.min(hard)), maximum: Some(hard) })?;
+    }
+    Ok(())
+}
+
+/// What is not in the bounding set can't be gained by anything that is begun from here on.
+fn lay_down(left: CapabilitySet) -> io::Result<()> {
+    for capability in CapabilitySet::all().difference(left).iter() {
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            // One that this kernel does not know yet.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    rustix::thread::clear_ambient_capability_set()?;
+    let mut sets = rustix::thread::capabilities(None)?;
+    let keep = sets.permitted & (left | OWN);
+    sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
+    Ok(rustix::thread::set_capabilities(None, sets)?)
+}
+
+fn tell(control: &OwnedFd, news: &News, ends: &[OwnedFd]) {
+    let fds: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
+    // A shim that does not hear it is gone, and with it this process.
+    let _ = message(news).and_then(|bytes| send(control, &bytes, &fds));
+}
+
+fn serve(control: &OwnedFd, table: Table, walls: Walls) -> ExitCode {
+    let table = Arc::new(Mutex::new(table));
+    let orders = table.clone();
+    let Ok(far) = control.try_clone() else { return ExitCode::FAILURE };
+    let listen = move || {
+        obey(&far, &orders, walls);
+        // The shim is gone, or says what can't be understood.
+        leave();
+    };
+    if std::thread::Builder::new().stack_size(STACK).spawn(listen).is_err() {
+        return ExitCode::FAILURE;
+    }
+    reap(control, &table);
+    ExitCode::SUCCESS
+}
+
+#[expect(clippy::exit, reason = "the other thread waits in the kernel, and everything else ends with this process")]
+fn leave() -> ! {
+    std::process::exit(1)
+}
+
+fn obey(control: &OwnedFd, table: &Mutex<Table>, walls: Walls) {
+    loop {
+        // Not kept between orders: most containers never get one.
+        let mut space = vec![0; MOST];
+        let order = match receive(control, &mut space) {
+            Ok((0, _)) => return,
+            Ok((count, _)) => read::<Order>(space.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return,
+        };
+        drop(space);
+        match order {
+            Ok(Order::Go) => {}
+            Ok(Order::Signal(number)) => signal(table, number),
+            Ok(Order::Exec(id, program)) => {
+                let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+                match program::begin(&program, walls, &Streams::Own) {
+                    Ok((pid, ends)) => {
+                        table.execs.insert(pid, id);
+                        tell(control, &News::ExecBegan(id), &ends);
+                    }
+                    Err(why) => tell(control, &News::ExecFailed(id, why), &[]),
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+fn signal(table: &Mutex<Table>, number: i32) {
+    // Nobody takes leave of it meanwhile, so that its number is its own.
+    let table = table.lock().unwrap_or_else(PoisonError::into_inner);
+    if let (Some(pid), Some(signal)) = (pid(table.main), Signal::from_named_raw(number)) {
+        // Gone since is what was wanted.
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+fn pid(raw: u32) -> Option<Pid> {
+    i32::try_from(raw).ok().and_then(Pid::from_raw)
+}
+
+/// Takes leave of everything that ends, until the main process does.
+fn reap(control: &OwnedFd, table: &Mutex<Table>) {
+    loop {
+        let waited =
+            rustix::process::waitid(rustix::process::WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        match waited {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            // The main process is a child until it is taken leave of: this can't be.
+            Err(_) => return,
+        }
+        let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Ok(Some((ended, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            let ended = ended.as_raw_nonzero().get().unsigned_abs();
+            let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+            let code = i64::from(code.unwrap_or(-1));
+            if let Some(exec) = table.execs.remove(&ended) {
+                tell(control, &News::ExecEnded(exec, code), &[]);
+            }
+            if ended == table.main {
+                tell(control, &News::Ended(code), &[]);
+                return;
+            }
+        }
+    }
+}

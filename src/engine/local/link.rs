@@ -1,0 +1,166 @@
+//! The engine's end of a shim: starting one, asking it.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest};
+use tokio::net::UnixStream;
+use tokio::time::{Instant, timeout};
+
+use super::SHIM_VERB;
+use super::place::{self, Place};
+use super::shim::{Birth, Word};
+use super::wire::{Answer, Ask, MOST, line, read, receive};
+
+/// How long a shim may take to begin.
+const BEGIN: Duration = Duration::from_secs(10);
+/// How long one that has its lock may take to listen, or to let go of it.
+const SETTLE: Duration = Duration::from_secs(5);
+/// Between two looks, meanwhile.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Asks the shim of a container; `None`: it has none.
+///
+/// # Errors
+/// The connection's.
+pub async fn ask(place: &Place, ask: &Ask) -> io::Result<Option<(UnixStream, Answer, Vec<OwnedFd>)>> {
+    let Some(mut stream) = connect(place).await? else { return Ok(None) };
+    stream.write_all(&line(ask)?).await?;
+    let (answer, fds) = answer(&stream).await?;
+    Ok(Some((stream, answer, fds)))
+}
+
+/// A connection; `None`: nobody is there, and nobody has the lock.
+async fn connect(place: &Place) -> io::Result<Option<UnixStream>> {
+    let begun = Instant::now();
+    loop {
+        let error = match place.at_socket(|path| StdStream::connect(path)) {
+            Ok(stream) => {
+                stream.set_nonblocking(true)?;
+                return UnixStream::from_std(stream).map(Some);
+            }
+            Err(error) => error,
+        };
+        if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::WouldBlock) {
+            return Err(error);
+        }
+        if !place.lock().exists() || place::lock(&place.lock())?.is_some() {
+            return Ok(None);
+        }
+        // It begins or ends at this moment.
+        if begun.elapsed() > SETTLE {
+            return Err(error);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// One line, not a byte more: what follows may be a terminal's.
+async fn answer(stream: &UnixStream) -> io::Result<(Answer, Vec<OwnedFd>)> {
+    let (mut bytes, mut beside) = (Vec::new(), Vec::new());
+    loop {
+        stream.readable().await?;
+        let mut byte = [0];
+        match stream.try_io(Interest::READABLE, || receive(stream, &mut byte)) {
+            Ok((0, _)) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok((_, fds)) => {
+                beside.extend(fds);
+                if byte == *b"\n" {
+                    return Ok((read(&bytes)?, beside));
+                }
+                bytes.extend(byte);
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+        if bytes.len() > MOST {
+            return Err(ErrorKind::InvalidData.into());
+        }
+    }
+}
+
+/// How a shim is started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program whose hidden verb it is.
+    pub program: PathBuf,
+    /// Whether the user is root: then all users of the machine have their numbers inside.
+    pub root: bool,
+    /// User and group of this process.
+    pub own: (u32, u32),
+}
+
+impl Launch {
+    /// Starts a shim and waits until it listens; one that is there already is as good. It is nobody's child for long: it
+    /// leads a session of its own, and lives on when this process ends.
+    ///
+    /// # Errors
+    /// In words.
+    pub async fn start(&self, place: &Place, birth: &Birth) -> Result<(), String> {
+        let told = |error: io::Error| format!("its shim can't be started: {error}");
+        let (near, far) = StdStream::pair().map_err(told)?;
+        near.set_nonblocking(true).map_err(told)?;
+        let errors = File::create(place.errors()).map_err(told)?;
+        let mut command = tokio::process::Command::new(&self.program);
+        command.arg(SHIM_VERB).arg(place.dir()).current_dir("/").env_clear();
+        command.stdin(Stdio::from(OwnedFd::from(far))).stdout(Stdio::null()).stderr(errors);
+        let mut child = command.spawn().map_err(told)?;
+        drop(command);
+        let pid = child.id().unwrap_or(0);
+        // Its end is noticed by its socket; this only takes leave of the process.
+        tokio::spawn(async move { child.wait().await });
+        let near = UnixStream::from_std(near).map_err(told)?;
+        match timeout(BEGIN, self.midwife(near, pid, birth)).await {
+            Ok(Ok(Word::Ready | Word::Held)) => Ok(()),
+            Ok(Ok(Word::Refused(why))) => Err(why),
+            Ok(Ok(Word::Map)) => Err("its shim repeats itself".to_owned()),
+            Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+                let said = std::fs::read_to_string(place.errors()).unwrap_or_default();
+                Err(format!("its shim ended before it began: {}", said.lines().last().unwrap_or("it said nothing")))
+            }
+            Ok(Err(error)) => Err(told(error)),
+            Err(_) => Err(format!("its shim does not begin within {}s", BEGIN.as_secs())),
+        }
+    }
+
+    async fn midwife(&self, near: UnixStream, pid: u32, birth: &Birth) -> io::Result<Word> {
+        let mut lines = BufReader::new(near);
+        lines.write_all(&line(birth)?).await?;
+        loop {
+            let mut text = Vec::new();
+            (&mut lines).take(MOST as u64).read_until(b'\n', &mut text).await?;
+            if text.is_empty() {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            match read(&text)? {
+                Word::Map => {
+                    if let Err(error) = self.map(Path::new(&format!("/proc/{pid}"))) {
+                        return Ok(Word::Refused(format!("its user can't be given a number: {error}")));
+                    }
+                    lines.write_all(b"\n").await?;
+                }
+                word => return Ok(word),
+            }
+        }
+    }
+
+    /// Gives the users of a new user namespace their numbers: the same as outside.
+    fn map(&self, process: &Path) -> io::Result<()> {
+        let (uid, gid) = self.own;
+        let (users, groups) = if self.root {
+            let all = format!("0 0 {}", u32::MAX);
+            (all.clone(), all)
+        } else {
+            // The kernel's condition for who maps his own group.
+            std::fs::write(process.join("setgroups"), "deny")?;
+            (format!("{uid} {uid} 1"), format!("{gid} {gid} 1"))
+        };
+        std::fs::write(process.join("uid_map"), users)?;
+        std::fs::write(process.join("gid_map"), groups)
+    }
+}

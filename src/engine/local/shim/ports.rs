@@ -1,0 +1,105 @@
+//! Published ports. A container that shares the machine's network listens on the machine itself: only where its port
+//! has another number outside does somebody have to pass connections on.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::bay::container::NetworkSpec;
+use crate::bay::port::{PortMapping, Protocol};
+
+/// Connections that are passed on at a time, for one port.
+const MOST: usize = 1024;
+
+/// A port that is held, and where its connections go.
+pub struct Held {
+    listener: TcpListener,
+    to: u16,
+}
+
+/// Takes the ports that a container publishes; an error: that port is another's.
+pub fn hold(network: &NetworkSpec) -> Result<Vec<Held>, u16> {
+    let NetworkSpec::Bridge(mappings) = network else { return Ok(Vec::new()) };
+    let tcp = mappings.iter().filter(|mapping| mapping.protocol == Protocol::Tcp);
+    let held = tcp.map(|mapping| {
+        let listener = match bind(mapping) {
+            Ok(listener) => listener,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(mapping.host),
+            // An address that this machine does not have, or a port that is not this user's: nobody else's either.
+            Err(_) => return Ok(None),
+        };
+        // With the same number inside, the program of the container listens there itself.
+        Ok((mapping.host != mapping.container).then_some(Held { listener, to: mapping.container }))
+    });
+    held.filter_map(Result::transpose).collect()
+}
+
+fn bind(mapping: &PortMapping) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind((mapping.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), mapping.host))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Passes connections on, for ever.
+pub async fn pass_on(held: Held) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(held.listener) else { return };
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, held.to));
+    let mut passing = JoinSet::new();
+    loop {
+        while passing.try_join_next().is_some() {}
+        if passing.len() >= MOST {
+            passing.join_next().await;
+            continue;
+        }
+        match listener.accept().await {
+            Ok((mut from, _)) => {
+                passing.spawn(async move {
+                    // Nobody listens inside: the connection is closed, as it would be there.
+                    if let Ok(mut inside) = TcpStream::connect(to).await {
+                        let _ = tokio::io::copy_bidirectional(&mut from, &mut inside).await;
+                    }
+                });
+            }
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    fn mapping(host: u16, container: u16) -> PortMapping {
+        PortMapping { ip: Some(Ipv4Addr::LOCALHOST.into()), host, container, protocol: Protocol::Tcp }
+    }
+
+    #[tokio::test]
+    async fn a_port_leads_to_another() {
+        let inside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut held = hold(&NetworkSpec::Bridge(vec![mapping(free, inside.local_addr().unwrap().port())])).unwrap();
+        let passing = tokio::spawn(pass_on(held.pop().unwrap()));
+        let mut outside = TcpStream::connect(("127.0.0.1", free)).await.unwrap();
+        let (mut taken, _) = inside.accept().await.unwrap();
+        outside.write_all(b"ping").await.unwrap();
+        let mut bytes = [0; 4];
+        taken.read_exact(&mut bytes).await.unwrap();
+        taken.write_all(b"pong").await.unwrap();
+        outside.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"pong");
+        passing.abort();
+    }
+
+    #[test]
+    fn a_port_of_another_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        assert_eq!(hold(&NetworkSpec::Bridge(vec![mapping(port, 80)])).err(), Some(port));
+        assert_eq!(hold(&NetworkSpec::Bridge(vec![mapping(port, port)])).err(), Some(port));
+        drop(taken);
+        assert!(hold(&NetworkSpec::Bridge(vec![mapping(port, port)])).unwrap().is_empty(), "the program has it itself");
+    }
+}

@@ -1,0 +1,291 @@
+//! The bay without a daemon, by the binary: verbs, a supervisor that is killed, and nothing left over.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A bay of its own, on this machine's own namespaces.
+struct Nest {
+    bay: String,
+    root: TempDir,
+}
+
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Nest {
+    /// `None` where this user has no user namespaces, after saying so.
+    fn new(test: &str, more: &str) -> Option<Self> {
+        use std::hash::{BuildHasher as _, RandomState};
+        let may = Command::new("unshare").args(["--user", "true"]).output();
+        if !may.is_ok_and(|output| output.status.success()) {
+            #[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
+            {
+                eprintln!("skipped: local::{test}: no user namespaces");
+            }
+            return None;
+        }
+        let root = tempfile::Builder::new().prefix("pbl").rand_bytes(5).tempdir_in("/tmp").unwrap();
+        for part in ["h", "s", "r", "c/podbay"] {
+            fs::create_dir_all(root.path().join(part)).unwrap();
+        }
+        let bay = format!("pbl-{:07x}", RandomState::new().hash_one(0) & 0x0fff_ffff);
+        let ports = if more.contains("[parent]") { "" } else { "[parent]\nports = []\n" };
+        let text = format!("[bay]\nname = \"{bay}\"\n[engine]\nkind = \"local\"\n{ports}{more}\n");
+        fs::write(root.path().join("c/podbay/config.toml"), text).unwrap();
+        Some(Self { bay, root })
+    }
+
+    fn path(&self, part: &str) -> PathBuf {
+        self.root.path().join(part)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_podbay"));
+        let part = |part: &str| self.path(part).display().to_string();
+        command.args(args).env_clear().current_dir(self.path("h")).stdin(Stdio::null());
+        for (key, place) in [("HOME", "h"), ("XDG_STATE_HOME", "s"), ("XDG_RUNTIME_DIR", "r"), ("XDG_CONFIG_HOME", "c")]
+        {
+            command.env(key, part(place));
+        }
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("RUST_BACKTRACE", "0");
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let output = self.command(args).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ran { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!(ran.code, 0, "podbay {}: {}{}", args.join(" "), ran.stdout, ran.stderr);
+        ran.stdout
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[&["--json"], args].concat())).unwrap()
+    }
+
+    fn row(&self, name: &str) -> Value {
+        let rows = self.json(&["ls"]);
+        rows.as_array().unwrap().iter().find(|row| row["name"] == name).cloned().unwrap_or(Value::Null)
+    }
+
+    fn until_state(&self, name: &str, state: &str) {
+        until(&format!("{name} is {state}"), || {
+            let row = self.row(name);
+            if row["state"] == state { Ok(()) } else { Err(row.to_string()) }
+        });
+    }
+
+    fn kill_supervisor(&self) {
+        let pid = self.json(&["status"])["pid"].as_i64().unwrap();
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        until("the supervisor is gone", || match rustix::process::test_kill_process(pid) {
+            // Whoever started it takes leave of it; here that is nobody's child for long.
+            Ok(()) if !is_zombie(pid.as_raw_nonzero().get()) => Err("it lives".to_owned()),
+            _ => Ok(()),
+        });
+    }
+
+    /// Processes of this bay: shims, first processes and supervisors name its directory.
+    fn processes(&self) -> Vec<(i32, String)> {
+        let root = self.root.path().display().to_string();
+        let pids =
+            fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let of_bay = |pid: i32| {
+            let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?.replace('\0', " ");
+            let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let ours = line.contains(&root) || String::from_utf8_lossy(&environ).contains(&format!("={root}/r"));
+            (ours && !is_zombie(pid)).then_some((pid, line))
+        };
+        pids.filter_map(of_bay).collect()
+    }
+
+    fn is_empty(&self) {
+        until("nothing is left", || {
+            let left = self.processes();
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        });
+        // Those that ended are kept until somebody removes them; nothing of them is half made, nor in the kernel.
+        let containers = self.path("s/podbay").join(&self.bay).join("containers");
+        let names = fs::read_dir(containers).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        for name in names {
+            assert_eq!(name.len(), 64, "{name}");
+            let group = std::path::Path::new("/sys/fs/cgroup/memory/podbay").join(&name);
+            assert!(!group.exists(), "{}", group.display());
+        }
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        assert!(!mounts.contains(&self.root.path().display().to_string()), "{mounts}");
+    }
+}
+
+fn is_zombie(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+}
+
+impl Drop for Nest {
+    fn drop(&mut self) {
+        for _ in 0..100 {
+            let left = self.processes();
+            if left.is_empty() {
+                return;
+            }
+            for pid in left.into_iter().filter_map(|(pid, _)| rustix::process::Pid::from_raw(pid)) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn until(what: &str, mut look: impl FnMut() -> Result<(), String>) {
+    let begun = Instant::now();
+    while let Err(seen) = look() {
+        assert!(begun.elapsed() < PATIENCE, "{what}: saw {seen}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_bay_needs_no_daemon() {
+    let Some(nest) = Nest::new("a_bay_needs_no_daemon", "") else { return };
+    fs::create_dir(nest.path("h/project")).unwrap();
+    fs::write(nest.path("h/project/note"), "of the project").unwrap();
+    nest.ok(&["spawn", "fox", "-d", "-p", "project"]);
+    let status = nest.json(&["status"]);
+    assert_eq!(
+        (&status["engine"]["kind"], &status["engine"]["endpoint"]),
+        (&"local".into(), &"local://namespaces".into())
+    );
+    assert!(status["engine"]["limits"].to_string().contains("seccomp"), "{status}");
+    let row = nest.row("fox");
+    assert_eq!((&row["state"], &row["image"], &row["network"]), (&"running".into(), &"host".into(), &"shared".into()));
+    let ran = nest.run(&["exec", "fox", "--", "sh", "-c", "cat note; id -u; pwd; exit 5"]);
+    let own = rustix::process::geteuid().as_raw();
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (5, format!("of the project{own}\n/workspace\n").as_str()),
+        "{}",
+        ran.stderr
+    );
+    nest.ok(&["send", "fox", "echo from-the-$((40+2))"]);
+    until("its log has it", || {
+        let log = nest.ok(&["logs", "fox"]);
+        if log.contains("from-the-42") { Ok(()) } else { Err(log) }
+    });
+    let stats = nest.json(&["stats"]);
+    assert!(stats.to_string().contains("fox"), "{stats}");
+    nest.ok(&["stop", "fox"]);
+    nest.until_state("fox", "exited");
+    nest.ok(&["start", "fox"]);
+    nest.until_state("fox", "running");
+    nest.ok(&["restart", "fox"]);
+    nest.until_state("fox", "running");
+    assert!(nest.ok(&["why", "fox"]).contains("fox"));
+    let doctor = nest.run(&["doctor"]);
+    assert!(doctor.stdout.contains("local") && doctor.stdout.contains("podbay's own"), "{}", doctor.stdout);
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+#[test]
+fn a_killed_supervisor_finds_its_workers_again() {
+    let Some(nest) = Nest::new("a_killed_supervisor_finds_its_workers_again", "") else { return };
+    nest.ok(&["spawn", "fox", "-d"]);
+    nest.ok(&["spawn", "owl", "-d", "--", "sh", "-c", "while read line; do echo got $line; done"]);
+    let before = [nest.row("fox"), nest.row("owl")];
+    nest.kill_supervisor();
+    nest.until_state("owl", "running");
+    let after = [nest.row("fox"), nest.row("owl")];
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!((&before["id"], &before["started_at"]), (&after["id"], &after["started_at"]));
+    }
+    nest.ok(&["send", "owl", "this"]);
+    until("it heard", || {
+        let log = nest.ok(&["logs", "owl"]);
+        if log.contains("got this") { Ok(()) } else { Err(log) }
+    });
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+#[test]
+fn an_image_is_refused_with_what_to_do() {
+    let Some(nest) = Nest::new("an_image_is_refused_with_what_to_do", "") else { return };
+    let ran = nest.run(&["spawn", "fox", "-d", "--image", "debian:12"]);
+    assert!(ran.code != 0 && ran.stderr.contains("debian:12") && ran.stderr.contains("\"host\""), "{}", ran.stderr);
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+#[test]
+fn a_warm_worker_is_claimed() {
+    let more = "[[template]]\nname = \"warm\"\ncommand = [\"bash\"]\npool = { target = 2, min = 1, max_creating = 2, idle_timeout = \"0s\" }";
+    let Some(nest) = Nest::new("a_warm_worker_is_claimed", more) else { return };
+    nest.ok(&["up"]);
+    until("the pool is full", || {
+        let pool = nest.json(&["pool", "status"]);
+        if pool[0]["warm"] == 2 { Ok(()) } else { Err(pool.to_string()) }
+    });
+    nest.ok(&["spawn", "fox", "-t", "warm", "-d"]);
+    assert_eq!(nest.json(&["pool", "status"])[0]["hits"], 1);
+    nest.ok(&["send", "fox", "echo claimed-$((40+2))"]);
+    until("it is a shell", || {
+        let log = nest.ok(&["logs", "fox"]);
+        if log.contains("claimed-42") { Ok(()) } else { Err(log) }
+    });
+    nest.ok(&["pool", "scale", "0"]);
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+/// Kills the supervisor while it does something, again and again.
+fn killed_at_random(nest: &Nest, times: u64) {
+    for turn in 0..times {
+        let name = format!("w{}", turn % 4);
+        let verbs: [&[&str]; 4] = [&["spawn", &name, "-d"], &["restart", &name], &["stop", &name], &["rm", &name]];
+        let verb = verbs[usize::try_from(turn / 4 % 4).unwrap()];
+        let mut running = nest.command(verb).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Somewhere in the middle of it, at another place each time.
+        std::thread::sleep(Duration::from_millis(turn * 7 % 60));
+        nest.kill_supervisor();
+        let _ = running.wait();
+    }
+    nest.ok(&["ls"]);
+    until("each container is one of the bay's", || {
+        let rows = nest.json(&["ls"]);
+        let states: Vec<String> = rows.as_array().unwrap().iter().map(|row| row["state"].to_string()).collect();
+        let settled = states.iter().all(|state| !state.contains("creating") && !state.contains("unknown"));
+        if settled { Ok(()) } else { Err(format!("{states:?}")) }
+    });
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+#[test]
+fn kills_at_random_leave_nothing() {
+    let Some(nest) = Nest::new("kills_at_random_leave_nothing", "") else { return };
+    killed_at_random(&nest, 16);
+}
+
+#[test]
+#[ignore = "the long form: 200 kills"]
+fn two_hundred_kills_leave_nothing() {
+    let Some(nest) = Nest::new("two_hundred_kills_leave_nothing", "") else { return };
+    killed_at_random(&nest, 200);
+}
