@@ -1,6 +1,6 @@
 //! How a native service runs: under a shim, a small process of its own that outlives the supervisor.
 //!
-//! Owns the shim (its process, log, protocol), the supervisor's link to one, and probes. Decides nothing about when a
+//! Owns the shim (its process, log, protocol), the supervisor's link to one, probes, and the kernel's word on memory. Decides nothing about when a
 //! service is wanted: [`crate::bay::lifecycle`] has the rules of its runs, the supervisor those of its place among the
 //! others. Called by the hidden verb `shim` and by the supervisor's executor.
 //!
@@ -10,6 +10,7 @@
 
 pub mod link;
 pub mod log;
+pub mod oom;
 pub mod probe;
 pub mod process;
 pub mod protocol;

@@ -14,6 +14,7 @@ use crate::bay::lifecycle::{Exit, Memory, Rules};
 use crate::bay::session::TermSize;
 
 use super::log::Position;
+use super::oom::Clue;
 use super::process::ProcessId;
 
 /// The version of lines and file. A shim and a supervisor of different versions meet at every upgrade. New fields have
@@ -194,6 +195,8 @@ pub struct Status {
     pub ready_log: bool,
     /// How the main process of the present run ended by itself; `None`: it has not, or somebody wanted it.
     pub exit: Option<Exit>,
+    /// What makes it likely that the last end was one for memory.
+    pub memory_clue: Option<Clue>,
     /// The port that somebody else had when the last run was to begin.
     pub port_taken: Option<u16>,
     /// Who holds the streams of its runs open.

@@ -7,6 +7,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 
 use super::running::Shim;
 use crate::bay::lifecycle::{Event, Exit, Phase};
+use crate::service::oom::Verdict;
 use crate::service::process::{self, ProcessId, monotonic};
 
 /// A program that goes into the background leaves its session only after its first process has ended: looked at so long
@@ -76,12 +77,23 @@ impl Shim {
     fn main_ended(&mut self, exit: Exit, empty: bool) {
         self.status.ended_at = Some(Timestamp::now());
         let running = self.life.as_ref().is_some_and(|life| matches!(life.phase(), Phase::Running { .. }));
+        let exit = self.explained(exit, running);
         self.status.exit = running.then(|| exit.clone());
         if running && exit == Exit::Code(0) && !empty {
             self.parting = Some((exit, monotonic() + BACKGROUND));
         } else {
             self.live(Event::Ended(exit));
         }
+    }
+
+    /// The kernel's word on an end that nobody here wanted.
+    fn explained(&mut self, exit: Exit, running: bool) -> Exit {
+        let verdict = if running { self.watch.verdict(&exit) } else { Verdict::No };
+        self.status.memory_clue = match verdict {
+            Verdict::Likely(clue) => Some(clue),
+            Verdict::No | Verdict::Certain => None,
+        };
+        if verdict == Verdict::Certain { Exit::OutOfMemory } else { exit }
     }
 
     /// Tells of an end that was held back.

@@ -19,6 +19,7 @@ use super::{Birth, Say, spawn, takeover};
 use crate::bay::lifecycle::{Act, Event, Exit, Lifecycle, Memory, Phase, Rules};
 use crate::bay::service::StopSignal;
 use crate::service::ServiceError;
+use crate::service::oom::{Ground, Watch};
 use crate::service::process::{self, ProcessId, monotonic};
 use crate::service::protocol::{FirstWord, Order, RunState, Spec, Status, VERSION};
 
@@ -44,6 +45,8 @@ pub(super) struct Shim {
     pub(super) parting: Option<(Exit, Duration)>,
     /// Nothing of the run is left.
     pub(super) empty: bool,
+    /// Whether the kernel ends it for memory.
+    pub(super) watch: Watch,
     /// To end once the service is at rest.
     quit: bool,
     spread: u64,
@@ -151,6 +154,7 @@ fn inherited(birth: &Birth, past: Status) -> (Status, Option<Exit>) {
         run: past.run,
         memory,
         ended_at: past.ended_at,
+        memory_clue: past.memory_clue,
         ..Status::default()
     };
     let ended = matches!(past.state, RunState::Waiting | RunState::Stopping | RunState::Stuck);
@@ -178,6 +182,7 @@ impl Shim {
             killing: false,
             parting: None,
             empty: true,
+            watch: Watch::default(),
             quit: false,
             spread,
             past_exit,
@@ -328,6 +333,7 @@ impl Shim {
         });
         match begun {
             Ok(main) => {
+                self.watch = Watch::begin(Ground::default(), main.pid, monotonic());
                 self.status.main = Some(main);
                 self.status.hash.clone_from(&spec.hash);
                 self.status.tty = spec.tty.is_some();

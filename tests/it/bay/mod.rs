@@ -6,6 +6,7 @@
 //! `PODBAY_REQUIRE_DOCKER=1` makes the absence of Docker a failure. Full counts are `#[ignore]`d.
 
 mod clones;
+mod contained;
 mod crash;
 mod daemon;
 mod dashboard;
@@ -16,7 +17,9 @@ mod doctor;
 mod images;
 mod input;
 mod killing;
+mod lives;
 mod main_job;
+mod memory;
 mod network;
 mod own_daemon;
 mod pool;
