@@ -221,8 +221,10 @@ impl Alerts {
                 let before = self.past.front().map(|(_, _, restarts)| restarts);
                 let earlier = |name: &String| before.and_then(|before| before.get(name)).copied();
                 let many = reading.restarts.iter().filter(|(name, count)| {
-                    // One that was not there has not been started again yet.
-                    count.saturating_sub(earlier(name).unwrap_or(**count)) > MOST_RESTARTS
+                    // One that was not there has not been started again yet; a start by hand begins the count anew.
+                    let before = earlier(name).unwrap_or(**count);
+                    let since = count.checked_sub(before).unwrap_or(**count);
+                    since > MOST_RESTARTS
                 });
                 many.map(|(name, _)| name.clone()).collect()
             }
@@ -323,6 +325,19 @@ mod tests {
         let mut alerts = Alerts::default();
         alerts.take(&Reading::default(), after(0));
         assert_eq!(alerts.take(&Reading { restarts: restarts(50), ..Reading::default() }, after(1)), []);
+    }
+
+    #[test]
+    fn a_count_that_began_anew_hides_no_restarts() {
+        let restarts = |count: u64| BTreeMap::from([("brain".to_owned(), count)]);
+        let mut alerts = Alerts::default();
+        alerts.take(&Reading { restarts: restarts(9), ..Reading::default() }, after(0));
+        // Somebody started it by hand.
+        for (second, count) in [(1, 0), (2, 3), (3, 3)] {
+            assert_eq!(alerts.take(&Reading { restarts: restarts(count), ..Reading::default() }, after(second)), []);
+        }
+        let turns = alerts.take(&Reading { restarts: restarts(4), ..Reading::default() }, after(4));
+        assert_eq!(said(turns), [("PodbayServiceRestarts", "brain".to_owned(), true)]);
     }
 
     #[test]

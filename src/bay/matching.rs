@@ -1,4 +1,7 @@
 //! Which things a word on the command line means: exact name, unique prefix of a name or id, or a glob.
+//!
+//! A service has the name of its container, `svc-NAME`, and is called `NAME` by people: both mean it. `KIND/WORD` means
+//! only things of that kind, `service/db`: with it, what bears the name of another thing can still be told.
 
 use globset::GlobBuilder;
 
@@ -8,6 +11,14 @@ pub trait Named {
     fn name(&self) -> &str;
     /// Its id, empty when it has none.
     fn id(&self) -> &str;
+    /// What people call it, where that is not its name but the end of it.
+    fn called(&self) -> &str {
+        self.name()
+    }
+    /// `worker`, `service`, …; empty: only one kind is asked for.
+    fn kind(&self) -> &'static str {
+        ""
+    }
 }
 
 /// Why a word means nothing, or too much.
@@ -47,37 +58,56 @@ const NEAR: f64 = 0.7;
 /// # Errors
 /// [`MatchError`] when nothing, or too much, is meant.
 pub fn resolve<'a, T: Named>(word: &str, items: &'a [T]) -> Result<Vec<&'a T>, MatchError> {
-    if word.contains(['*', '?', '[', '{']) {
-        return glob(word, items);
+    let (kind, bare) = word.split_once('/').map_or((None, word), |(kind, bare)| (Some(kind), bare));
+    let items: Vec<&T> = items.iter().filter(|item| kind.is_none_or(|kind| item.kind() == kind)).collect();
+    if bare.contains(['*', '?', '[', '{']) {
+        return glob(word, bare, &items);
     }
-    if let Some(exact) = items.iter().find(|item| item.name() == word) {
-        return Ok(vec![exact]);
+    let exact: Vec<&T> = items.iter().copied().filter(|item| item.name() == bare || item.called() == bare).collect();
+    match exact.as_slice() {
+        [] => {}
+        [_] => return Ok(exact),
+        all => return Err(ambiguous(word, all, |item| format!("{}/{bare}", item.kind()))),
     }
-    let starts = |item: &&T| !word.is_empty() && (item.name().starts_with(word) || item.id().starts_with(word));
-    let found: Vec<&T> = items.iter().filter(starts).collect();
-    match found.len() {
-        0 => Err(none(word, items)),
-        1 => Ok(found),
-        _ => {
-            let names = found.iter().take(10).map(|item| item.name().to_owned()).collect();
-            Err(MatchError::Ambiguous { word: word.to_owned(), names })
-        }
+    let found: Vec<&T> = items.iter().copied().filter(|item| starts(*item, bare)).collect();
+    match found.as_slice() {
+        [] => Err(none(word, bare, &items)),
+        [_] => Ok(found),
+        all => Err(ambiguous(word, all, |item| item.called().to_owned())),
     }
 }
 
-fn glob<'a, T: Named>(word: &str, items: &'a [T]) -> Result<Vec<&'a T>, MatchError> {
-    let glob = GlobBuilder::new(word)
+/// Whether a word is the beginning of what it is called, of its id, or of its whole name: not of what stands before all
+/// names of its kind.
+fn starts<T: Named>(item: &T, word: &str) -> bool {
+    let before = item.name().len().saturating_sub(item.called().len());
+    let whole = word.len() >= before && item.name().starts_with(word);
+    !word.is_empty() && (item.called().starts_with(word) || whole || item.id().starts_with(word))
+}
+
+fn ambiguous<T>(word: &str, all: &[&T], told: impl Fn(&T) -> String) -> MatchError {
+    let names = all.iter().take(10).map(|item| told(item)).collect();
+    MatchError::Ambiguous { word: word.to_owned(), names }
+}
+
+fn glob<'a, T: Named>(word: &str, bare: &str, items: &[&'a T]) -> Result<Vec<&'a T>, MatchError> {
+    let glob = GlobBuilder::new(bare)
         .build()
         .map_err(|error| MatchError::Glob { word: word.to_owned(), why: error.kind().to_string() })?
         .compile_matcher();
-    let found: Vec<&T> = items.iter().filter(|item| glob.is_match(item.name())).collect();
-    if found.is_empty() { Err(none(word, items)) } else { Ok(found) }
+    let hit = |item: &&T| {
+        let before = item.name().strip_suffix(item.called()).filter(|before| !before.is_empty());
+        let whole = before.is_some_and(|before| bare.starts_with(before) && glob.is_match(item.name()));
+        whole || glob.is_match(item.called())
+    };
+    let found: Vec<&T> = items.iter().copied().filter(hit).collect();
+    if found.is_empty() { Err(none(word, bare, items)) } else { Ok(found) }
 }
 
-fn none<T: Named>(word: &str, items: &[T]) -> MatchError {
+fn none<T: Named>(word: &str, bare: &str, items: &[&T]) -> MatchError {
     let nearest = items
         .iter()
-        .map(|item| (strsim::jaro_winkler(word, item.name()), item.name()))
+        .map(|item| (strsim::jaro_winkler(bare, item.called()), item.called()))
         .filter(|(score, _)| *score >= NEAR)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name.to_owned());
@@ -130,5 +160,68 @@ mod tests {
         assert_eq!(names("?l?"), Ok(vec!["elk"]));
         assert!(matches!(names("[a"), Err(MatchError::Glob { .. })));
         assert!(matches!(names("z*"), Err(MatchError::None { .. })));
+    }
+
+    /// Kind, name, and how much of it stands before what it is called.
+    struct Thing(&'static str, &'static str, usize);
+
+    impl Named for Thing {
+        fn name(&self) -> &str {
+            self.1
+        }
+        fn id(&self) -> &'static str {
+            ""
+        }
+        fn called(&self) -> &str {
+            &self.1[self.2..]
+        }
+        fn kind(&self) -> &'static str {
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_service_is_found_by_what_people_call_it_and_a_name_that_two_have_is_never_guessed() {
+        let things = [
+            Thing("parent", "parent", 0),
+            Thing("worker", "sam", 0),
+            Thing("worker", "db", 0),
+            Thing("worker", "strong", 0),
+            Thing("service", "svc-db", 4),
+            Thing("service", "svc-stream", 4),
+            Thing("service", "svc-brain", 4),
+        ];
+        let table = [
+            ("stream", "svc-stream"),
+            ("svc-stream", "svc-stream"),
+            ("service/stream", "svc-stream"),
+            ("service/svc-stream", "svc-stream"),
+            ("service/s", "svc-stream"),
+            ("b", "svc-brain"),
+            ("svc-b", "svc-brain"),
+            // What stands before every service's name is no prefix of one.
+            ("sa", "sam"),
+            ("worker/s*m", "sam"),
+            ("service/db", "svc-db"),
+            ("worker/db", "db"),
+            ("svc-db", "svc-db"),
+        ];
+        for (word, name) in table {
+            let found = resolve(word, &things).map(|found| found.iter().map(|thing| thing.1).collect::<Vec<_>>());
+            assert_eq!(found, Ok(vec![name]), "{word}");
+        }
+        let many = |word: &str| resolve(word, &things).map(|found| found.len());
+        assert_eq!((many("service/*"), many("svc-*"), many("d*"), many("s*")), (Ok(3), Ok(3), Ok(2), Ok(3)));
+        for (word, said) in [
+            ("db", "\"db\" is ambiguous: worker/db, service/db"),
+            ("str", "\"str\" is ambiguous: strong, stream"),
+            ("s", "\"s\" is ambiguous: sam, strong, stream"),
+            ("svc-", "\"svc-\" is ambiguous: db, stream, brain"),
+            ("service/sam", "no such name: \"service/sam\""),
+            ("brian", "no such name: \"brian\"; did you mean \"brain\"?"),
+            ("nothing/db", "no such name: \"nothing/db\""),
+        ] {
+            assert_eq!(resolve(word, &things).err().map(|error| error.to_string()).as_deref(), Some(said));
+        }
     }
 }

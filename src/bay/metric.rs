@@ -86,9 +86,9 @@ pub const CLAIM: Metric = metric(
 /// Services that run and are ready.
 pub const SERVICE_UP: Metric =
     metric("podbay_service_up", Kind::Gauge, &["service"], "short", "1 while a service is as it should be.");
-/// Restarts of services.
+/// Restarts of services that nobody asked for.
 pub const SERVICE_RESTARTS: Metric =
-    metric("podbay_service_restarts_total", Kind::Counter, &["service"], "short", "Restarts of a service by podbay.");
+    metric("podbay_service_restarts_total", Kind::Counter, &["service"], "short", "Automatic restarts of a service.");
 /// Whether the engine answers.
 pub const ENGINE_UP: Metric = metric("podbay_engine_up", Kind::Gauge, &[], "short", "1 while the engine answers.");
 /// How long the engine takes.

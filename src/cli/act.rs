@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::api::client::Client;
 use crate::api::types::{ContainerRow, Done, ErrorDetail, Verb};
+use crate::bay::matching::Named as _;
 use crate::terminal::safe::Safe;
 
 use super::args::TargetArgs;
@@ -29,10 +30,12 @@ pub struct Outcome {
     pub error: Option<ErrorDetail>,
 }
 
-/// The containers that the arguments mean.
+/// What the arguments mean.
 pub async fn targets(client: &Client, args: &TargetArgs) -> Result<Vec<ContainerRow>, CliError> {
-    let rows = client.containers().await?;
-    if args.all { Ok(targets::workers(rows)) } else { targets::resolve(&args.names, &rows) }
+    if args.all {
+        return Ok(targets::workers(client.containers().await?));
+    }
+    targets::resolve(&args.names, &targets::all(client).await?)
 }
 
 /// Whether to go on with something on all workers. Without a terminal nobody can be asked: what only stops goes on, what
@@ -57,24 +60,25 @@ pub async fn run(context: &Context, client: &Client, rows: Vec<ContainerRow>, ve
     }
     let work = rows.into_iter().map(|row| async move {
         let result = client.act(&row.name, verb).await;
-        (row.name, result.map_err(CliError::from))
+        (row, result.map_err(CliError::from))
     });
     let mut results = stream::iter(work).buffered(AT_ONCE);
     let mut outcomes = Vec::new();
     let mut first_failure = None;
-    while let Some((name, result)) = results.next().await {
+    while let Some((row, result)) = results.next().await {
+        let called = row.called().to_owned();
         let outcome = match result {
-            Ok(done) => Outcome { name, done: Some(done), error: None },
+            Ok(done) => Outcome { name: row.name, done: Some(done), error: None },
             Err(error) => {
-                let error = error.about(&name);
+                let error = error.about(&called);
                 report(&error);
                 let detail = error.detail();
                 first_failure.get_or_insert(error.kind);
-                Outcome { name, done: None, error: Some(detail) }
+                Outcome { name: row.name, done: None, error: Some(detail) }
             }
         };
         if !context.out.json {
-            say(context.out, &outcome)?;
+            say(context.out, &called, &outcome)?;
         }
         outcomes.push(outcome);
     }
@@ -84,10 +88,9 @@ pub async fn run(context: &Context, client: &Client, rows: Vec<ContainerRow>, ve
     Ok(first_failure.map_or(Exit::Done, |kind| Exit::Program(kind.code())))
 }
 
-fn say(out: Output, outcome: &Outcome) -> Result<(), CliError> {
+fn say(out: Output, name: &str, outcome: &Outcome) -> Result<(), CliError> {
     let Some(done) = &outcome.done else { return Ok(()) };
-    let name = &outcome.name;
-    let text = if done.text.is_empty() { name.clone() } else { format!("{name}: {}", done.text) };
+    let text = if done.text.is_empty() { name.to_owned() } else { format!("{name}: {}", done.text) };
     out.line(Safe::new(&text))?;
     done.notes.iter().for_each(|text| note(&format!("{name}: {text}")));
     Ok(())

@@ -4,6 +4,7 @@
 use crate::api::client::Client;
 use crate::api::types::{ContainerRow, State, Verb};
 use crate::bay::container::Role;
+use crate::bay::matching::Named as _;
 
 use super::act;
 use super::args::RmArgs;
@@ -15,6 +16,11 @@ use super::output::note;
 pub async fn run(context: &Context, args: &RmArgs) -> Result<Exit, CliError> {
     let client = context.client().await?;
     let rows = act::targets(&client, &args.targets).await?;
+    if let Some(service) = rows.iter().find(|row| row.role == Role::Service) {
+        let message = format!("{} is a service, nothing removed", service.called());
+        let hint = "take it out of the configuration and say `podbay up`; `podbay service stop` only stops it";
+        return Err(CliError::usage(message).hint(hint));
+    }
     let running: Vec<&str> = rows.iter().filter(|row| is_alive(row)).map(|row| row.name.as_str()).collect();
     if !running.is_empty() && !args.force {
         let message = format!("still running, nothing removed: {}", running.join(", "));

@@ -38,10 +38,11 @@ pub async fn run(context: &Context, args: SendArgs) -> Result<Exit, CliError> {
     };
     let text = if words == ["-"] { stdin()? } else { words.join(" ") };
     let client = context.client().await?;
-    let rows = client.containers().await?;
-    let rows = match names {
-        Some(name) => targets::resolve(&[name], &rows)?,
-        None => targets::workers(rows).into_iter().filter(|row| row.state == State::Running).collect(),
+    let rows = if let Some(name) = names {
+        targets::resolve(&[name], &targets::all(&client).await?)?
+    } else {
+        let workers = targets::workers(client.containers().await?);
+        workers.into_iter().filter(|row| row.state == State::Running).collect()
     };
     if rows.is_empty() {
         note("no running workers");

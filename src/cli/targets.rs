@@ -25,9 +25,21 @@ pub fn resolve<T: Named + Clone>(words: &[String], rows: &[T]) -> Result<Vec<T>,
     Ok(found)
 }
 
-/// The one container that a word means.
+/// Everything that a verb may be about: containers, and services that have none.
+pub async fn all(client: &Client) -> Result<Vec<ContainerRow>, CliError> {
+    let mut rows = client.containers().await?;
+    for service in client.services().await? {
+        let row = service.as_container();
+        if !rows.iter().any(|known| known.name == row.name) {
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
+/// The one that a word means.
 pub async fn one(client: &Client, word: &str) -> Result<ContainerRow, CliError> {
-    let rows = client.containers().await?;
+    let rows = all(client).await?;
     let mut found = matching::resolve(word, &rows)?;
     match (found.pop(), found.as_slice()) {
         (Some(row), []) => Ok(row.clone()),

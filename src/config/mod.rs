@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::bay::name::Name;
+use crate::bay::port::{PortMapping, Protocol};
 use crate::bay::template::{ParentSpec, Template};
 
 pub use crate::bay::service::{
@@ -171,6 +172,29 @@ pub struct UiConfig {
 }
 
 impl Config {
+    /// What the parent publishes, and what it does not: ports that a service of the bay has on the same machine, which is
+    /// that of native services when `here`.
+    #[must_use]
+    pub fn parent_ports(&self, here: bool) -> (Vec<PortMapping>, BTreeMap<u16, Name>) {
+        let mut others = BTreeMap::new();
+        for service in &self.services {
+            let own = service.ports.iter().flat_map(|port| match port {
+                ServicePort::Listens(port) if service.is_native() && here => vec![*port],
+                ServicePort::Listens(_) => vec![],
+                ServicePort::Published(rule) => {
+                    let tcp = rule.mappings().iter().filter(|mapping| mapping.protocol == Protocol::Tcp);
+                    tcp.map(|mapping| mapping.host).collect()
+                }
+            });
+            others.extend(own.map(|port| (port, service.name.clone())));
+        }
+        let all = self.parent.ports.iter().flat_map(|rule| rule.mappings().iter().copied());
+        let (left, ports): (Vec<PortMapping>, Vec<PortMapping>) =
+            all.partition(|mapping| mapping.protocol == Protocol::Tcp && others.contains_key(&mapping.host));
+        others.retain(|port, _| left.iter().any(|mapping| mapping.host == *port));
+        (ports, others)
+    }
+
     /// The name that `[worker]` has among the templates.
     pub const DEFAULT_TEMPLATE: &str = "default";
 

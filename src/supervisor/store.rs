@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::bay::container::ContainerId;
+use crate::bay::lifecycle::Memory;
 use crate::bay::name::Name;
 use crate::bay::owner::{Nonce, OwnerKey};
 use crate::bay::template::{Overrides, WorkspaceMode};
@@ -59,6 +60,10 @@ pub struct Stored {
     /// Container services that were given up until somebody starts them.
     #[serde(default)]
     pub services_failed: BTreeSet<Name>,
+    /// What the rules of container services remember: a native one's shim keeps that itself. Times of starts are left out:
+    /// they are of one supervisor's clock.
+    #[serde(default)]
+    pub services_past: BTreeMap<Name, Memory>,
     /// Container services that have said the line that they are ready by, with the start of that run: the engine may not
     /// have the line any more.
     #[serde(default)]
@@ -300,7 +305,7 @@ struct Version {
     version: u32,
 }
 
-fn write_file(path: &Path, bytes: &[u8], synced: bool) -> io::Result<()> {
+pub(super) fn write_file(path: &Path, bytes: &[u8], synced: bool) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(bytes)?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::bay::container::{ContainerSpec, NetworkSpec};
 use crate::bay::gate;
 use crate::bay::name::{ContainerName, Name};
+use crate::bay::port::PortMapping;
 use crate::bay::template::{Hardening, ParentSpec, Template};
 
 use super::Prepared;
@@ -33,6 +34,8 @@ pub struct ParentArgs<'a> {
     pub bay: &'a Name,
     /// `[parent]`.
     pub parent: &'a ParentSpec,
+    /// What it publishes.
+    pub ports: Vec<PortMapping>,
     /// `[worker]`: the parent has its limits and walls.
     pub worker: &'a Template,
     /// What was prepared for it.
@@ -71,7 +74,7 @@ pub fn worker_spec(args: WorkerArgs<'_>) -> ContainerSpec {
 /// The parent: a namespace of its own, its ports published, no tty. Without a command it sleeps.
 #[must_use]
 pub fn parent_spec(args: ParentArgs<'_>) -> ContainerSpec {
-    let ParentArgs { bay, parent, worker, prepared, labels } = args;
+    let ParentArgs { bay, parent, ports, worker, prepared, labels } = args;
     let holds = parent.command.is_empty();
     let command = if holds { vec!["sleep".to_owned(), "infinity".to_owned()] } else { parent.command.clone() };
     // `sleep` as process 1 would not hear SIGTERM, and every stop would wait for SIGKILL.
@@ -87,7 +90,7 @@ pub fn parent_spec(args: ParentArgs<'_>) -> ContainerSpec {
         workdir: prepared.workdir,
         env: prepared.env,
         labels,
-        network: NetworkSpec::Bridge(parent.ports.iter().flat_map(|rule| rule.mappings().iter().copied()).collect()),
+        network: NetworkSpec::Bridge(ports),
         mounts: prepared.mounts,
         tty: false,
         stop_signal: None,
@@ -145,7 +148,14 @@ mod tests {
         let config = Config::defaults().unwrap();
         let made = |parent: &ParentSpec, worker: &Template| {
             let prepared = Prepared::default();
-            parent_spec(ParentArgs { bay: &config.bay, parent, worker, prepared, labels: BTreeMap::new() })
+            parent_spec(ParentArgs {
+                bay: &config.bay,
+                parent,
+                ports: config.parent_ports(true).0,
+                worker,
+                prepared,
+                labels: BTreeMap::new(),
+            })
         };
         let mut worker = config.worker.clone();
         worker.hardening.init = false;

@@ -147,6 +147,27 @@ fn templates_lie_over_the_worker() {
     assert_eq!(config.template(&"none".parse().unwrap()), None);
 }
 
+/// As the README's own example has it: a native service on a port of the parent's usual range.
+#[test]
+fn the_parent_leaves_out_the_ports_that_a_service_has_on_the_machine() {
+    let text = "[parent]\nports = [\"127.0.0.1:3000-3003:3000-3003\", \"3001:3001/udp\", \"9001:3001\"]\n\
+                [[service]]\nname = \"near\"\nrun = \"host\"\nreason = \"gpu\"\ncommand = [\"x\"]\nports = [3001]\n\
+                [[service]]\nname = \"shared\"\nimage = \"x\"\nports = [3000]\n\
+                [[service]]\nname = \"own\"\nimage = \"x\"\nnetwork = \"bridge\"\nports = [\"3003:80\"]\n";
+    let config = Config::parse("t", text).unwrap();
+    let of = |here: bool| {
+        let (ports, left) = config.parent_ports(here);
+        let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+        let left: Vec<String> = left.iter().map(|(port, name)| format!("{port} {name}")).collect();
+        (ports.join(" "), left.join(", "))
+    };
+    let here = "127.0.0.1:3000:3000 127.0.0.1:3002:3002 3001:3001/udp 9001:3001";
+    assert_eq!(of(true), (here.to_owned(), "3001 near, 3003 own".to_owned()));
+    // On another machine's engine nothing of this one is in the way.
+    let away = "127.0.0.1:3000:3000 127.0.0.1:3001:3001 127.0.0.1:3002:3002 3001:3001/udp 9001:3001";
+    assert_eq!(of(false), (away.to_owned(), "3003 own".to_owned()));
+}
+
 #[test]
 fn line_ends_and_a_byte_order_mark_do_not_matter() {
     let plain = Config::parse("t", "[bay]\nname = \"fox\"\n").unwrap();

@@ -59,6 +59,11 @@ impl App {
         if let Some(exact) = view.containers.iter().find(|row| row.name == word) {
             return Ok(exact.clone());
         }
+        if let Some(service) = self.native_service(word) {
+            let why = format!("{} runs on this machine itself: it has no container", service.name);
+            let error = ApiError::new("refused", why);
+            return Err(error.hint("`podbay attach` opens the terminal of one with tty = true, and types into it"));
+        }
         match matching::resolve(word, &view.containers).map_err(|error| not_found(&error))?.as_slice() {
             [row] => Ok((*row).clone()),
             many => {

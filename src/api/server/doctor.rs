@@ -2,7 +2,7 @@
 //!
 //! All checks run at once, each with a deadline: the answer comes before any client gives up, however many of them hang.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,6 @@ use rustix::fs::{Access, access};
 use super::App;
 use crate::api::types::{ContainerRow, Finding, LinkState, State as Is, Status, Verdict};
 use crate::bay::container::{ImageRef, Role};
-use crate::bay::port::PortRule;
 use crate::config::{Config, EngineKind, HostReason, ServicePort, ServiceRun};
 use crate::engine::listeners;
 
@@ -195,7 +194,7 @@ async fn ports(app: &App, status: &Status, config: &Config) -> Vec<Finding> {
         Ok(published) => published,
         Err(error) => return vec![skipped("ports", error.to_string())],
     };
-    let wanted: Vec<_> = config.parent.ports.iter().flat_map(PortRule::mappings).copied().collect();
+    let (wanted, _) = config.parent_ports(status.engine.endpoint.starts_with("unix://"));
     blocking(move || {
         let mut taken: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for mapping in wanted {
@@ -250,8 +249,14 @@ fn service_ports(status: &Status, config: &Config) -> impl FnOnce() -> Vec<Findi
             service.ports.iter().filter_map(port).collect::<Vec<_>>()
         })
         .collect();
+    let published: BTreeSet<u16> =
+        status.parent.iter().flat_map(|parent| &parent.ports).map(|mapping| mapping.host).collect();
     move || {
         let held = |(name, port): (String, u16)| {
+            if published.contains(&port) {
+                let text = format!("port {port} of service {name} is published by the parent");
+                return Some(warn("ports", text, "`podbay refresh parent` makes it anew without that port"));
+            }
             let holder = holder(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)?;
             let text = format!("port {port} of service {name} is held by {holder}");
             Some(warn("ports", text, "end that one, or give the service another port"))

@@ -88,7 +88,16 @@ impl Named for ContainerRow {
     }
 
     fn id(&self) -> &str {
-        &self.id
+        // A native service has no container; what it has instead begins with a word of its own.
+        if self.id.contains(' ') { "" } else { &self.id }
+    }
+
+    fn called(&self) -> &str {
+        self.name.strip_prefix("svc-").filter(|_| self.role == Role::Service).unwrap_or(&self.name)
+    }
+
+    fn kind(&self) -> &'static str {
+        self.role.as_str()
     }
 }
 

@@ -15,7 +15,7 @@ use super::status::Status;
 /// One line of the bay's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryLine {
-    /// Its number, counted from the supervisor's start.
+    /// Its number: a later line has a greater one.
     pub seq: u64,
     /// When.
     pub at: Timestamp,

@@ -54,6 +54,10 @@ impl Named for ServiceRow {
     fn id(&self) -> &'static str {
         ""
     }
+
+    fn kind(&self) -> &'static str {
+        "service"
+    }
 }
 
 impl ServiceRow {

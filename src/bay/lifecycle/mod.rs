@@ -132,7 +132,7 @@ impl Stopping {
 /// What outlives whoever looks after the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// Runs that followed another.
+    /// Runs that followed another by themselves, since somebody last started it.
     #[serde(default)]
     pub restarts: u32,
     /// When it was started lately, oldest first.
@@ -238,10 +238,19 @@ impl Lifecycle {
         acts
     }
 
+    /// A run that nobody asked for: it follows another.
+    fn begin_again(&mut self, now: Duration, acts: &mut Vec<Act>) {
+        self.memory.restarts = self.memory.restarts.saturating_add(1);
+        self.begin(now, acts);
+    }
+
+    /// A run that somebody asked for: what was counted before is of another wish.
+    fn begin_asked(&mut self, now: Duration, acts: &mut Vec<Act>) {
+        self.memory.restarts = 0;
+        self.begin(now, acts);
+    }
+
     fn begin(&mut self, now: Duration, acts: &mut Vec<Act>) {
-        if !self.memory.starts.is_empty() || self.memory.last_exit.is_some() {
-            self.memory.restarts = self.memory.restarts.saturating_add(1);
-        }
         self.memory.starts.push_back(now);
         while self.memory.starts.len() > usize::try_from(self.rules.limit.burst).unwrap_or(usize::MAX).max(1) {
             self.memory.starts.pop_front();
@@ -260,7 +269,7 @@ impl Lifecycle {
         match &mut self.phase {
             Phase::Idle | Phase::Waiting { .. } | Phase::Ended { .. } | Phase::Failed => {
                 self.forgive();
-                self.begin(now, acts);
+                self.begin_asked(now, acts);
             }
             Phase::Starting { stop } => *stop = false,
             Phase::Stopping(stopping) if stopping.then == Then::Rest => stopping.then = Then::Again,
@@ -388,7 +397,7 @@ impl Lifecycle {
                 self.forgive();
                 self.phase = Phase::Idle;
             }
-            (Then::Again, _) => self.begin(now, acts),
+            (Then::Again, _) => self.begin_asked(now, acts),
             (Then::Rules, exit) => {
                 let exit = exit.unwrap_or(Exit::Lost);
                 self.decide(&exit, stopping.stable, (now, spread), acts);
@@ -412,7 +421,7 @@ impl Lifecycle {
         if self.rules.limit_reached(&self.memory.starts, until) {
             self.phase = Phase::Failed;
         } else if wait.is_zero() {
-            self.begin(now, acts);
+            self.begin_again(now, acts);
         } else {
             self.phase = Phase::Waiting { until };
         }
@@ -420,7 +429,7 @@ impl Lifecycle {
 
     fn tick(&mut self, now: Duration, acts: &mut Vec<Act>) {
         match &mut self.phase {
-            Phase::Waiting { until } if *until <= now => self.begin(now, acts),
+            Phase::Waiting { until } if *until <= now => self.begin_again(now, acts),
             Phase::Stopping(stopping) => {
                 if stopping.kill_at.is_some_and(|at| at <= now) {
                     stopping.kill_at = None;

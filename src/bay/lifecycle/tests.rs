@@ -119,6 +119,44 @@ fn without_a_wait_the_next_run_begins_in_the_same_turn() {
     assert_eq!(life.memory().restarts, 1);
 }
 
+/// As systemd counts: what a user did is no restart, and begins the count anew.
+#[test]
+fn only_restarts_that_nobody_asked_for_are_counted() {
+    let mut life = running(rules(Always), 0);
+    assert_eq!(life.memory().restarts, 0);
+    end(&mut life, Exit::Code(1), at(1));
+    let _ = life.handle(Event::Tick, at(2), 0);
+    let _ = life.handle(Event::Began, at(2), 0);
+    assert_eq!(life.memory().restarts, 1, "it was started again by its rules");
+    let _ = life.handle(Event::Stop, at(3), 0);
+    end(&mut life, Exit::Signal(15), at(3));
+    assert_eq!((life.phase(), life.memory().restarts), (&Phase::Idle, 1), "what was is told until the next start");
+    assert_eq!(life.handle(Event::Start, at(4), 0), [Act::Begin]);
+    assert_eq!(life.memory().restarts, 0, "a start by hand");
+    let _ = life.handle(Event::Began, at(4), 0);
+    end(&mut life, Exit::Code(1), at(5));
+    let _ = life.handle(Event::Tick, at(9), 0);
+    let _ = life.handle(Event::Began, at(9), 0);
+    assert_eq!(life.memory().restarts, 1);
+    let _ = life.handle(Event::Restart, at(10), 0);
+    assert_eq!(end(&mut life, Exit::Signal(15), at(10)), [Act::Begin]);
+    assert_eq!(life.memory().restarts, 0, "a restart by hand");
+    // The same, asked for while it was being stopped.
+    let _ = life.handle(Event::Began, at(10), 0);
+    end(&mut life, Exit::Code(1), at(11));
+    let _ = life.handle(Event::Tick, at(19), 0);
+    let _ = life.handle(Event::Began, at(19), 0);
+    let _ = life.handle(Event::Stop, at(20), 0);
+    let _ = life.handle(Event::Start, at(20), 0);
+    assert_eq!((life.memory().restarts, end(&mut life, Exit::Signal(15), at(20))), (1, vec![Act::Begin]));
+    assert_eq!(life.memory().restarts, 0);
+    // What went down unseen is started again by nobody but its rules.
+    let mut lost = Lifecycle::new(rules(Always), Memory { restarts: 4, ..Memory::default() });
+    let _ = lost.handle(Event::Lost(Exit::Lost), at(0), 0);
+    let _ = lost.handle(Event::Tick, at(9), 0);
+    assert_eq!(lost.memory().restarts, 5);
+}
+
 #[test]
 fn h04_who_ignores_the_signal_is_killed_when_the_grace_is_over() {
     let mut life = running(rules(RestartPolicy::Always), 0);

@@ -8,8 +8,6 @@ use std::io::IsTerminal as _;
 use clap::Args;
 
 use crate::api::client::Client;
-use crate::api::types::ServiceRow;
-use crate::bay::matching;
 use crate::terminal::safe::Safe;
 
 use super::context::Context;
@@ -35,22 +33,8 @@ pub async fn run(context: &Context, args: &AttachArgs) -> Result<Exit, CliError>
         return Err(error.hint("`podbay logs` shows output, `podbay send` types, `podbay exec` runs a command"));
     }
     let client = context.client().await?;
-    let name = match targets::one(&client, &args.name).await {
-        Ok(row) => row.name,
-        // No container is called so; a native service may be, and its terminal is like any other.
-        Err(error) => service(&client, &args.name).await?.ok_or(error)?,
-    };
-    session(&client, &name).await
-}
-
-/// What a native service's terminal is asked for by; `None`: none is called so.
-async fn service(client: &Client, word: &str) -> Result<Option<String>, CliError> {
-    let native: Vec<ServiceRow> = client.services().await?.into_iter().filter(|row| row.run == "host").collect();
-    let found = matching::resolve(word.strip_prefix("svc-").unwrap_or(word), &native);
-    Ok(match found.as_deref() {
-        Ok([row]) => Some(format!("svc-{}", row.name)),
-        _ => None,
-    })
+    let row = targets::one(&client, &args.name).await?;
+    session(&client, &row.name).await
 }
 
 /// Whether a terminal is on both sides.

@@ -14,6 +14,8 @@ use regex::Regex;
 
 use crate::api::client::{ClientError, LogsRequest};
 use crate::api::types::LogEntry;
+use crate::bay::container::Role;
+use crate::bay::matching::Named as _;
 use crate::bay::size::Span;
 use crate::terminal::plain::line;
 
@@ -27,7 +29,7 @@ const PORTION: usize = 512;
 /// Arguments of `logs`.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// A name, a unique prefix, an id, or `parent`
+    /// A name, a unique prefix, an id, or `parent`; of a service, too
     pub name: String,
     /// Go on with what comes
     #[arg(short, long)]
@@ -54,6 +56,9 @@ pub async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, CliError> {
     let request = request(args)?;
     let client = context.client().await?;
     let row = targets::one(&client, &args.name).await?;
+    if row.role == Role::Service {
+        return follow::service(&client, row.called(), request, (args, context.out.json)).await;
+    }
     print(client.logs(&row.name, &request).await?, args, context.out.json).await
 }
 

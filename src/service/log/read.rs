@@ -11,6 +11,8 @@ use super::{PART, Position, numbers, path_of};
 
 /// A longer line is given in pieces of about this size.
 const LONGEST: usize = 16 << 20;
+/// So many bytes are given at once, and what was read with the last of them: lines may be long.
+const MUCH: usize = 4 << 20;
 /// Read at once.
 const CHUNK: usize = 256 * 1024;
 
@@ -36,6 +38,8 @@ pub struct Reader {
     raw: Vec<u8>,
     parts: [Vec<u8>; 2],
     ready: VecDeque<Entry>,
+    /// Bytes of the lines in it.
+    ready_bytes: usize,
 }
 
 impl Reader {
@@ -49,6 +53,7 @@ impl Reader {
             raw: Vec::new(),
             parts: [Vec::new(), Vec::new()],
             ready: VecDeque::new(),
+            ready_bytes: 0,
         }
     }
 
@@ -79,18 +84,20 @@ impl Reader {
         Ok(Self::new(dir, from))
     }
 
-    /// The next lines, at most about `most` of them; none: there are no more at present.
+    /// The next lines, at most `most` of them, and fewer when they are long; none: there are no more at present.
     ///
     /// # Errors
     /// The system's. The next call goes on where this one failed.
     pub fn read(&mut self, most: usize) -> io::Result<Vec<Entry>> {
-        while self.ready.len() < most {
+        while self.ready.len() < most && self.ready_bytes < MUCH {
             if !self.fill()? {
                 break;
             }
         }
         let count = self.ready.len().min(most);
-        Ok(self.ready.drain(..count).collect())
+        let lines: Vec<Entry> = self.ready.drain(..count).collect();
+        self.ready_bytes = self.ready.iter().map(|entry| entry.bytes.len()).sum();
+        Ok(lines)
     }
 
     /// Reads some more; `false`: there is no more at present.
@@ -169,6 +176,7 @@ impl Reader {
         part.extend_from_slice(text);
         if whole || part.len() >= LONGEST {
             let bytes = std::mem::take(part);
+            self.ready_bytes += bytes.len();
             self.ready.push_back(Entry { at, stderr, bytes });
         }
     }

@@ -50,6 +50,30 @@ fn h08_a_line_of_ten_megabytes_and_nuls_survive() {
     assert!(out[0].bytes.ends_with(b"x\0\0"));
 }
 
+/// Whoever asks for many lines gets fewer when they are long: memory stays bounded.
+#[test]
+fn h08_long_lines_are_given_a_few_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Writer::open(dir.path()).unwrap();
+    for count in 0..20_u8 {
+        let mut line = vec![b'a' + count; 1 << 20];
+        line.push(b'\n');
+        log.take(false, &line, now());
+    }
+    let mut reader = Reader::new(dir.path(), Position::default());
+    let mut seen = Vec::new();
+    loop {
+        let lines = reader.read(512).unwrap();
+        let bytes: usize = lines.iter().map(|line| line.bytes.len()).sum();
+        assert!(bytes <= 6 << 20, "{bytes} at once");
+        match lines.len() {
+            0 => break,
+            _ => seen.extend(lines.into_iter().map(|line| (line.bytes[0], line.bytes.len()))),
+        }
+    }
+    assert_eq!(seen, (0..20_u8).map(|count| (b'a' + count, 1 << 20)).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_reader_follows_across_rotation_and_is_told_of_what_it_missed() {
     let dir = tempfile::tempdir().unwrap();

@@ -41,7 +41,7 @@ impl Keep {
         // Open from here on, so that nothing is lost between one holder and the next.
         let [out, err] = &paths;
         let rest = [both_ways(out)?, both_ways(err)?];
-        let (far, lifeline) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let (far, lifeline) = super::spawn::plain_pipe()?;
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", HOLDER, "podbay-holder"]).args(&paths).current_dir("/");
         let mut shell = shell.stdin(far).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;

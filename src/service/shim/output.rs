@@ -63,7 +63,7 @@ impl Output {
             is_terminal: false,
             enlarged: [false; 2],
             chunk: Vec::new(),
-            scratch: rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).ok(),
+            scratch: spawn::plain_pipe().ok(),
             kept: VecDeque::new(),
             live,
             typed: VecDeque::new(),

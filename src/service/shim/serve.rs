@@ -27,6 +27,9 @@ const CHUNK: usize = 4096;
 /// How long a terminal that does not take input is waited for, before it is asked again.
 const RETRY: std::time::Duration = std::time::Duration::from_millis(50);
 
+/// How long a client may take for its first line.
+const HELLO: std::time::Duration = std::time::Duration::from_millis(if cfg!(test) { 200 } else { 5000 });
+
 /// Takes connections for ever.
 pub(super) async fn accept(listener: UnixListener, requests: mpsc::Sender<Asked>, shown: watch::Sender<Status>) {
     loop {
@@ -43,8 +46,9 @@ pub(super) async fn accept(listener: UnixListener, requests: mpsc::Sender<Asked>
 async fn serve(stream: UnixStream, requests: mpsc::Sender<Asked>, shown: watch::Sender<Status>) {
     let (reading, writing) = stream.into_split();
     let mut lines = BufReader::with_capacity(CHUNK, reading);
-    // Whatever its version is: the status says ours, and the client decides whether it can do with that.
-    let Some(Ok(hello)) = next::<Hello>(&mut lines).await else { return };
+    // Whatever its version is: the status says ours, and the client decides whether it can do with that. One that says
+    // nothing is let go.
+    let Ok(Some(Ok(hello))) = tokio::time::timeout(HELLO, next::<Hello>(&mut lines)).await else { return };
     match hello.ask {
         Ask::Control => control(lines, writing, requests, shown.subscribe()).await,
         Ask::Attach => attach(lines, writing, requests).await,
@@ -124,5 +128,33 @@ async fn attach(mut lines: BufReader<OwnedReadHalf>, mut writing: OwnedWriteHalf
     tokio::select! {
         () = showing => {}
         () = typing => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_says_nothing_is_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (requests, _asked) = mpsc::channel(1);
+        let (shown, _) = watch::channel(Status::default());
+        let accepting = tokio::spawn(accept(listener, requests, shown));
+        let begun = tokio::time::Instant::now();
+        let mut silent = UnixStream::connect(&socket).await.unwrap();
+        silent.write_all(b"half a").await.unwrap();
+        assert_eq!(silent.read(&mut [0; 8]).await.unwrap(), 0);
+        assert!(begun.elapsed() >= HELLO);
+        // Others are heard meanwhile and afterwards.
+        let mut client = UnixStream::connect(&socket).await.unwrap();
+        let hello = line(&Hello { version: 1, ask: Ask::Control }).unwrap();
+        client.write_all(&hello).await.unwrap();
+        let mut status = String::new();
+        BufReader::new(client).read_line(&mut status).await.unwrap();
+        assert!(status.starts_with("{\"version\":"), "{status}");
+        accepting.abort();
     }
 }

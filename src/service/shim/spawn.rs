@@ -126,9 +126,15 @@ pub(crate) fn give(far: impl AsFd, ids: Option<(u32, u32)>) -> io::Result<()> {
 
 /// The near end does not block, the far end is an ordinary one.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (near, far) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let (near, far) = plain_pipe()?;
     nonblocking(near.as_fd())?;
     Ok((near, far))
+}
+
+/// The reading and the writing end, closed in what is executed, on every system.
+pub(super) fn plain_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (near, far) = io::pipe()?;
+    Ok((near.into(), far.into()))
 }
 
 /// Has a pipe hold more.

@@ -64,7 +64,14 @@ pub(super) fn take_over(birth: &Birth) -> Result<(Status, File), ServiceError> {
             let known = ours.iter().filter(|id| !heirs.iter().any(|heir| heir.id == **id));
             let pids: Vec<String> = found.chain(known.map(|id| id.pid.to_string())).collect();
             return Err(ServiceError::Leftovers(match pids.as_slice() {
-                [] => format!("{} is held by a process that can't be seen from here", path.display()),
+                [] => match past.main {
+                    // Where there is no process table, its pid may be another's by now.
+                    Some(main) if !main.is_certain() => {
+                        let path = path.display();
+                        format!("{path} is held by a process that can't be seen from here; it had pid {}", main.pid)
+                    }
+                    _ => format!("{} is held by a process that can't be seen from here", path.display()),
+                },
                 pids => format!("pid {}", pids.join(", ")),
             }));
         }

@@ -144,9 +144,15 @@ async fn parent(
     blocking(move || {
         let place = Place { paths: &ground.paths, env: &ground.env, engine_socket: socket };
         let mut prepared = prepare_parent(&place, &ground.config.parent)?;
-        let notes = std::mem::take(&mut prepared.notes);
+        let mut notes = std::mem::take(&mut prepared.notes);
         let config = &ground.config;
-        let args = ParentArgs { bay: &config.bay, parent: &config.parent, worker: &config.worker, prepared, labels };
+        // Behind a socket the engine's ports are this machine's.
+        let (ports, left) = config.parent_ports(place.engine_socket.is_some());
+        notes.extend(left.into_iter().map(|(port, service)| {
+            format!("the parent does not publish port {port}: it is that of service {service} on this machine")
+        }));
+        let (parent, worker) = (&config.parent, &config.worker);
+        let args = ParentArgs { bay: &config.bay, parent, ports, worker, prepared, labels };
         Ok((parent_spec(args), notes))
     })
     .await

@@ -8,6 +8,7 @@ mod contained;
 mod create;
 mod forget;
 mod found;
+mod gauge;
 mod look;
 mod native;
 mod step;
@@ -26,7 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::types::{Disk, Snapshot};
+use crate::api::types::Snapshot;
 use crate::bay::container::ContainerId;
 use crate::bay::name::Name;
 use crate::config::Config;
@@ -36,7 +37,7 @@ use crate::engine::timed::Meter;
 use crate::engine::{EngineError, SharedEngine};
 use crate::workspace::cache::Repositories;
 
-use super::event::{Command, CommandId, Effect, Event, Gauges, Now, Reply};
+use super::event::{Command, CommandId, Effect, Event, Now, Reply};
 use super::machine::{Birth, Machine};
 use super::prebuilt::Prebuilt;
 use super::session::Sessions;
@@ -158,8 +159,9 @@ impl Executor {
         let (session_signal, sessions_changed) = mpsc::channel(1);
         let sessions = Sessions::new(session_signal);
         let started = Instant::now();
-        let birth =
-            Birth { config: config.clone(), key: key.clone(), stored, boot: boot(), pid: std::process::id(), troubles };
+        let history = super::history::load(&paths.state);
+        let (pid, boot) = (std::process::id(), boot());
+        let birth = Birth { config: config.clone(), key: key.clone(), stored, boot, pid, troubles, history };
         let (machine, first) = Machine::new(birth, now(started));
         let (view, view_rx) = watch::channel(Arc::new(machine.snapshot(now(started))));
         let (engine, engine_rx) = watch::channel(None);
@@ -228,6 +230,8 @@ impl Executor {
     pub async fn run(mut self) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (view, state) = (self.view.subscribe(), self.ground.paths.state.clone());
+        self.tasks.spawn(super::history::keep(view, state.clone(), self.ending.clone()));
         while !self.exit {
             let due = self.machine.due().and_then(|due| self.started.checked_add(due));
             let event = tokio::select! {
@@ -245,6 +249,8 @@ impl Executor {
         self.link.cancel();
         self.ending.cancel();
         self.tasks.shutdown().await;
+        // A full disk must not keep it from ending.
+        drop(super::history::save(&state, &self.machine.snapshot(now(self.started)).history));
     }
 
     fn asked(&mut self, command: Command, answer: oneshot::Sender<Reply>) -> Event {
@@ -304,7 +310,7 @@ impl Executor {
     fn tick(&mut self) -> Event {
         self.ticks += 1;
         self.watch_parent();
-        Event::Tick(gauges(&self.ground))
+        Event::Tick(gauge::gauges(&self.ground))
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
@@ -410,21 +416,4 @@ fn broken(what: &str) -> EngineError {
 /// Both clocks.
 fn now(started: Instant) -> Now {
     Now { mono: started.elapsed(), wall: Timestamp::now() }
-}
-
-fn gauges(ground: &Ground) -> Gauges {
-    let disk = rustix::fs::statvfs(&ground.paths.state).map_or_else(
-        |_| Disk::default(),
-        |stat| Disk { total: stat.f_blocks * stat.f_frsize, free: stat.f_bavail * stat.f_frsize },
-    );
-    // Of the kernel's own making: it never waits for anything.
-    let memory = std::fs::read_to_string("/proc/meminfo").ok();
-    Gauges { disk, memory_free: memory.and_then(|text| available(&text)), calls: ground.meter.calls() }
-}
-
-/// `MemAvailable` of `/proc/meminfo`, in bytes.
-fn available(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }

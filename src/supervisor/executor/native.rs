@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::bay::lifecycle::Rules;
-use crate::bay::name::Name;
+use crate::bay::name::{ContainerName, Name};
 use crate::bay::service::{ProbeTarget, ServiceConfig, ServicePort, ServiceRun};
 use crate::bay::session::TermSize;
 use crate::engine::SharedEngine;
@@ -100,7 +100,8 @@ impl Executor {
                 let engine = self.present_engine();
                 let told = move |holder| Event::Service(ServiceEvent::Holder { name, run, holder });
                 let broken = told.clone()(format!("port {port} is held by another process"));
-                self.spawn_event(broken, async move { told(holder(port, engine.as_ref()).await) });
+                let bay = self.ground.config.bay.clone();
+                self.spawn_event(broken, async move { told(holder(port, engine.as_ref(), &bay).await) });
             }
         }
     }
@@ -305,7 +306,7 @@ impl Keeper {
     ) -> Result<Spec, String> {
         if !state.is_live() {
             for port in listens(service) {
-                free(port, engine.as_ref()).await?;
+                free(port, engine.as_ref(), &self.ground.config.bay).await?;
             }
         }
         spec(&self.ground, service)
@@ -393,20 +394,23 @@ fn spec(ground: &Ground, service: &ServiceConfig) -> Result<Spec, String> {
 }
 
 /// Whether a port can be listened on, or who holds it.
-async fn free(port: u16, engine: Option<&SharedEngine>) -> Result<(), String> {
+async fn free(port: u16, engine: Option<&SharedEngine>, bay: &Name) -> Result<(), String> {
     match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
         // What else may be in the way, as of ports that only root has, is the service's own matter.
-        Err(error) if error.kind() == ErrorKind::AddrInUse => Err(holder(port, engine).await),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Err(holder(port, engine, bay).await),
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
 /// Who holds a port, in a sentence.
-async fn holder(port: u16, engine: Option<&SharedEngine>) -> String {
+async fn holder(port: u16, engine: Option<&SharedEngine>, bay: &Name) -> String {
+    let parent = ContainerName::parent(bay).to_string();
     let container = async {
         let published = engine?.published().await.ok()?;
         let holder = published.into_iter().find(|(mapping, _)| mapping.host == port)?;
-        Some(format!("container {}", holder.1))
+        // Made before the service was there: one that is made now leaves the port out.
+        let own = if holder.1 == parent { ": `podbay refresh parent` makes it anew without it" } else { "" };
+        Some(format!("container {}{own}", holder.1))
     };
     let container = tokio::time::timeout(HOLDER, container).await.ok().flatten();
     let process = tokio::task::spawn_blocking(move || crate::engine::port_holder(port)).await.ok().flatten();

@@ -32,7 +32,7 @@ impl Machine {
             Command::Reload(read) => return self.reload(id, read, now, out),
             Command::Note { name, text } => return self.take_note(id, &name, text, now, out),
             Command::Listens(trouble) => return self.listens(id, trouble, now, out),
-            Command::Act { target, verb } if target.starts_with("svc-") && !self.exiting => {
+            Command::Act { target, verb } if !self.exiting && self.means_service(&target) => {
                 let verb = match verb {
                     Verb::Start => ServiceVerb::Start,
                     Verb::Stop => ServiceVerb::Stop,
@@ -42,7 +42,11 @@ impl Machine {
                         return out.reply(id, Reply::Refused(refusal::invalid(why)));
                     }
                 };
-                return self.service_command(id, &target, verb, out);
+                let target = if target.starts_with("svc-") { Ok(target) } else { self.find(&target) };
+                return match target {
+                    Ok(target) => self.service_command(id, &target, verb, out),
+                    Err(error) => out.reply(id, Reply::Refused(error)),
+                };
             }
             Command::Service { target, verb } if !self.exiting => return self.service_command(id, &target, verb, out),
             Command::Down(request) if request.supervisor_only => {
@@ -150,6 +154,9 @@ impl Machine {
             Some(text) => Name::worker(text).map_err(|error| refusal::invalid(&error.to_string()))?,
             None => self.free_name(&template_name),
         };
+        if self.config.services.iter().any(|service| service.name == name) {
+            return Err(refusal::invalid(&format!("{name} is the name of a service of this bay: take another one")));
+        }
         if self.seen.contains_key(name.as_str()) || self.stored.goals.contains_key(name.as_str()) {
             return Err(refusal::name_taken(&name));
         }
@@ -373,6 +380,12 @@ impl Machine {
             return Ok(GoalKind::Recreated { make, old: container.id.clone(), start });
         }
         Err(refusal::parent_down())
+    }
+
+    /// Whether a service is meant where a container is asked for: its container is started and stopped by its rules.
+    fn means_service(&self, word: &str) -> bool {
+        let found = || self.find(word).is_ok_and(|name| self.service_of_container(&name).is_some());
+        word.starts_with("svc-") || found()
     }
 
     /// The name that a route's `{id}` means: exact name, id, or a unique prefix of either.

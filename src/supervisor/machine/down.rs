@@ -9,9 +9,12 @@ use super::pool::is_warm;
 use super::{Link, Machine, Out, Pending, PendingKind};
 
 impl Machine {
-    /// A `down` waits for the services, or for the containers after them.
+    /// A `down` waits for the services, then for the engine's first answer, or for the containers after them.
     pub(super) fn is_going_down(&self) -> bool {
-        self.going_down.is_some() || self.pending.iter().any(|pending| matches!(pending.kind, PendingKind::Down))
+        let deferred = self.deferred.iter().any(|(_, command)| matches!(command, Command::Down(_)));
+        deferred
+            || self.going_down.is_some()
+            || self.pending.iter().any(|pending| matches!(pending.kind, PendingKind::Down))
     }
 
     /// A `down` goes on once the services have ended.

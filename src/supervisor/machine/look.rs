@@ -375,7 +375,8 @@ impl Machine {
         let needs_engine =
             |pending: &mut super::Pending| all || !matches!(pending.kind, super::PendingKind::Service(_));
         let pending: Vec<_> = self.pending.extract_if(.., needs_engine).map(|pending| pending.id).collect();
-        for id in deferred.chain(pending) {
+        let down = if all { self.going_down.take() } else { None };
+        for id in deferred.chain(pending).chain(down.map(|(id, _)| id)) {
             out.reply(id, Reply::Refused(error.clone()));
         }
     }

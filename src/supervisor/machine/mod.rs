@@ -71,6 +71,8 @@ pub struct Birth {
     pub pid: u32,
     /// What had to be said of the state already.
     pub troubles: Vec<String>,
+    /// The newest lines of history that the last supervisor kept, the oldest first.
+    pub history: Vec<HistoryLine>,
 }
 
 /// How the engine stands.
@@ -237,7 +239,7 @@ impl Machine {
     /// A machine that has seen nothing yet, and the first thing to do.
     #[must_use]
     pub fn new(birth: Birth, now: Now) -> (Self, Vec<Effect>) {
-        let Birth { config, key, mut stored, boot, pid, troubles } = birth;
+        let Birth { config, key, mut stored, boot, pid, troubles, history } = birth;
         claim::look_again(&mut stored);
         // A state of before there was such a word.
         stored.pools_up |= stored.services_up;
@@ -246,7 +248,7 @@ impl Machine {
         let rebooted = !stored.boot.is_empty() && stored.boot != boot;
         let gap_since = if rebooted { stored.seen_at } else { None };
         let first_order = now.wall.as_microsecond().unsigned_abs();
-        let machine = Self {
+        let mut machine = Self {
             services: service::Services::new(&config, &stored, first_order),
             hashes: pool::hashes(&config),
             going_down: None,
@@ -291,8 +293,8 @@ impl Machine {
             sessions: Vec::new(),
             sessions_open: BTreeSet::new(),
             sessions_known: BTreeSet::new(),
-            history: VecDeque::new(),
-            history_seq: 0,
+            history_seq: history.last().map_or(0, |line| line.seq),
+            history: history.into(),
             rows: Vec::new(),
             troubles,
             save_trouble: None,
@@ -307,6 +309,9 @@ impl Machine {
             dirty: true,
             spread: u64::from(pid) ^ now.wall.as_millisecond().unsigned_abs(),
         };
+        if !machine.history.is_empty() {
+            machine.say(now, None, format!("another supervisor begins (pid {pid})"));
+        }
         (machine, vec![Effect::Service(ServiceEffect::Survey), Effect::Connect])
     }
 

@@ -252,6 +252,9 @@ impl Machine {
         );
         if !first {
             *self.stored.restarts.entry(target.to_owned()).or_default() += 1;
+        } else if matches!(self.stored.goals.get(target).map(|goal| &goal.kind), Some(GoalKind::Made(_))) {
+            // Somebody removed the last one of this name behind podbay's back: this one has not been started again yet.
+            self.stored.restarts.remove(target);
         }
     }
 

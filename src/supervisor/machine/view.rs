@@ -97,12 +97,18 @@ impl Machine {
             branch: overrides.branch.clone(),
             ports: container.ports.clone(),
             health: container.health,
-            restarts: self.stored.restarts.get(name).copied().unwrap_or(0),
+            restarts: self.restarts_of(name),
             created_at: Some(container.created_at),
             started_at: container.status.since(),
             attention: self.attention_of(name),
             reason: reason.map(|reason| reason.to_string()),
         }
+    }
+
+    /// Of a service, what its own row says.
+    fn restarts_of(&self, name: &str) -> u32 {
+        let of_service = self.service_of_container(name).and_then(|service| self.service_restarts(&service));
+        of_service.or_else(|| self.stored.restarts.get(name).copied()).unwrap_or(0)
     }
 
     /// What the program on its main tty needs; none while it works.
@@ -254,8 +260,9 @@ impl Machine {
         let old: BTreeMap<String, (State, Option<String>)> =
             self.rows.iter().map(|row| (row.name.clone(), (row.state, row.reason.clone()))).collect();
         let mut lines = Vec::new();
-        // What the pool does with its own is not news each time.
-        for row in rows.iter().filter(|row| !is_warm(&row.name)) {
+        // What the pool does with its own is not news each time, and of services their own rows are told.
+        let told_elsewhere = |name: &str| is_warm(name) || self.service_of_container(name).is_some();
+        for row in rows.iter().filter(|row| !told_elsewhere(&row.name)) {
             let before = old.get(&row.name);
             if before.is_some_and(|(state, reason)| *state == row.state && *reason == row.reason) {
                 continue;
@@ -270,7 +277,7 @@ impl Machine {
             };
             lines.push((row.name.clone(), text));
         }
-        let gone = old.keys().filter(|name| !is_warm(name) && !rows.iter().any(|row| row.name == **name));
+        let gone = old.keys().filter(|name| !told_elsewhere(name) && !rows.iter().any(|row| row.name == **name));
         lines.extend(gone.map(|name| (name.clone(), "gone".to_owned())));
         for (name, text) in lines {
             self.say(now, Some(&name), text);

@@ -11,6 +11,7 @@ use crate::bay::exit;
 use crate::bay::matching::{self, MatchError, Named};
 
 use super::super::event::Now;
+use super::super::goal::PARENT;
 use super::super::refusal;
 use super::{Link, Machine};
 
@@ -19,12 +20,14 @@ const LINES: usize = 10;
 
 /// Something that can be asked about.
 struct Asked {
+    /// Of a container, the name that its rows have.
     name: String,
+    id: String,
     what: What,
 }
 
 enum What {
-    Container,
+    Container(Role),
     Service,
     Pool(Box<PoolRow>),
 }
@@ -34,71 +37,72 @@ impl Named for Asked {
         &self.name
     }
 
-    fn id(&self) -> &'static str {
-        ""
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn called(&self) -> &str {
+        match self.what {
+            What::Service => self.name.strip_prefix("svc-").unwrap_or(&self.name),
+            What::Container(_) | What::Pool(_) => &self.name,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.what {
+            What::Container(role) => role.as_str(),
+            What::Service => "service",
+            What::Pool(_) => "pool",
+        }
     }
 }
 
 impl Machine {
     pub(super) fn why(&self, word: &str, now: Now) -> Result<Why, ErrorDetail> {
-        // A container first; a service or a pool of the same name is asked for as `service/NAME`. But a whole name goes
-        // before a part of one.
-        let status = self.status(now);
-        let whole = |name: &str| name == word;
-        let other =
-            status.services.iter().any(|row| whole(&row.name)) || status.pool.iter().any(|row| whole(&row.template));
-        // The container of a service is told of as the service that it is.
-        if let Some(Ok(name)) = word.strip_prefix("svc-").map(str::parse)
-            && let Some(why) = self.why_service(&name)
-        {
-            return Ok(why);
-        }
-        if let Ok(name) = self.find(word)
-            && (name == word || !other)
-        {
-            return Ok(self.why_container(name, now));
-        }
-        let services = status.services.into_iter().map(|row| Asked { name: row.name.clone(), what: What::Service });
-        let pools =
-            status.pool.into_iter().map(|row| Asked { name: row.template.clone(), what: What::Pool(Box::new(row)) });
-        let (bare, mut all): (&str, Vec<Asked>) = match word.split_once('/') {
-            Some(("service", bare)) => (bare, services.collect()),
-            Some(("pool", bare)) => (bare, pools.collect()),
-            _ => (word, services.chain(pools).collect()),
-        };
-        let names = |all: &[Asked]| all.iter().map(|asked| asked.name.clone()).collect::<Vec<_>>();
-        let at = match matching::resolve(bare, &all) {
-            Ok(hits) => match hits.as_slice() {
-                [one] => all.iter().position(|asked| std::ptr::eq(asked, *one)),
-                _ => {
-                    return Err(refusal::not_found(&MatchError::Ambiguous {
-                        word: word.to_owned(),
-                        names: names(&all),
-                    }));
-                }
-            },
-            Err(error @ MatchError::Ambiguous { .. }) => return Err(refusal::not_found(&error)),
-            Err(_) => None,
-        };
-        let Some(at) = at else { return Err(self.unknown(word, all)) };
-        let Asked { name, what } = all.swap_remove(at);
-        Ok(match what {
-            What::Container => self.why_container(name, now),
-            What::Service => {
-                let service = name.parse().ok().and_then(|name| self.why_service(&name));
-                service.ok_or_else(|| self.unknown(word, all))?
+        let all = self.all_that_has_a_name(now);
+        let found = match matching::resolve(word, &all) {
+            Ok(found) => found,
+            // One that is only wanted so far has no row, and the parent always has a name.
+            Err(MatchError::None { .. }) if self.stored.goals.contains_key(word) || word == PARENT => {
+                return Ok(self.why_container(word.to_owned(), now));
             }
-            What::Pool(row) => self.why_pool(*row),
-        })
+            Err(error) => return Err(refusal::not_found(&error)),
+        };
+        let [asked] = found.as_slice() else {
+            let names = found.iter().take(LINES).map(|asked| asked.called().to_owned()).collect();
+            return Err(refusal::not_found(&MatchError::Ambiguous { word: word.to_owned(), names }));
+        };
+        match &asked.what {
+            What::Container(_) => Ok(self.why_container(asked.name.clone(), now)),
+            What::Pool(row) => Ok(self.why_pool(PoolRow::clone(row))),
+            What::Service => {
+                let service = asked.called().parse().ok().and_then(|name| self.why_service(&name));
+                let gone = || refusal::not_found(&MatchError::None { word: word.to_owned(), nearest: None });
+                service.ok_or_else(gone)
+            }
+        }
     }
 
-    /// Nothing is called so: the nearest name of all that there is.
-    fn unknown(&self, word: &str, mut all: Vec<Asked>) -> ErrorDetail {
-        all.extend(self.rows.iter().map(|row| Asked { name: row.name.clone(), what: What::Container }));
-        match matching::resolve(word, &all) {
-            Err(error) => refusal::not_found(&error),
-            Ok(_) => refusal::not_found(&MatchError::None { word: word.to_owned(), nearest: None }),
-        }
+    /// Containers, services with theirs, and pools.
+    fn all_that_has_a_name(&self, now: Now) -> Vec<Asked> {
+        let services = self.service_rows();
+        let is_service = |name: &str| self.service_of_container(name).is_some();
+        let id_of = |name: &str| self.seen.get(name).map(|seen| seen.container.id.to_string()).unwrap_or_default();
+        let containers = self.rows.iter().filter(|row| !is_service(&row.name)).map(|row| Asked {
+            name: row.name.clone(),
+            id: row.id.clone(),
+            what: What::Container(row.role),
+        });
+        let services = services.into_iter().map(|row| {
+            let name = format!("svc-{}", row.name);
+            Asked { id: id_of(&name), name, what: What::Service }
+        });
+        let pools = self.pool_rows(now).into_iter().map(|row| Asked {
+            name: row.template.clone(),
+            id: String::new(),
+            what: What::Pool(Box::new(row)),
+        });
+        containers.chain(services).chain(pools).collect()
     }
 
     fn why_container(&self, name: String, now: Now) -> Why {
@@ -175,9 +179,9 @@ impl Machine {
 
 fn observed(row: &ContainerRow) -> String {
     match (row.started_at, &row.health) {
-        (Some(since), _) if row.state == State::CutOff => format!("cut-off; it runs since {since}"),
-        (Some(since), Some(health)) => format!("{} since {since}, {health:?}", row.state.as_str()).to_lowercase(),
-        (Some(since), None) => format!("{} since {since}", row.state.as_str()),
+        (Some(since), _) if row.state == State::CutOff => format!("cut-off; it runs since {since:.0}"),
+        (Some(since), Some(health)) => format!("{} since {since:.0}, {health:?}", row.state.as_str()).to_lowercase(),
+        (Some(since), None) => format!("{} since {since:.0}", row.state.as_str()),
         (None, _) => row.state.as_str().to_owned(),
     }
 }

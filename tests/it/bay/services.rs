@@ -140,6 +140,57 @@ fn h16_a_killed_supervisor_costs_no_service_a_line_or_a_restart_and_a_new_one_fi
     assert_eq!((again.restarts, again.last_exit.as_deref()), (1, Some("ended by SIGKILL")));
 }
 
+/// What happened, and how it last ended, is told by the next supervisor as by the one that saw it.
+#[test]
+fn why_and_events_go_on_over_a_killed_supervisor() {
+    let den = den(&[service("bad", "exit 9", "restart = \"no\"")]);
+    den.run(&["up"]);
+    until_state(&den, "bad", "failed");
+    until("the history is kept", || {
+        let kept = fs::read_to_string(den.state().join("history.json")).unwrap_or_default();
+        if kept.contains("failed: exited with code 9") { Ok(()) } else { Err(kept) }
+    });
+    let told = |events: &str| events.lines().filter(|line| line.contains("failed: exited with code 9")).count();
+    assert_eq!(told(&den.ok(&["events"])), 1);
+    for round in 1..=2 {
+        den.kill_supervisor();
+        let events = until("it has looked", || {
+            let events = den.ok(&["events"]);
+            if events.matches("another supervisor begins").count() == round { Ok(events) } else { Err(events) }
+        });
+        assert!(told(&events) >= 1, "{events}");
+        let numbers: Vec<u64> = den
+            .ok(&["events", "--json"])
+            .lines()
+            .map(|line| {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                line["seq"].as_u64().unwrap()
+            })
+            .collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+        let why = until("it is known", || {
+            let why = den.json(&["why", "bad"]);
+            if why["observed"].as_str().is_some_and(|seen| seen.starts_with("failed")) {
+                Ok(why)
+            } else {
+                Err(why.to_string())
+            }
+        });
+        assert_eq!(why["last_exit"], "exited with code 9");
+        let history = why["history"].as_array().unwrap();
+        assert!(history.iter().any(|line| line["text"] == "failed: exited with code 9"), "{why}");
+        until("the history is kept", || {
+            let kept = fs::read_to_string(den.state().join("history.json")).unwrap_or_default();
+            if kept.matches("another supervisor begins").count() == round { Ok(()) } else { Err(kept) }
+        });
+    }
+    // One that ends in order keeps the last line, too.
+    den.ok(&["down", "-y"]);
+    let events = den.ok(&["events"]);
+    assert!(events.contains("svc-bad") && events.matches("another supervisor begins").count() == 3, "{events}");
+    den.ok(&["down", "-y"]);
+}
+
 #[test]
 fn a_killed_shim_takes_its_service_along_and_the_next_one_leaves_nothing_of_it() {
     let script = "setsid sleep 4001 & sleep 4002 & echo begun; wait";
@@ -539,4 +590,38 @@ fn only_root_runs_a_service_as_another_user() {
     if nobody[2] == "65534" {
         until_row(&den, "other", "is asked as it runs", |row| row.ready == Some(true));
     }
+}
+
+/// Every verb that takes a name takes a service's, as `service ls` shows it.
+#[test]
+fn a_service_is_meant_by_its_plain_name_everywhere() {
+    let den = den(&[service("stream", TICKS, ""), service("once", "echo over", "restart = \"on-failure\"")]);
+    den.ok(&["up"]);
+    let first = until_state(&den, "stream", "running").pid;
+    until_state(&den, "once", "exited");
+    for word in ["once", "on", "svc-once", "service/once"] {
+        assert_eq!(den.ok(&["logs", word]), "over\n", "{word}");
+        assert_eq!(den.json(&["why", word])["name"], "once", "{word}");
+    }
+    assert_eq!(den.ok(&["restart", "stream"]), "stream: restarted\n");
+    let second = until_row(&den, "stream", "runs again", |row| row.state == "running" && row.pid != first);
+    assert_eq!(second.restarts, 0, "it was asked for");
+    assert_eq!(den.ok(&["stop", "str"]), "stream: stopped\n");
+    assert_eq!(row(&den, "stream").reason.as_deref(), Some("stopped by request"));
+    assert_eq!(den.ok(&["start", "s*"]), "stream: started\n");
+    until_state(&den, "stream", "running");
+    for (args, code, said) in [
+        (&["rm", "-f", "stream"][..], 2, "stream is a service, nothing removed"),
+        (&["exec", "stream", "true"], 1, "stream runs on this machine itself"),
+        (&["send", "stream", "hello"], 1, "stream runs on this machine itself"),
+        (&["refresh", "strem"], 5, "did you mean \"stream\"?"),
+        (&["spawn", "-d", "stream"], 2, "stream is the name of a service of this bay"),
+        (&["stop", "worker/stream"], 5, "no such name: \"worker/stream\""),
+    ] {
+        let ran = den.run(args);
+        assert_eq!(ran.code, code, "{args:?}: {ran:?}");
+        assert!(ran.stderr.contains(said), "{args:?}: {ran:?}");
+    }
+    assert_eq!(row(&den, "stream").state, "running");
+    den.ok(&["down", "-y"]);
 }

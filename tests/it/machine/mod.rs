@@ -859,15 +859,16 @@ fn why_knows_services_and_pools_by_whole_names_first() {
     let mut world = World::new(toml);
     world.settle();
     world.spawn("brain-2");
-    world.spawn("db");
+    world.spawn("claude");
     world.settle();
     for (word, kind, name) in [
         ("brain", "service", "brain"),
         ("brain-", "worker", "brain-2"),
+        ("svc-db", "service", "db"),
+        ("d", "service", "db"),
         ("service/db", "service", "db"),
         ("service/d", "service", "db"),
-        ("db", "worker", "db"),
-        ("claude", "pool", "claude"),
+        ("worker/claude", "worker", "claude"),
         ("pool/claude", "pool", "claude"),
         ("par", "parent", "parent"),
     ] {
@@ -879,4 +880,12 @@ fn why_knows_services_and_pools_by_whole_names_first() {
     let id = world.command(Command::Why("brian".to_owned()));
     world.settle();
     assert_eq!(refused(&world, id).1, "no such name: \"brian\"; did you mean \"brain\"?");
+    // A name that two have is never guessed, and no worker takes that of a service.
+    let id = world.command(Command::Why("claude".to_owned()));
+    world.settle();
+    assert_eq!(refused(&world, id).1, "\"claude\" is ambiguous: worker/claude, pool/claude");
+    let request = SpawnRequest { name: Some("db".to_owned()), ..SpawnRequest::default() };
+    let id = world.command(Command::Spawn(Box::new(request)));
+    world.settle();
+    assert_eq!(refused(&world, id).1, "db is the name of a service of this bay: take another one");
 }

@@ -82,6 +82,27 @@ fn nobody_starts_anything_in_a_bay_that_is_going_down() {
     assert_eq!((done(&world, stop), done(&world, down)), ("stopped".to_owned(), "the bay is down".to_owned()));
 }
 
+/// A `down` that has ended the services and waits for the engine's first answer goes on all the same.
+#[test]
+fn a_bay_goes_down_also_while_it_waits_for_the_engine() {
+    let mut world = World::new(&table("web", ""));
+    let down = || Command::Down(DownRequest { workers: true, supervisor_only: false });
+    let first = world.command(down());
+    // The shims are known, and there are none; what the engine has is not.
+    world.perform_one();
+    let start = ask(&mut world, "web", ServiceVerb::Start);
+    let again = world.command(down());
+    world.pass(150);
+    assert_eq!((refused(&world, start).0, refused(&world, again).0), ("busy".to_owned(), "busy".to_owned()));
+    assert_eq!(done(&world, first), "the bay is down");
+    // Whoever ends it otherwise leaves nobody without an answer.
+    let mut world = begun(&table("web", ""));
+    let down = world.command(down());
+    world.event(Event::Terminate);
+    world.settle();
+    assert_eq!(refused(&world, down).0, "busy");
+}
+
 /// A status tells of the last order alone; here an order that nobody waits for follows one that somebody does.
 #[test]
 fn an_order_that_nobody_waits_for_hides_no_other() {

@@ -470,8 +470,15 @@ impl World {
 }
 
 fn born(config: &Arc<Config>, stored: Stored, boot: u32, mono: Duration) -> (Machine, Vec<Effect>) {
-    let birth =
-        Birth { config: config.clone(), key: key(), stored, boot: format!("boot-{boot}"), pid: 4711, troubles: vec![] };
+    let birth = Birth {
+        config: config.clone(),
+        key: key(),
+        stored,
+        boot: format!("boot-{boot}"),
+        pid: 4711,
+        troubles: vec![],
+        history: vec![],
+    };
     Machine::new(birth, Now { mono, wall: wall(mono) })
 }
 

@@ -1,9 +1,10 @@
 //! Container services: the same rules as for native ones, kept here, over goals that the rest of the machine reaches.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::bay::container::{Observed, Role, Status, label};
-use crate::bay::lifecycle::{Act, Event, Exit, Lifecycle, Phase, Rules};
+use crate::bay::lifecycle::{Act, Event, Exit, Lifecycle, Memory, Phase, Rules};
 use crate::bay::name::Name;
 use crate::bay::service::ServiceRun;
 use crate::bay::template::NetworkMode;
@@ -150,6 +151,8 @@ impl Machine {
         let state = state_of(life);
         let status = &mut unit.status;
         status.memory = life.memory().clone();
+        let past = Memory { starts: VecDeque::new(), ..status.memory.clone() };
+        self.stored.services_past.insert(name.clone(), past);
         if status.state != state {
             status.state = state;
             status.since = Some(now.wall);

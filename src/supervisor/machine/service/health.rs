@@ -31,6 +31,8 @@ pub(super) struct Asking {
     in_flight: bool,
     /// Its answer has changed since it was asked.
     hurried: bool,
+    /// Something else is asked by now: the answer that is under way is none.
+    stale: bool,
     failures: u32,
     passed: bool,
     /// Why the last one failed.
@@ -58,6 +60,26 @@ impl Health {
             let first = || Asking { next: now, ..Asking::default() };
             (self.ready, self.live) = (ready.then(first), live.then(first));
         }
+    }
+
+    /// Another configuration: what only changes its pace goes on as it is, and of two probes the other one is left alone.
+    pub fn changed(&mut self, which: Which, old: Option<&Probe>, new: Option<&Probe>) {
+        if self.began.is_none() {
+            return;
+        }
+        let slot = match which {
+            Which::Ready => &mut self.ready,
+            Which::Live => &mut self.live,
+        };
+        let same = |new: &Probe| old.is_some_and(|old| old.target == new.target);
+        *slot = match (slot.take(), new) {
+            (_, None) => None,
+            (Some(asking), Some(new)) if same(new) => Some(asking),
+            (asking, Some(_)) => {
+                let in_flight = asking.is_some_and(|asking| asking.in_flight);
+                Some(Asking { in_flight, stale: in_flight, ..Asking::default() })
+            }
+        };
     }
 
     pub fn is_ready(&self) -> bool {
@@ -114,6 +136,10 @@ impl Health {
         let once = matches!(probe.target, crate::bay::service::ProbeTarget::Log(_));
         let Some(asking) = self.slot(which) else { return Verdict::Same };
         asking.in_flight = false;
+        if std::mem::take(&mut asking.stale) {
+            asking.next = now;
+            return Verdict::Same;
+        }
         let hurried = std::mem::take(&mut asking.hurried);
         asking.next = if hurried { now } else { now + probe.interval.get() };
         match result {
@@ -236,6 +262,32 @@ mod tests {
         assert_eq!(health.answered(Which::Ready, &probe(2, 0), Ok(()), at(1)), Verdict::Ready(true));
         health.hurry(at(2));
         assert_eq!(health.due(), Some(at(3)), "one that is ready is in no hurry");
+    }
+
+    #[test]
+    fn another_configuration_touches_only_the_probe_that_is_another() {
+        let (probe, patient) = (probe(2, 0), Probe { interval: Span::seconds(9), ..probe(2, 0) });
+        let other = Probe { target: ProbeTarget::Tcp("127.0.0.1:2".to_owned()), ..probe.clone() };
+        let mut health = Health::default();
+        health.begin(at(0), (true, true));
+        let _ = health.take_due(at(0));
+        let _ = health.answered(Which::Ready, &probe, Ok(()), at(0));
+        let _ = health.take_due(at(0));
+        let before = health.clone();
+        health.changed(Which::Ready, Some(&probe), Some(&patient));
+        assert_eq!(health, before, "another pace is no other probe");
+        // What is under way asks something that nobody asks any more.
+        health.changed(Which::Live, Some(&probe), Some(&other));
+        assert!(health.is_ready(), "the other probe is left alone");
+        assert_eq!(
+            health.answered(Which::Live, &Probe { retries: 1, ..other.clone() }, failed(), at(1)),
+            Verdict::Same
+        );
+        assert_eq!(health.take_due(at(1)), [Which::Live], "the new one is asked at once");
+        health.changed(Which::Ready, Some(&patient), Some(&other));
+        assert!(!health.is_ready(), "nobody has answered to the new one");
+        health.changed(Which::Ready, Some(&other), None);
+        assert!(health.is_ready(), "there is none any more");
     }
 
     #[test]

@@ -69,7 +69,8 @@ impl Services {
         let mut services = Self { last_order: first_order, graph: graph_of(config), ..Self::default() };
         for service in &config.services {
             let want = stored.services.get(&service.name).copied().unwrap_or_default();
-            let mut unit = Unit::new(service.clone(), want);
+            let past = stored.services_past.get(&service.name).cloned().unwrap_or_default();
+            let mut unit = Unit::remembering(service.clone(), want, past);
             if want == Want::Up && stored.services_due.contains(&service.name) {
                 unit.owed = Owed::Start;
                 unit.after = stored.services_due_after.get(&service.name).copied();

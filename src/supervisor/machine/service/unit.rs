@@ -130,7 +130,13 @@ pub(super) struct Line {
 
 impl Unit {
     pub fn new(config: ServiceConfig, want: Want) -> Self {
-        let life = (!config.is_native()).then(|| Lifecycle::new(Rules::of(&config), Memory::default()));
+        Self::remembering(config, want, Memory::default())
+    }
+
+    /// One whose runs an earlier supervisor has seen; of a native one, its shim knows better.
+    pub fn remembering(config: ServiceConfig, want: Want, past: Memory) -> Self {
+        let status = Status { memory: past.clone(), ..Status::default() };
+        let life = (!config.is_native()).then(|| Lifecycle::new(Rules::of(&config), past));
         Self {
             life,
             found: false,
@@ -149,7 +155,7 @@ impl Unit {
             mute: None,
             holder: None,
             troubles: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
-            status: Status::default(),
+            status,
             line: Line::default(),
             health: Health::default(),
         }

@@ -3,6 +3,7 @@
 use crate::api::types::{ServiceRow, Why};
 use crate::bay::lifecycle::Exit;
 use crate::bay::name::Name;
+use crate::bay::reason::Reason;
 use crate::bay::service::{ProbeTarget, ServiceRun};
 use crate::service::protocol::RunState;
 
@@ -87,7 +88,11 @@ impl Machine {
                 Some("not in the configuration any more; it is being stopped".to_owned())
             }
             RunState::Running if unit.line.stop_told => Some("is being stopped".to_owned()),
-            RunState::Running => unit.health.says(),
+            RunState::Running => unit.health.says().or_else(|| {
+                // Of a native one nobody is told.
+                let hit = self.ooms.contains_key(&super::container_key(&unit.config.name)) && unit.life.is_some();
+                hit.then(|| Reason::ChildOutOfMemory.to_string())
+            }),
             RunState::Stopping if unit.want == Want::Up && !unit.anew => Some(match &unit.status.memory.last_exit {
                 Some(exit) => format!("{exit}; what it left behind is being ended"),
                 None => "is being ended".to_owned(),
@@ -115,6 +120,16 @@ impl Machine {
         said
     }
 
+    /// The service whose container this is.
+    pub(in super::super) fn service_of_container(&self, key: &str) -> Option<Name> {
+        let name = key.strip_prefix("svc-")?.parse().ok()?;
+        self.services.units.contains_key(&name).then_some(name)
+    }
+
+    pub(in super::super) fn service_restarts(&self, name: &Name) -> Option<u32> {
+        self.services.units.get(name).map(|unit| unit.status.memory.restarts)
+    }
+
     /// One answer for a service.
     pub(in super::super) fn why_service(&self, name: &Name) -> Option<Why> {
         let unit = self.services.units.get(name)?;
@@ -125,7 +140,7 @@ impl Machine {
             Want::Down if unit.removed => "nothing: it is not in the configuration any more",
             Want::Down => "nothing: the bay was not brought up",
         };
-        let since = unit.status.since.map(|since| format!(" since {since}")).unwrap_or_default();
+        let since = unit.status.since.map(|since| format!(" since {since:.0}")).unwrap_or_default();
         let pid = row.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
         let ready = match row.ready {
             Some(true) => ", ready",
@@ -206,6 +221,9 @@ impl Unit {
     /// How it last ended. Who has the port that it wanted is known better here than to its shim.
     fn exit_text(&self) -> Option<String> {
         let exit = self.status.memory.last_exit.as_ref()?;
+        if let Some(clue) = self.status.memory_clue {
+            return Some(clue.said_of(exit));
+        }
         let holder = self.holder.as_ref().filter(|holder| holder.run == self.status.run);
         let holder = holder.filter(|_| self.status.port_taken.is_some());
         Some(holder.map_or_else(|| exit.clone(), |holder| Exit::NotStarted(holder.text.clone())).to_string())

@@ -29,6 +29,8 @@ impl Machine {
         };
         self.stored.services = self.services.units.iter().filter_map(kept).collect();
         self.stored.services_said.retain(|name, _| self.services.units.contains_key(name));
+        let contained = |name: &Name| self.services.units.get(name).is_some_and(|unit| unit.life.is_some());
+        self.stored.services_past.retain(|name, _| contained(name));
         self.dirty = true;
     }
 
@@ -253,9 +255,8 @@ impl Machine {
                 let id = self.services.last_order;
                 out.push(Effect::Service(ServiceEffect::Tell { name: name.clone(), id, order }));
             }
-            if old.ready != service.ready || old.live != service.live {
-                unit.health.reset();
-            }
+            unit.health.changed(Which::Ready, old.ready.as_ref(), service.ready.as_ref());
+            unit.health.changed(Which::Live, old.live.as_ref(), service.live.as_ref());
         }
         for (name, unit) in &mut self.services.units {
             if !unit.removed && !config.services.iter().any(|service| service.name == *name) {
