@@ -52,6 +52,8 @@ pub struct Lists {
     pub pool: usize,
     /// The selected service.
     pub service: usize,
+    /// The first service that is shown.
+    pub service_top: usize,
     /// What the workers are ordered by.
     pub sort: Sort,
     /// Marked workers.
@@ -66,6 +68,12 @@ impl Lists {
     pub fn filter_of(&self, pane: Pane) -> &str {
         self.filters.get(&pane).map_or("", String::as_str)
     }
+}
+
+/// Lines above the services: from this width on, each fact has a column of its own, and the columns have names.
+#[must_use]
+pub const fn matrix_head(width: u16) -> u16 {
+    if width >= 70 { 1 } else { 0 }
 }
 
 /// Whether a filter leaves this name: its characters come in this order, capitals count only where the filter has them.

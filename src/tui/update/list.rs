@@ -92,3 +92,12 @@ pub fn select_row(model: &mut Model, row: usize) {
         select(model, found);
     }
 }
+
+/// Selects the service that is drawn on this row of the pane, of which so many are no services.
+pub fn select_service_row(model: &mut Model, row: u16, head: u16) {
+    let Some(row) = row.checked_sub(head) else { return };
+    let at = model.lists.service_top + usize::from(row);
+    if at < model.services().count() {
+        model.lists.service = at;
+    }
+}

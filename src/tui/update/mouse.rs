@@ -4,6 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 use ratatui::layout::Position;
 
 use super::super::effect::Effect;
+use super::super::model::list::matrix_head;
 use super::super::model::tiles::Tile;
 use super::super::model::{Model, Pane};
 use super::{act, copying, list, main_pane, terminal, tiles};
@@ -43,9 +44,12 @@ pub fn mouse(model: &mut Model, event: MouseEvent) -> Vec<Effect> {
         }
         MouseEventKind::Down(MouseButton::Left) if !(model.focus.terminal && pane == Pane::Main) => {
             act::focus(model, pane);
-            if pane == Pane::Workers {
-                let row = at.y.saturating_sub(layout.inner(pane).y);
-                list::select_row(model, usize::from(row));
+            let inner = layout.inner(pane);
+            // A frame is no row.
+            match (pane, at.y.checked_sub(inner.y).filter(|_| inner.contains(at))) {
+                (Pane::Workers, Some(row)) => list::select_row(model, usize::from(row)),
+                (Pane::Services, Some(row)) => list::select_service_row(model, row, matrix_head(inner.width)),
+                _ => {}
             }
         }
         // Only moved: nothing to draw.

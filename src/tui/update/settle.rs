@@ -3,6 +3,7 @@
 
 use super::super::effect::Effect;
 use super::super::model::inspect::{Inspect, InspectText};
+use super::super::model::list::matrix_head;
 use super::super::model::terminals::PaneState;
 use super::super::model::{Model, Pane, Tab};
 use super::SETTLE;
@@ -24,6 +25,7 @@ pub fn settle(model: &mut Model) -> Vec<Effect> {
     super::ports::settle(model, &mut effects);
     super::inbox::settle(model, &mut effects);
     keep_selection_in_sight(model);
+    keep_service_in_sight(model);
     effects
 }
 
@@ -122,6 +124,20 @@ fn await_terminal(model: &mut Model) {
         Some(PaneState::Ended(_) | PaneState::Lost { .. }) => model.work.awaited = None,
         _ => {}
     }
+}
+
+/// The same for the services.
+fn keep_service_in_sight(model: &mut Model) {
+    let Some(layout) = model.layout() else { return };
+    let inner = layout.inner(Pane::Services);
+    let rows = usize::from(inner.height.saturating_sub(matrix_head(inner.width)));
+    if rows == 0 {
+        return;
+    }
+    let (at, count) = (model.lists.service, model.services().count());
+    let top = model.lists.service_top.clamp((at + 1).saturating_sub(rows), at);
+    // Rows that have gone leave no gap at the end.
+    model.lists.service_top = top.min(count.saturating_sub(rows));
 }
 
 /// Scrolls the list of workers so that the selected one is seen in full.

@@ -3,15 +3,19 @@
 use ratatui::layout::Rect;
 
 use super::super::model::Pane;
+use super::super::model::list::matrix_head;
+use super::super::widget::ansi::width;
+use super::super::widget::line::wrap;
 use super::list::{empty, highlight, title, unanswered};
 use super::{Canvas, from, row};
 use crate::api::types::ServiceRow;
+use crate::terminal::safe::Safe;
 
-/// From this width on, each fact has a column of its own.
-const WIDE: u16 = 70;
-/// The columns of the matrix with their widths; the last one has the rest.
+/// The names of the columns, and how wide each may become; the last one has the rest.
 const COLUMNS: [(&str, u16); 6] =
-    [("name", 18), ("state", 10), ("ready", 7), ("runs on", 11), ("ports", 12), ("why there, and why so", 0)];
+    [("name", 24), ("state", 9), ("ready", 6), ("runs on", 10), ("ports", 18), ("why there, and why so", 0)];
+/// Between two columns.
+const GAP: u16 = 2;
 
 pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
     if area.is_empty() {
@@ -24,20 +28,27 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
         empty(canvas, inner, unanswered(model).unwrap_or("no services configured"));
         return;
     }
-    let wide = inner.width >= WIDE;
+    let head = matrix_head(inner.width);
+    let wide = head > 0;
+    let widths = widths(model.services());
     if wide {
         let style = canvas.style("ui.dim");
-        cells(canvas, row(inner, 0), &COLUMNS.map(|(name, _)| name.to_owned()), (style, style));
+        cells(canvas, row(inner, 0), (&COLUMNS.map(|(name, _)| name.to_owned()), &widths), (style, style));
+        tell_in_full(canvas, inner, &widths);
     }
-    for (at, service) in model.services().enumerate() {
-        let Ok(at_row) = u16::try_from(at + usize::from(wide)) else { break };
+    let top = model.lists.service_top;
+    for (at, service) in model.services().enumerate().skip(top) {
+        let Some(at_row) = u16::try_from(at - top).ok().map(|row| row.saturating_add(head)) else { break };
+        if at_row >= inner.height {
+            break;
+        }
         let selected = (at == model.lists.service && model.focus.list == Pane::Services).then_some(Pane::Services);
         let line = row(inner, at_row);
         let highlight = highlight(canvas, selected);
         canvas.buf.set_style(line, highlight);
         let dim = canvas.style("ui.dim").patch(highlight);
         if wide {
-            cells(canvas, line, &facts(service), (highlight, dim));
+            cells(canvas, line, (&facts(service), &widths), (highlight, dim));
         } else {
             let half = line.width / 2;
             canvas.outside(Rect { width: half, ..from(line, line.x + 1) }, &service.name, highlight);
@@ -46,19 +57,56 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
     }
 }
 
+/// As wide as what is in them, within bounds; 0: the rest.
+fn widths<'a>(services: impl Iterator<Item = &'a ServiceRow>) -> [u16; 6] {
+    let mut widths = COLUMNS.map(|(name, most)| if most == 0 { 0 } else { cell(name).min(most) });
+    for service in services {
+        for ((text, (_, most)), own) in facts(service).iter().zip(COLUMNS).zip(&mut widths) {
+            *own = cell(text).min(most).max(*own);
+        }
+    }
+    widths
+}
+
+fn cell(text: &str) -> u16 {
+    u16::try_from(width(text)).unwrap_or(u16::MAX)
+}
+
+/// Below the rows, where there is room: all that the last column has of the selected one, when its cell cuts it off.
+fn tell_in_full(canvas: &mut Canvas<'_>, inner: Rect, widths: &[u16; 6]) {
+    let model = canvas.model;
+    let Some(service) = model.selected_service() else { return };
+    let [.., why] = facts(service);
+    let before: u16 = widths.iter().filter(|own| **own > 0).map(|own| own.saturating_add(GAP)).sum();
+    if cell(&why) <= inner.width.saturating_sub(before.saturating_add(1)) {
+        return;
+    }
+    let text = format!("{}: {}", service.name, Safe::new(&why));
+    let lines = wrap(&text, usize::from(inner.width.saturating_sub(2)));
+    let rows = u16::try_from(model.services().count()).unwrap_or(u16::MAX).saturating_add(matrix_head(inner.width));
+    let Ok(height) = u16::try_from(lines.len()) else { return };
+    // A line is left between.
+    let Some(first) = inner.height.checked_sub(height).filter(|first| *first > rows) else { return };
+    let style = canvas.style("ui.dim");
+    for (line, at) in lines.iter().zip(first..) {
+        let place = row(inner, at);
+        canvas.text(from(place, place.x + 1), line, style);
+    }
+}
+
 fn cells(
     canvas: &mut Canvas<'_>,
     line: Rect,
-    texts: &[String; 6],
+    (texts, widths): (&[String; 6], &[u16; 6]),
     (first, others): (ratatui::style::Style, ratatui::style::Style),
 ) {
     let mut x = line.x + 1;
-    for (at, (text, (_, width))) in texts.iter().zip(COLUMNS).enumerate() {
+    for (at, (text, width)) in texts.iter().zip(widths).enumerate() {
         let place = from(line, x);
-        let width = if width == 0 { place.width } else { width.min(place.width) };
+        let width = if *width == 0 { place.width } else { (*width).min(place.width) };
         let style = if at == 0 { first } else { others };
-        canvas.outside(Rect { width: width.saturating_sub(1), ..place }, text, style);
-        x = x.saturating_add(width);
+        canvas.outside(Rect { width, ..place }, text, style);
+        x = x.saturating_add(width).saturating_add(GAP);
     }
 }
 

@@ -167,6 +167,10 @@ fn absent(model: &Model, row: Option<&ContainerRow>, pane: Option<&TerminalPane>
     let reason = row.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let shell = key(model, Action::Shell, Context::Workers);
     let restart = key(model, Action::Restart, Context::Workers);
+    if let Some(service) = model.native_service().filter(|service| service.state == "running") {
+        let logs = key(model, Action::ShowLogs, Context::Services);
+        return format!("{} has no terminal: tty = true gives it one; {logs} shows what it says", service.name);
+    }
     match (row.state, row.role) {
         (State::Running | State::CutOff, Role::Worker) => "opening the terminal".to_owned(),
         (State::Running, _) => format!("{} has no terminal of its own: {shell} opens a shell in it", row.name),

@@ -17,4 +17,5 @@ mod pty;
 mod robust;
 mod screens;
 mod scripted;
+mod services;
 mod tiles;
