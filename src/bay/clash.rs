@@ -19,6 +19,12 @@ pub fn refused(text: &str, held: impl Fn(u16) -> bool) -> BTreeSet<u16> {
     if said.is_empty() || !named.is_empty() { named } else { of(&mut text.lines()) }
 }
 
+/// Whether a screen says of any port that somebody has it.
+#[must_use]
+pub fn is_said(text: &str) -> bool {
+    text.lines().any(tells)
+}
+
 fn tells(line: &str) -> bool {
     let line = line.to_lowercase();
     // `Port 5173 is in use, trying another one`.

@@ -149,8 +149,12 @@ fn machine(lines: &mut Lines, status: &Status) {
     let disk = format!("{} free of {}", human::bytes(status.disk.free), human::bytes(status.disk.total));
     lines.add("disk", &disk, Paint::Plain);
     let capacity = &status.capacity;
-    let free = capacity.memory_free.map(|free| format!(" ({} free)", human::bytes(free))).unwrap_or_default();
-    lines.add("capacity", &format!("{} CPUs, {}{free}", capacity.cpus, human::bytes(capacity.memory)), Paint::Plain);
+    let free = capacity.memory_free.map(|free| format!("{} free", human::bytes(free)));
+    let promised = Some(capacity.memory_promised).filter(|promised| *promised > 0);
+    let promised = promised.map(|promised| format!("{} promised to running workers", human::bytes(promised)));
+    let parts: Vec<String> = free.into_iter().chain(promised).collect();
+    let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+    lines.add("capacity", &format!("{} CPUs, {}{parts}", capacity.cpus, human::bytes(capacity.memory)), Paint::Plain);
     for room in &capacity.templates {
         let paint = if room.workers == Some(0) { Paint::Warn } else { Paint::Plain };
         lines.add("", &room.to_string(), paint);
@@ -190,7 +194,7 @@ mod tests {
                        "reason": "no such file", "next_try_at": "2026-01-01T00:00:04Z", "limits": []},
             "parent": null, "workers": {"running": 2, "exited": 0, "cut-off": 1}, "pool": [], "services": [],
             "disk": {"total": 107_374_182_400_u64, "free": 53_687_091_200_u64},
-            "capacity": {"cpus": 2, "memory": 4_294_967_296_u64, "memory_free": 1_073_741_824, "workers": 0, "templates": [
+            "capacity": {"cpus": 2, "memory": 4_294_967_296_u64, "memory_free": 1_073_741_824, "memory_promised": 3_221_225_472_u64, "workers": 0, "templates": [
                 {"template": "default", "workers": 0, "ends_first": "memory", "by_memory": 0, "by_cpu": 1, "by_disk": 30},
                 {"template": "lean", "workers": 1, "ends_first": "cpu", "by_memory": 3, "by_cpu": 1, "by_disk": null},
                 {"template": "free", "workers": null, "ends_first": null, "by_memory": null, "by_cpu": null, "by_disk": null}]},
@@ -207,7 +211,7 @@ mod tests {
         pool      no pool configured
         services  none configured
         disk      50 GiB free of 100 GiB
-        capacity  2 CPUs, 4.0 GiB (1.0 GiB free)
+        capacity  2 CPUs, 4.0 GiB (1.0 GiB free, 3.0 GiB promised to running workers)
                   default: room for 0 more, memory ends first (cpu 1, disk 30)
                   lean: room for 1 more, cpu ends first (memory 3); past that they share CPUs
                   free: no limit ends its number

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use serde_json::Value;
 
 use super::App;
 use super::error::ApiError;
@@ -27,16 +28,27 @@ pub async fn ports(State(app): State<App>) -> Result<Json<Vec<PortRow>>, ApiErro
 }
 
 /// What the terminals of workers in the parent's namespace show, by name: a program that was refused a port says so there
-/// and nowhere else.
+/// and nowhere else. Where it does, its command stands below it: which port it wanted may stand there alone.
 async fn screens(app: &App, containers: &[ContainerRow]) -> BTreeMap<String, String> {
     let sharing =
         containers.iter().filter(|row| row.role == Role::Worker && row.network == "shared" && !row.id.is_empty());
     let screens = sharing.map(|row| async {
-        let screen = app.handle.sessions.screen(&ContainerId::new(row.id.clone())).await;
-        screen.map(|screen| (row.name.clone(), screen))
+        let id = ContainerId::new(row.id.clone());
+        let screen = app.handle.sessions.screen(&id).await.filter(|screen| clash::is_said(screen))?;
+        let command = match app.engine() {
+            Ok(engine) => engine.describe(&id).await.map(|words| command_of(&words)).unwrap_or_default(),
+            Err(_) => String::new(),
+        };
+        Some((row.name.clone(), format!("{screen}\n{command}")))
     });
     let screens = tokio::time::timeout(LOOK, futures_util::future::join_all(screens)).await;
     screens.unwrap_or_default().into_iter().flatten().collect()
+}
+
+/// A container's command as the engine tells it; of a worker that was claimed it is not known there.
+fn command_of(words: &Value) -> String {
+    let argv = words.pointer("/Config/Cmd").and_then(Value::as_array);
+    argv.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
 }
 
 /// What listens in the parent's namespace; `None` where its processes are not this machine's.
@@ -222,6 +234,7 @@ mod tests {
             // It has it; an earlier try was refused. And one that nobody has is no conflict.
             ("fox", "Port 3000 is in use, trying again\nlisten tcp :4000: address already in use"),
             ("elk", "$ curl localhost:3000"),
+            ("ape", "OSError: [Errno 98] Address already in use\npython3 -m http.server 9000"),
         ];
         let screens = screens.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
         let unpublished = "inside the bay only: [parent] ports publishes it";
@@ -232,8 +245,12 @@ mod tests {
                 "3000:3000 owl  in conflict: fox (node 7) has it, and was there first".to_owned(),
                 format!("-:9000 fox node {unpublished}; elk (node 8) listens on it, too"),
                 format!("-:9000 elk node {unpublished}; fox (node 7) listens on it, too"),
+                "-:9000 ape  in conflict: fox (node 7) has it, and was there first".to_owned(),
             ]
         );
+        let words = serde_json::json!({"Config": {"Cmd": ["python3", "-m", "http.server", "9000"]}});
+        assert_eq!(command_of(&words), "python3 -m http.server 9000");
+        assert_eq!(command_of(&serde_json::json!({"Config": {"Cmd": null}})), "");
     }
 
     #[test]

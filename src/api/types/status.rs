@@ -69,6 +69,9 @@ pub struct Capacity {
     /// Memory that could be had at this moment; `null` where it can't be seen.
     #[serde(default)]
     pub memory_free: Option<u64>,
+    /// Memory that running workers may take by their limits, warm ones too.
+    #[serde(default)]
+    pub memory_promised: u64,
     /// How many more workers of the default template fit; `null` when nothing ends it.
     pub workers: Option<u64>,
     /// The same for each template, the default first.

@@ -102,7 +102,9 @@ pub(super) async fn fill(
     let filling = workspace::clone::Filling { token: token.as_deref(), report: &*way.report, given_up: &way.given_up };
     let notes = ground.repositories.fill(&place, &source, &filling).await?;
     crash::point("after-fill");
-    (way.report)(Progress::new(Phase::Starting, ""));
+    if template.setup.is_empty() {
+        (way.report)(Progress::new(Phase::Starting, ""));
+    }
     Ok(notes)
 }
 

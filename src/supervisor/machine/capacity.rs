@@ -27,6 +27,7 @@ impl Machine {
             cpus: host.cpus,
             memory: host.memory,
             memory_free: host.memory_free,
+            memory_promised: running.iter().fold(0, |sum, share| sum.saturating_add(share.memory)),
             workers: templates.first().and_then(|default| default.workers),
             templates,
         }

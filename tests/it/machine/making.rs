@@ -179,14 +179,6 @@ fn what_can_not_be_cloned_is_refused_before_anything_is_made() {
             "{error:?}"
         );
     }
-    let id = world.spawn_with(SpawnRequest {
-        overrides: Overrides { rebuild: true, ..clone_of("https://github.com/ann/app", None).overrides },
-        ..SpawnRequest::default()
-    });
-    world.settle();
-    assert!(
-        matches!(world.answers.get(&id), Some(Reply::Refused(error)) if error.message.contains("no setup command"))
-    );
     let branch = SpawnRequest {
         overrides: Overrides { branch: Some("topic".to_owned()), ..Overrides::default() },
         ..SpawnRequest::default()
@@ -196,4 +188,26 @@ fn what_can_not_be_cloned_is_refused_before_anything_is_made() {
     assert!(matches!(world.answers.get(&id), Some(Reply::Refused(error)) if error.message.contains("--repo")));
     assert!(world.containers.is_empty() && world.disk.goals.is_empty());
     assert!(!world.view().containers.iter().any(|row| row.state == State::Creating));
+}
+
+#[test]
+fn an_image_that_can_not_be_is_refused() {
+    for (toml, word) in [
+        ("", "no setup command"),
+        ("[worker]\nsetup = \"npm ci\"", "the host image has nothing of its own to keep"),
+        ("[worker]\nsetup = \"npm ci\"\nimage = \"node:22\"", ""),
+    ] {
+        let mut world = World::new(toml);
+        world.settle();
+        let overrides = Overrides { rebuild: true, ..clone_of("https://github.com/ann/app", None).overrides };
+        let id = world.spawn_with(SpawnRequest { overrides, ..SpawnRequest::default() });
+        world.settle();
+        match world.answers.get(&id) {
+            Some(Reply::Spawned(_)) => assert_eq!(word, "", "{toml}"),
+            Some(Reply::Refused(error)) => {
+                assert!(!word.is_empty() && error.message.contains(word), "{toml}: {error:?}");
+            }
+            other => panic!("{toml}: {other:?}"),
+        }
+    }
 }
