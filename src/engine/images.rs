@@ -14,6 +14,8 @@ pub struct ImageSeen {
     pub id: String,
     /// Bytes of all its layers, shared ones counted.
     pub size: u64,
+    /// What it says of itself.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A container that becomes an image.

@@ -3,8 +3,11 @@
 //! The first worker of a repository has its setup command run in a container beside it, over the same mounts; what that
 //! left in the container's own file system becomes the image `<owner>-<repo>:main`. Another setup command or another
 //! base image makes another one. Which images are podbay's is written down by their ids: a label alone proves nothing.
+//! That one is about to be made is written down before, with a nonce that the image has in a label.
 
-use std::collections::BTreeMap;
+mod leftover;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -19,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::types::ImageRow;
 use crate::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef, NetworkSpec, Role, label};
-use crate::bay::name::{BUILD, ContainerName, Name};
+use crate::bay::name::{ContainerName, Name};
 use crate::bay::owner::{Nonce, OwnerKey};
 use crate::bay::phase::{Phase, Progress};
 use crate::bay::remote::Remote;
@@ -29,6 +32,7 @@ use crate::engine::{EngineError, ExecIo, ExecSpec, ExecState, SharedEngine};
 use crate::workspace::WorkspaceError;
 use crate::workspace::git::Report;
 
+use super::crash;
 use super::event::StepError;
 use super::store::random;
 
@@ -48,6 +52,8 @@ pub struct Prebuilt {
     file: PathBuf,
     built: Mutex<Vec<Built>>,
     turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Names of the containers that images are made in at this moment.
+    building: Mutex<BTreeSet<String>>,
 }
 
 /// An image that podbay made.
@@ -62,6 +68,9 @@ struct Built {
     /// The base image, as its template names it.
     base: String,
     at: Timestamp,
+    /// It has no id yet, and is about to be made with this nonce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending: Option<String>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -95,7 +104,7 @@ impl Prebuilt {
         let file = state.join("images.json");
         let kept: Kept = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         let built = if kept.version <= VERSION { kept.built } else { Vec::new() };
-        Self { file, built: Mutex::new(built), turns: Mutex::default() }
+        Self { file, built: Mutex::new(built), turns: Mutex::default(), building: Mutex::default() }
     }
 
     /// Gives a worker the image of its repository, made if need be, and lets its setup command run incrementally where
@@ -120,14 +129,19 @@ impl Prebuilt {
                 turn = turn.lock() => turn,
                 () = order.given_up.cancelled() => return Err(failed("it was given up".to_owned())),
             };
+            self.settle_pending(store, Some(&identity)).await?;
             let known = if order.rebuild { None } else { self.known(store, &identity, &setup).await? };
             if let Some(image) = known {
                 spec.image = ImageRef::Named(image);
             } else {
-                let reference = self.reference(order.remote);
-                let id = self.build(engine, store, order, (&spec, &facts, &reference)).await?;
-                let base = base.clone();
-                self.add(Built { id, reference: reference.clone(), identity, setup, base, at: Timestamp::now() })?;
+                let (reference, base) = (self.reference(order.remote), base.clone());
+                let nonce: [u8; 16] = random().map_err(|error| failed(format!("no random number: {error}")))?;
+                let pending = Some(crate::bay::owner::hex(&nonce));
+                let at = Timestamp::now();
+                let one = Built { id: String::new(), reference: reference.clone(), identity, setup, base, at, pending };
+                // One that failed late may be there all the same: that is looked at before the next.
+                let id = self.build(engine, store, order, (&spec, &facts, &one)).await?;
+                self.settled(&one, Some(&id))?;
                 notes.push(format!("the setup command has run; {reference} is the image of later workers"));
                 spec.image = ImageRef::Named(reference);
                 return Ok((spec, notes));
@@ -146,7 +160,8 @@ impl Prebuilt {
 
     /// The image of this repository and setup, if the engine still has it.
     async fn known(&self, store: &dyn ImageStore, identity: &str, setup: &str) -> Result<Option<String>, EngineError> {
-        let found = self.built().iter().rev().find(|built| built.identity == identity && built.setup == setup).cloned();
+        let fits = |built: &&Built| built.identity == identity && built.setup == setup && built.pending.is_none();
+        let found = self.built().iter().rev().find(fits).cloned();
         let Some(found) = found else { return Ok(None) };
         if store.seen(&found.id).await?.is_none() {
             return Ok(None);
@@ -176,10 +191,13 @@ impl Prebuilt {
         engine: &SharedEngine,
         store: &dyn ImageStore,
         order: &Order<'_>,
-        (spec, facts, reference): (&ContainerSpec, &ImageFacts, &str),
+        (spec, facts, one): (&ContainerSpec, &ImageFacts, &Built),
     ) -> Result<String, StepError> {
+        let reference = one.reference.as_str();
+        let _at_work = self.at_work(builder_name(order.bay, reference).as_str());
         (order.report)(Progress::new(Phase::Installing, format!("the setup command of {}", order.remote)));
-        remove_left_over(engine, order.bay, order.key, reference).await?;
+        leftover::remove(engine, order.bay, order.key, |name| name == builder_name(order.bay, reference).as_str())
+            .await?;
         engine.ensure_image(&spec.image).await?;
         let id = engine.create(&builder(order, spec, reference)?).await?.id;
         let made = async {
@@ -190,9 +208,14 @@ impl Prebuilt {
             };
             ran?;
             (order.report)(Progress::new(Phase::Installing, format!("writing the image {reference}")));
-            let labels = labels_of(order, spec);
+            let mut labels = labels_of(order, spec);
+            labels.insert(leftover::NONCE.to_owned(), one.pending.clone().unwrap_or_default());
+            self.add(one.clone())?;
+            crash::point("before-commit");
             let commit = Commit { container: &id, reference, labels: &labels, base: facts };
-            Ok::<String, StepError>(store.commit(commit).await?)
+            let made = store.commit(commit).await?;
+            crash::point("after-commit");
+            Ok::<String, StepError>(made)
         };
         let made = made.await;
         if let Err(error) = engine.remove(&id).await {
@@ -206,7 +229,7 @@ impl Prebuilt {
     /// # Errors
     /// The engine's.
     pub async fn rows(&self, store: &dyn ImageStore) -> Result<Vec<ImageRow>, EngineError> {
-        let built = self.built().clone();
+        let built = self.known_built();
         let mut rows = Vec::new();
         for one in built.into_iter().rev() {
             let seen = store.seen(&one.id).await?;
@@ -235,8 +258,7 @@ impl Prebuilt {
     /// The engine's, or that the file can't be written.
     pub async fn prune(&self, store: &dyn ImageStore) -> Result<(Vec<String>, Vec<String>), StepError> {
         let (mut removed, mut kept, mut broken) = (Vec::new(), Vec::new(), None);
-        let built = self.built().clone();
-        for one in built {
+        for one in self.known_built() {
             match store.remove_image(&one.id).await {
                 Ok(()) => {
                     self.built().retain(|built| built.id != one.id);
@@ -326,22 +348,6 @@ fn labels_of(order: &Order<'_>, spec: &ContainerSpec) -> BTreeMap<String, String
     ];
     let taken = spec.labels.keys().map(|key| (key.clone(), String::new()));
     taken.chain(own.map(|(key, value)| (key.to_owned(), value.to_owned()))).collect()
-}
-
-/// What a killed supervisor left of a build.
-async fn remove_left_over(
-    engine: &SharedEngine,
-    bay: &Name,
-    key: &OwnerKey,
-    reference: &str,
-) -> Result<(), EngineError> {
-    let name = builder_name(bay, reference);
-    for container in engine.list(bay).await? {
-        if container.name == name.as_str() && container.name.ends_with(BUILD) && key.verify(bay, &container).is_some() {
-            engine.remove(&container.id).await?;
-        }
-    }
-    Ok(())
 }
 
 /// Runs the setup command with the worker's own environment.

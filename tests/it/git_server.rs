@@ -12,6 +12,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tokio::io::AsyncWriteExt as _;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// What the server was asked, and how it is to answer.
 pub struct Desk {
@@ -28,7 +30,7 @@ pub struct Desk {
 pub struct GitServer {
     pub desk: Arc<Desk>,
     address: SocketAddr,
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl GitServer {
@@ -45,7 +47,7 @@ impl GitServer {
         let address = listener.local_addr().unwrap();
         let app = Router::new().fallback(serve).with_state(desk.clone());
         runtime.spawn(async move { axum::serve(listener, app).await });
-        Self { desk, address, _runtime: runtime }
+        Self { desk, address, runtime }
     }
 
     pub fn host(&self) -> String {
@@ -54,6 +56,31 @@ impl GitServer {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}/{path}", self.address)
+    }
+
+    /// The same behind TLS: where, and the certificate, which nobody knows yet.
+    pub fn secured(&self) -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.key_pair.serialize_der()).unwrap();
+        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = self.runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let plain = self.address;
+        self.runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    // Who does not believe the certificate hangs up.
+                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    let mut server = tokio::net::TcpStream::connect(plain).await.unwrap();
+                    drop(tokio::io::copy_bidirectional(&mut stream, &mut server).await);
+                });
+            }
+        });
+        (format!("https://localhost:{port}"), made.cert.pem())
     }
 
     pub fn fetches(&self) -> usize {

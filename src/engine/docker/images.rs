@@ -1,5 +1,6 @@
 //! Images by Docker's API.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +24,15 @@ struct Shape {
     id: String,
     #[serde(default)]
     size: u64,
+    #[serde(default)]
+    config: Option<ConfigShape>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ConfigShape {
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -44,7 +54,10 @@ impl ImageStore for DockerEngine {
             let session = self.session().await?;
             let path = session.path(&format!("/images/{}/json", checked(&what, reference)?));
             match self.wire.json::<Shape>(&what, &path).await {
-                Ok(Shape { id, size }) => Ok(Some(ImageSeen { id, size })),
+                Ok(Shape { id, size, config }) => {
+                    let labels = config.and_then(|config| config.labels).unwrap_or_default();
+                    Ok(Some(ImageSeen { id, size, labels }))
+                }
                 Err(EngineError::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error),
             }

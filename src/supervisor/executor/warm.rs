@@ -55,6 +55,14 @@ impl Executor {
         for name in left {
             self.forget_worker(name, false);
         }
+        let Some(engine) = self.present_engine() else { return };
+        let ground = self.ground.clone();
+        self.tasks.spawn(async move {
+            let cleared = ground.prebuilt.clear_left_over(&engine, &ground.config.bay, &ground.key).await;
+            if let Err(error) = cleared {
+                tracing::warn!(%error, "what is left of builds could not be cleared; the next build of each does");
+            }
+        });
     }
 
     pub(super) fn look_at_images(&mut self, images: BTreeSet<String>) {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -12,6 +13,8 @@ use super::docker::Docker;
 use crate::git_server::repository;
 
 const BASE: &str = "podbay-test-setup:base";
+/// One at a time has the base image: another one of its name would be left without a name.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// A base image of a few of the machine's own programs with their libraries; `None` where that can't be had.
 fn base(docker: &Docker) -> Option<()> {
@@ -63,6 +66,7 @@ fn config(bay_is_told: &Den, setup: &str, url: &str) {
 fn the_first_worker_installs_and_later_ones_start_from_its_image() {
     let test = "images::the_first_worker_installs_and_later_ones_start_from_its_image";
     let Some(docker) = Docker::real(test) else { return };
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     if base(&docker).is_none() {
         return super::skip(test, "no shell that can be copied with its libraries");
     }
@@ -130,4 +134,40 @@ fn the_first_worker_installs_and_later_ones_start_from_its_image() {
     den.ok(&["rm", "-f", "-y", "fox", "owl"]);
     den.ok(&["image", "prune", "-y"]);
     assert_eq!(den.json(&["image", "ls"]), serde_json::json!([]));
+}
+
+/// Killed before or after its image is made: no container of the build is left, and no image that nobody knows.
+#[test]
+fn k_a_supervisor_that_is_killed_while_it_builds_leaves_nothing() {
+    let test = "images::k_a_supervisor_that_is_killed_while_it_builds_leaves_nothing";
+    let Some(docker) = Docker::real(test) else { return };
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    if base(&docker).is_none() {
+        return super::skip(test, "no shell that can be copied with its libraries");
+    }
+    let mut images = Images(docker.clone(), vec![BASE.to_owned()]);
+    for point in ["before-commit", "after-commit"] {
+        let Some(den) = Den::docker(test) else { return };
+        let url = format!("file://{}", repository(&den.path("h"), &format!("{}/app.git", den.bay)).display());
+        config(&den, "echo once >> /data/installed", &url);
+        let mut served = den.serve(&[("PODBAY_CRASH_AT", point)]);
+        let ran = den.run(&["spawn", "fox", "-t", "app", "-d"]);
+        assert_ne!(ran.code, 0, "{point}: {ran:#?}");
+        served.end();
+        den.until_adopted(&["fox"]);
+        super::until("the build is cleared", || {
+            let there = den.in_engine();
+            if there == ["fox", "parent"] { Ok(()) } else { Err(format!("{point}: {there:?}")) }
+        });
+        let filters = format!("%7B%22label%22%3A%5B%22podbay.bay%3D{}%22%5D%7D", den.bay);
+        let made = docker.done("GET", &format!("/images/json?filters={filters}"));
+        let ids: Vec<&str> = made.as_array().unwrap().iter().map(|image| image["Id"].as_str().unwrap()).collect();
+        images.1.extend(ids.iter().map(|id| (*id).to_owned()));
+        let rows = den.json(&["image", "ls"]);
+        let known: Vec<&str> = rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+        assert_eq!((known.len(), ids.len()), (1, 1), "{point}: {rows} {made}");
+        assert_eq!((known[0], &rows[0]["state"]), (ids[0], &Value::from("ready")), "{point}");
+        den.ok(&["rm", "-f", "-y", "fox"]);
+        den.ok(&["image", "prune", "-y"]);
+    }
 }

@@ -376,6 +376,34 @@ fn s14_a_token_goes_to_git_by_a_file_and_stays_nowhere() {
 }
 
 #[test]
+fn an_https_remote_is_believed_by_its_certificate_alone() {
+    let mut yard = Yard::new();
+    repository(&yard.at("origins"), "ann/app.git");
+    let server = GitServer::start(&yard.at("origins"), Some("hunter2-Zq8"));
+    let (place, certificate) = server.secured();
+    let url = format!("{place}/ann/app.git");
+    fs::write(yard.at("token"), "hunter2-Zq8").unwrap();
+    let fill = |yard: &Yard| {
+        let (repositories, worker) = (yard.repositories(), yard.worker("fox"));
+        let (given_up, token) = (CancellationToken::new(), yard.at("token"));
+        yard.wait(yard.fill_with(&repositories, &worker, (&url, None), Some(&token), &given_up))
+    };
+    let refused = fill(&yard).unwrap_err().to_string();
+    assert!(refused.contains("certificate"), "{refused}");
+    assert_eq!(server.fetches(), 0);
+    fs::write(yard.at("ca.pem"), certificate).unwrap();
+    let mut env = (*yard.env).clone();
+    env.vars.insert("GIT_SSL_CAINFO".to_owned(), yard.at("ca.pem").display().to_string());
+    yard.env = Arc::new(env);
+    fill(&yard).unwrap();
+    let workspace = yard.at("workers/fox/workspace");
+    assert_eq!(git(&workspace, &["remote", "get-url", "origin"]), url);
+    assert_eq!((head(&workspace).as_str(), server.fetches()), ("main", 1));
+    let config = fs::read_to_string(workspace.join(".git/config")).unwrap();
+    assert!(!config.contains("hunter2"), "{config}");
+}
+
+#[test]
 fn a_clone_that_nobody_wants_any_more_ends_with_its_git() {
     let yard = Yard::new();
     repository(&yard.at("origins"), "ann/app.git");
