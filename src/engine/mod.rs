@@ -4,6 +4,7 @@
 //! its own, so a caller may await it without one. Called by the supervisor's executor and by tests; `bollard` is named
 //! only under [`docker`].
 
+mod choose;
 pub mod docker;
 pub mod images;
 pub mod listeners;
@@ -12,8 +13,6 @@ pub mod local;
 pub mod timed;
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,71 +26,8 @@ use crate::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef, Ob
 use crate::bay::name::Name;
 use crate::bay::port::PortMapping;
 use crate::bay::session::TermSize;
-use crate::config::env::Env;
-use crate::config::{EngineConfig, EngineKind};
 
-/// The engine that the configuration and the environment name. Resolved anew by each call, so that a context that was
-/// switched is followed. Where nothing is named, the first known socket that somebody listens on; else the engine need
-/// not be up.
-///
-/// # Errors
-/// [`EngineError::Away`] when there is no endpoint at all, with what would be right.
-pub fn connect(config: &EngineConfig, env: &Env) -> Result<SharedEngine, EngineError> {
-    if config.kind == EngineKind::Local {
-        return local_engine(env);
-    }
-    let files = docker::Files { read: &|path| std::fs::read_to_string(path), socket: &socket_state };
-    let endpoint = docker::resolve(&config.host, env, &files)?;
-    Ok(Arc::new(docker::DockerEngine::new(endpoint, docker::Deadlines::default())))
-}
-
-#[cfg(target_os = "linux")]
-#[expect(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
-fn local_engine(env: &Env) -> Result<SharedEngine, EngineError> {
-    let state = crate::config::paths::Paths::base(env);
-    Ok(Arc::new(local::LocalEngine::new(state, crate::service::link::own_program(), (env.uid, env.gid))))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn local_engine(_: &Env) -> Result<SharedEngine, EngineError> {
-    let why = "it needs Linux; set [engine] kind = \"auto\" and start Docker, Podman, Colima or OrbStack".to_owned();
-    Err(EngineError::Away { endpoint: "local://".to_owned(), why })
-}
-
-/// Whether somebody listens on a socket, and whether this user may open it. Waits for nothing.
-fn socket_state(path: &Path) -> docker::SocketState {
-    use docker::SocketState;
-    use rustix::io::Errno;
-    match knock(path) {
-        // Those that wait for an answer are more than fit: a busy engine, or a frozen one.
-        Ok(()) | Err(Errno::AGAIN) => SocketState::Usable,
-        // Also where a directory above it is closed to this user.
-        Err(Errno::ACCESS | Errno::PERM) => SocketState::Denied,
-        Err(Errno::CONNREFUSED) if std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) => {
-            SocketState::Stale
-        }
-        Err(_) => SocketState::Missing,
-    }
-}
-
-fn knock(path: &Path) -> rustix::io::Result<()> {
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect};
-    #[cfg(target_os = "linux")]
-    let socket = {
-        use rustix::net::{SocketFlags, socket_with};
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?
-    };
-    // Elsewhere a socket gets them one by one.
-    #[cfg(not(target_os = "linux"))]
-    let socket = {
-        let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
-        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-        rustix::io::ioctl_fionbio(&socket, true)?;
-        socket
-    };
-    connect(&socket, &SocketAddrUnix::new(path)?)
-}
+pub use choose::{Chosen, choose, connect};
 
 /// What runs containers.
 #[async_trait]
@@ -414,23 +350,4 @@ impl EngineError {
 #[must_use]
 pub fn port_holder(port: u16) -> Option<String> {
     listeners::holder_of(port, std::path::Path::new("/proc"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use docker::SocketState;
-
-    #[test]
-    fn d04_a_socket_that_nobody_listens_on_is_stale() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let live = std::os::unix::net::UnixListener::bind(at("live")).unwrap();
-        drop(std::os::unix::net::UnixListener::bind(at("stale")).unwrap());
-        std::fs::write(at("file"), "").unwrap();
-        let states = ["live", "stale", "file", "missing"].map(|name| socket_state(&at(name)));
-        assert_eq!(states, [SocketState::Usable, SocketState::Stale, SocketState::Missing, SocketState::Missing]);
-        drop(live);
-        assert_eq!(socket_state(&at("live")), SocketState::Stale);
-    }
 }

@@ -12,6 +12,8 @@ mod first;
 mod idle;
 mod lines;
 mod list;
+#[cfg(target_os = "linux")]
+mod local;
 mod process;
 mod pty;
 mod redraw;
@@ -50,6 +52,8 @@ const PARTS: &[Part] = &[
     ("clone", clone::run),
     ("spawn", spawn::run),
     ("claim", claim::run),
+    #[cfg(target_os = "linux")]
+    ("local", local::run),
     ("list", list::run),
     ("api", api::run),
     ("idle", idle::run),

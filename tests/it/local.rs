@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A bay of its own, on this machine's own namespaces.
 struct Nest {
     bay: String,
+    /// Nothing of the machine's `/run` is there.
+    hidden: bool,
     root: TempDir,
 }
 
@@ -43,7 +45,7 @@ impl Nest {
         let ports = if more.contains("[parent]") { "" } else { "[parent]\nports = []\n" };
         let text = format!("[bay]\nname = \"{bay}\"\n[engine]\nkind = \"local\"\n{ports}{more}\n");
         fs::write(root.path().join("c/podbay/config.toml"), text).unwrap();
-        Some(Self { bay, root })
+        Some(Self { bay, hidden: false, root })
     }
 
     fn path(&self, part: &str) -> PathBuf {
@@ -51,7 +53,16 @@ impl Nest {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_podbay"));
+        let podbay = env!("CARGO_BIN_EXE_podbay");
+        let mut command = if self.hidden {
+            let mut command = Command::new("unshare");
+            let root = rustix::process::geteuid().is_root();
+            command.args(if root { &["--mount"][..] } else { &["--user", "--map-root-user", "--mount"] });
+            command.args(["sh", "-c", "mount -t tmpfs none /run && exec \"$@\"", "sh", podbay]);
+            command
+        } else {
+            Command::new(podbay)
+        };
         let part = |part: &str| self.path(part).display().to_string();
         command.args(args).env_clear().current_dir(self.path("h")).stdin(Stdio::null());
         for (key, place) in [("HOME", "h"), ("XDG_STATE_HOME", "s"), ("XDG_RUNTIME_DIR", "r"), ("XDG_CONFIG_HOME", "c")]
@@ -122,8 +133,20 @@ impl Nest {
         });
         // Those that ended are kept until somebody removes them; nothing of them is half made, nor in the kernel.
         let containers = self.path("s/podbay").join(&self.bay).join("containers");
-        let names = fs::read_dir(containers).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        for name in names {
+        let names = || -> Vec<String> {
+            let entries = fs::read_dir(&containers).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        if names().iter().any(|name| name.len() != 64) {
+            // A supervisor that ends in the middle of a removal leaves that to the next one.
+            self.ok(&["ls"]);
+            until("what was left is gone", || {
+                let left = names();
+                if left.iter().any(|name| name.len() != 64) { Err(format!("{left:?}")) } else { Ok(()) }
+            });
+            self.ok(&["down", "--workers", "-y"]);
+        }
+        for name in names() {
             assert_eq!(name.len(), 64, "{name}");
             let group = std::path::Path::new("/sys/fs/cgroup/memory/podbay").join(&name);
             assert!(!group.exists(), "{}", group.display());
@@ -199,6 +222,27 @@ fn a_bay_needs_no_daemon() {
     assert!(nest.ok(&["why", "fox"]).contains("fox"));
     let doctor = nest.run(&["doctor"]);
     assert!(doctor.stdout.contains("local") && doctor.stdout.contains("podbay's own"), "{}", doctor.stdout);
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+/// As on a machine that has no engine: nobody's sockets are in its `/run`.
+#[test]
+fn a_machine_without_an_engine_needs_no_configuration() {
+    let Some(mut nest) = Nest::new("a_machine_without_an_engine_needs_no_configuration", "") else { return };
+    let file = nest.path("c/podbay/config.toml");
+    fs::write(&file, format!("[bay]\nname = \"{}\"\n[parent]\nports = []\n", nest.bay)).unwrap();
+    nest.hidden = true;
+    nest.ok(&["spawn", "fox", "-d"]);
+    let engine = nest.json(&["status"])["engine"].clone();
+    assert_eq!((&engine["kind"], &engine["endpoint"]), (&"local".into(), &"local://namespaces".into()));
+    let ran = nest.run(&["exec", "fox", "--", "sh", "-c", "git --version"]);
+    assert!(ran.code == 0 && ran.stdout.starts_with("git version"), "{}{}", ran.stdout, ran.stderr);
+    // An engine that turns up later does not take the bay away from the one that it has.
+    nest.kill_supervisor();
+    nest.hidden = false;
+    nest.until_state("fox", "running");
+    assert_eq!(nest.json(&["status"])["engine"]["kind"], "local");
     nest.ok(&["down", "--workers", "-y"]);
     nest.is_empty();
 }

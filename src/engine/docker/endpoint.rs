@@ -175,9 +175,12 @@ fn of_sockets(env: &Env, files: &Files<'_>) -> Result<Endpoint, EngineError> {
              systemctl --user start podman.socket), or set DOCKER_HOST or [engine] host",
             paths.join(", ")
         );
-        Err(away("a container engine", &why))
+        Err(away(NOWHERE, &why))
     }
 }
+
+/// What can't be reached where nobody named an engine and no known socket is there.
+pub const NOWHERE: &str = "a container engine";
 
 fn unix(path: &Path, source: &str) -> Endpoint {
     let url = format!("unix://{}", path.display());

@@ -42,7 +42,7 @@ use bollard::query_parameters::{
 use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
 
-pub use endpoint::{Address, Endpoint, Files, SocketState, SshTarget, resolve};
+pub use endpoint::{Address, Endpoint, Files, NOWHERE, SocketState, SshTarget, resolve};
 pub use frames::encode as encode_frame;
 pub use transport::Deadlines;
 

@@ -23,7 +23,7 @@ use crate::engine::docker::host_image::Layout;
 use crate::engine::{Created, EngineError};
 
 /// A bay's directory of containers that have none.
-const NO_BAY: &str = ".none";
+pub(super) const NO_BAY: &str = ".none";
 
 /// Whether its files can be had.
 ///
@@ -137,6 +137,17 @@ impl LocalEngine {
         bays.flat_map(|bay| place::all(&bay.path().join("containers"))).collect()
     }
 
+    /// Takes away what a supervisor that ended was about to.
+    pub(super) async fn sweep(&self) {
+        let state = self.state.clone();
+        let sweep = move || {
+            let bays = std::fs::read_dir(&state).into_iter().flatten().flatten();
+            bays.for_each(|bay| place::sweep(&bay.path().join("containers")));
+        };
+        // What is left is tried again by the next one.
+        drop(blocking(sweep).await);
+    }
+
     /// Where it lies, and what it is.
     pub(super) fn find(&self, id: &ContainerId, doing: &str) -> Result<(Place, Record), EngineError> {
         let what = format!("{doing} {}", id.short());
@@ -186,7 +197,6 @@ impl LocalEngine {
             let (place, record) = (place.clone(), record.clone());
             let make = move || {
                 crate::config::paths::private_dir(&dir)?;
-                place::sweep(&dir);
                 place.make(&record, |root| Layout::of(Path::new("/")).unfold(root))
             };
             blocking(make).await.and_then(|made| made)
@@ -380,7 +390,7 @@ const fn number(signal: StopSignal) -> Signal {
 }
 
 /// 32 bytes that nobody else has.
-fn new_id() -> io::Result<String> {
+pub(super) fn new_id() -> io::Result<String> {
     use std::io::Read as _;
     let mut bytes = [0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;

@@ -153,8 +153,9 @@ impl Launch {
     fn map(&self, process: &Path) -> io::Result<()> {
         let (uid, gid) = self.own;
         let (users, groups) = if self.root {
-            let all = format!("0 0 {}", u32::MAX);
-            (all.clone(), all)
+            // Those that there are here: in a container, root has not all of the machine's.
+            let own = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).map(|text| same(&text));
+            (own("uid_map")?, own("gid_map")?)
         } else {
             // The kernel's condition for who maps his own group.
             std::fs::write(process.join("setgroups"), "deny")?;
@@ -162,5 +163,26 @@ impl Launch {
         };
         std::fs::write(process.join("uid_map"), users)?;
         std::fs::write(process.join("gid_map"), groups)
+    }
+}
+
+/// A map of all that is mapped here, to the same numbers.
+fn same(map: &str) -> String {
+    let lines = map.lines().filter_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let (inside, count) = (fields.next()?, fields.nth(1)?);
+        Some(format!("{inside} {inside} {count}\n"))
+    });
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stay_what_they_are() {
+        assert_eq!(same("         0          0 4294967295\n"), "0 0 4294967295\n");
+        assert_eq!(same("0 1000 1\n1 100000 65536\n"), "0 0 1\n1 1 65536\n");
     }
 }

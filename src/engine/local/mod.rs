@@ -16,6 +16,7 @@ mod link;
 mod logs;
 mod place;
 mod plan;
+mod probe;
 mod shim;
 mod stats;
 mod stream;
@@ -76,6 +77,10 @@ pub struct LocalEngine {
     readings: stats::Readings,
     /// Terminals of processes that this engine began, for their size. Nobody else has them open.
     terminals: Mutex<HashMap<ExecId, Weak<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>>>>,
+    /// It was seen that containers can be had here.
+    proved: tokio::sync::OnceCell<()>,
+    /// Why nothing else is taken, where it was not asked for by name.
+    instead: Option<String>,
     /// A name is looked for and taken in one go.
     naming: Arc<tokio::sync::Mutex<()>>,
 }
@@ -92,8 +97,16 @@ impl LocalEngine {
             done: events::channel(),
             readings: stats::Readings::default(),
             terminals: Mutex::default(),
+            proved: tokio::sync::OnceCell::new(),
+            instead: None,
             naming: Arc::default(),
         }
+    }
+
+    /// The same, taken because there is nothing else; why there is not.
+    #[must_use]
+    pub fn in_place_of(self, others: String) -> Self {
+        Self { instead: Some(others), ..self }
     }
 
     fn tell(&self, record: &place::Record, place: &place::Place, action: &'static str) {
@@ -143,6 +156,8 @@ impl Engine for LocalEngine {
 
     async fn identify(&self) -> Result<Identity, EngineError> {
         calls::ready(&self.state)?;
+        self.sweep().await;
+        self.proved.get_or_try_init(|| self.prove()).await?;
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let system = rustix::system::sysinfo();
         Ok(Identity {

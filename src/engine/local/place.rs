@@ -248,12 +248,20 @@ pub fn all(containers: &Path) -> Vec<Place> {
 pub fn sweep(containers: &Path) {
     let entries = fs::read_dir(containers).into_iter().flatten().flatten();
     for path in entries.map(|entry| entry.path()) {
-        if path.extension().is_some_and(|end| end == "new" || end == "gone") {
+        let old = || {
+            let age = fs::metadata(&path).and_then(|meta| meta.modified()).map(|at| at.elapsed().unwrap_or_default());
+            age.is_ok_and(|age| age > BEING_MADE)
+        };
+        // One that is being made is somebody's.
+        if path.extension().is_some_and(|end| end == "gone" || (end == "new" && old())) {
             // It is tried again with the next one.
             let _ = discard(&path);
         }
     }
 }
+
+/// A container is made in a few milliseconds.
+const BEING_MADE: std::time::Duration = std::time::Duration::from_mins(1);
 
 fn is_id(name: Option<&std::ffi::OsStr>) -> bool {
     let name = name.and_then(std::ffi::OsStr::to_str).unwrap_or_default();
@@ -328,16 +336,18 @@ mod tests {
     fn what_is_half_made_is_swept_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let id = "ab".repeat(32);
-        for name in [id.clone(), format!("{id}.new"), format!("{id}.gone"), "note".to_owned()] {
+        for name in [id.clone(), format!("{id}.new"), "young.new".to_owned(), format!("{id}.gone"), "note".to_owned()] {
             fs::create_dir_all(folder.path().join(name).join("rootfs/closed")).unwrap();
         }
         let closed = folder.path().join(format!("{id}.gone/rootfs/closed"));
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        let hour = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
+        File::open(folder.path().join(format!("{id}.new"))).unwrap().set_modified(hour).unwrap();
         assert_eq!(all(folder.path()).len(), 1);
         sweep(folder.path());
         let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left, [id.as_str(), "note"]);
+        assert_eq!(left, [id.as_str(), "note", "young.new"]);
         Place::new(folder.path().join(&id)).remove().unwrap();
         Place::new(folder.path().join(&id)).remove().unwrap();
         assert_eq!(all(folder.path()), []);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::bay::backoff::Backoff;
 use crate::bay::container::{ContainerId, Observed, Status};
 use crate::engine::timed::Timed;
-use crate::engine::{self, SharedEngine};
+use crate::engine::{self, Chosen, SharedEngine};
 use crate::supervisor::event::Event;
 use crate::supervisor::guard::Namespaces;
 use futures_util::StreamExt;
@@ -24,12 +24,16 @@ impl Executor {
         let link = self.link.clone();
         let broken = Event::Connected { endpoint: None, answer: Err(super::broken("connecting")) };
         self.spawn_event(broken, async move {
-            let engine = match engine::connect(&ground.config.engine, &ground.env) {
+            let chosen = Chosen::of(&ground.paths.state);
+            let engine = match engine::choose(&ground.config.engine, &ground.env, chosen) {
                 Ok(engine) => Timed::watch(engine, ground.meter.clone()),
                 Err(error) => return Event::Connected { endpoint: None, answer: Err(error) },
             };
             let answer = engine.identify().await;
-            if answer.is_ok() {
+            if let Ok(identity) = &answer {
+                if let Err(error) = Chosen::keep(&ground.paths.state, identity.kind) {
+                    tracing::warn!(%error, "which engine this bay has can't be written down");
+                }
                 slot.send_replace(Some(engine.clone()));
                 tokio::spawn(follow_events(engine.clone(), ground.config.bay.clone(), events, link));
             }

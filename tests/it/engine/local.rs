@@ -55,6 +55,36 @@ fn the_contract_holds_for_an_ordinary_user() {
     assert!(text.contains("test engine::contract::local::a_terminal_is_raw_both_ways ... ok"), "{text}");
 }
 
+#[tokio::test]
+async fn inside_of_a_container_the_remedy_is_named() {
+    let Some(bed) = Bed::docker("inside_of_a_container_the_remedy_is_named").await else { return };
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(home.path().join("c/podbay")).unwrap();
+    std::fs::write(home.path().join("c/podbay/config.toml"), "[engine]\nkind = \"local\"\n").unwrap();
+    let script = "cp -r /given /tmp/x; cd /tmp/x; mkdir -m 700 s r; /podbay doctor";
+    let mut spec = bed.spec("fox", &["sh", "-c", script]);
+    let home_of = |part: &str| format!("/tmp/x{part}");
+    spec.env = [("HOME", ""), ("XDG_CONFIG_HOME", "/c"), ("XDG_STATE_HOME", "/s"), ("XDG_RUNTIME_DIR", "/r")]
+        .map(|(key, part)| (key.to_owned(), home_of(part)))
+        .into();
+    let given = [(PathBuf::from(env!("CARGO_BIN_EXE_podbay")), "/podbay"), (home.path().to_owned(), "/given")];
+    spec.mounts = given
+        .map(|(source, target)| Mount {
+            source: source.canonicalize().unwrap(),
+            target: target.into(),
+            read_only: true,
+        })
+        .to_vec();
+    let id = bed.create(&spec).await;
+    bed.engine.start(&id).await.unwrap();
+    let ended = bed.exit(&id).await;
+    let lines: Vec<String> =
+        texts(&bed.log(&id, LogQuery::default()).await).into_iter().map(|(_, line)| line).collect();
+    let text = lines.join("\n");
+    assert!(text.contains("make a user namespace: Operation not permitted"), "{ended:?} {text}");
+    assert!(text.contains("--security-opt seccomp=unconfined"), "{text}");
+}
+
 /// A worker as the bay makes them: this user's, with a tty of no importance here.
 fn worker(bed: &Bed, name: &str, command: &[&str]) -> ContainerSpec {
     let mut spec = bed.spec(name, command);

@@ -1,0 +1,168 @@
+//! Which engine a bay has: what the configuration and the environment name, or what there is.
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::sync::Arc;
+
+#[cfg(target_os = "linux")]
+use super::local;
+use super::{EngineError, SharedEngine, docker};
+use crate::config::env::Env;
+use crate::config::{EngineConfig, EngineKind};
+
+/// The engine that the configuration and the environment name. Resolved anew by each call, so that a context that was
+/// switched is followed. Where nothing is named, the first known socket that somebody listens on; else the engine need
+/// not be up.
+///
+/// # Errors
+/// [`EngineError::Away`] when there is no endpoint at all, with what would be right.
+pub fn connect(config: &EngineConfig, env: &Env) -> Result<SharedEngine, EngineError> {
+    if config.kind == EngineKind::Local {
+        return local_engine(env, None);
+    }
+    let files = docker::Files { read: &|path| std::fs::read_to_string(path), socket: &socket_state };
+    let endpoint = docker::resolve(&config.host, env, &files)?;
+    Ok(Arc::new(docker::DockerEngine::new(endpoint, docker::Deadlines::default())))
+}
+
+/// The engine that a bay had before, where `auto` chose it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// One that speaks Docker's API.
+    Docker,
+    /// This machine's own namespaces.
+    Local,
+}
+
+impl Chosen {
+    /// What a bay has below its state directory says which one made it.
+    #[must_use]
+    pub fn of(state: &Path) -> Option<Self> {
+        let holds = |part: &str| std::fs::read_dir(state.join(part)).is_ok_and(|mut entries| entries.next().is_some());
+        match std::fs::read_to_string(state.join(CHOICE)).as_deref().map(str::trim) {
+            Ok("local") => Some(Self::Local),
+            Ok(_) => Some(Self::Docker),
+            Err(_) if holds("containers") => Some(Self::Local),
+            // Of a podbay that knew no other.
+            Err(_) if holds("workers") => Some(Self::Docker),
+            Err(_) => None,
+        }
+    }
+
+    /// Writes down which one a bay has.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn keep(state: &Path, kind: &str) -> std::io::Result<()> {
+        std::fs::write(state.join(CHOICE), format!("{kind}\n"))
+    }
+}
+
+/// Which engine `auto` chose, in a bay's state directory.
+const CHOICE: &str = "engine";
+
+/// Like [`connect`], and this machine's own namespaces where `auto` finds nothing else. A bay stays with the engine that it
+/// has: one that is down for a moment must not be taken for one that never was there.
+///
+/// # Errors
+/// Those of [`connect`].
+pub fn choose(config: &EngineConfig, env: &Env, chosen: Option<Chosen>) -> Result<SharedEngine, EngineError> {
+    let free = config.kind == EngineKind::Auto && cfg!(target_os = "linux");
+    if free && chosen == Some(Chosen::Local) {
+        return local_engine(env, None);
+    }
+    match connect(config, env) {
+        Err(EngineError::Away { endpoint, why }) if free && chosen.is_none() && endpoint == docker::NOWHERE => {
+            local_engine(env, Some(format!("{endpoint} can't be reached: {why}")))
+        }
+        other => other,
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
+fn local_engine(env: &Env, instead: Option<String>) -> Result<SharedEngine, EngineError> {
+    let state = crate::config::paths::Paths::base(env);
+    let engine = local::LocalEngine::new(state, crate::service::link::own_program(), (env.uid, env.gid));
+    Ok(Arc::new(match instead {
+        Some(others) => engine.in_place_of(others),
+        None => engine,
+    }))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn local_engine(_: &Env, _: Option<String>) -> Result<SharedEngine, EngineError> {
+    let why = "it needs Linux; set [engine] kind = \"auto\" and start Docker, Podman, Colima or OrbStack".to_owned();
+    Err(EngineError::Away { endpoint: "local://".to_owned(), why })
+}
+
+/// Whether somebody listens on a socket, and whether this user may open it. Waits for nothing.
+fn socket_state(path: &Path) -> docker::SocketState {
+    use docker::SocketState;
+    use rustix::io::Errno;
+    match knock(path) {
+        // Those that wait for an answer are more than fit: a busy engine, or a frozen one.
+        Ok(()) | Err(Errno::AGAIN) => SocketState::Usable,
+        // Also where a directory above it is closed to this user.
+        Err(Errno::ACCESS | Errno::PERM) => SocketState::Denied,
+        Err(Errno::CONNREFUSED) if std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) => {
+            SocketState::Stale
+        }
+        Err(_) => SocketState::Missing,
+    }
+}
+
+fn knock(path: &Path) -> rustix::io::Result<()> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect};
+    #[cfg(target_os = "linux")]
+    let socket = {
+        use rustix::net::{SocketFlags, socket_with};
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?
+    };
+    // Elsewhere a socket gets them one by one.
+    #[cfg(not(target_os = "linux"))]
+    let socket = {
+        let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        socket
+    };
+    connect(&socket, &SocketAddrUnix::new(path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use docker::SocketState;
+
+    #[test]
+    fn a_bay_stays_with_the_engine_that_it_has() {
+        let state = tempfile::tempdir().unwrap();
+        let at = |part: &str| std::fs::create_dir_all(state.path().join(part)).unwrap();
+        assert_eq!(Chosen::of(state.path()), None);
+        at("workers");
+        assert_eq!(Chosen::of(state.path()), None, "the supervisor makes it before it has an engine");
+        at("workers/fox");
+        assert_eq!(Chosen::of(state.path()), Some(Chosen::Docker));
+        at("containers/ab");
+        assert_eq!(Chosen::of(state.path()), Some(Chosen::Local));
+        for (kind, chosen) in [("podman", Chosen::Docker), ("docker", Chosen::Docker), ("local", Chosen::Local)] {
+            Chosen::keep(state.path(), kind).unwrap();
+            assert_eq!(Chosen::of(state.path()), Some(chosen), "{kind}");
+        }
+    }
+
+    #[test]
+    fn d04_a_socket_that_nobody_listens_on_is_stale() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let live = std::os::unix::net::UnixListener::bind(at("live")).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(at("stale")).unwrap());
+        std::fs::write(at("file"), "").unwrap();
+        let states = ["live", "stale", "file", "missing"].map(|name| socket_state(&at(name)));
+        assert_eq!(states, [SocketState::Usable, SocketState::Stale, SocketState::Missing, SocketState::Missing]);
+        drop(live);
+        assert_eq!(socket_state(&at("live")), SocketState::Stale);
+    }
+}
