@@ -29,6 +29,12 @@ use crate::bay::session::TermSize;
 
 pub use choose::{Chosen, choose, connect};
 
+/// Whether an engine publishes ports on this machine: one behind a socket of it, or podbay's own.
+#[must_use]
+pub fn publishes_here(endpoint: &str) -> bool {
+    ["unix://", "local://"].iter().any(|scheme| endpoint.starts_with(scheme))
+}
+
 /// What runs containers.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {

@@ -41,17 +41,21 @@ pub struct RunAs {
     pub asker: String,
 }
 
-/// Asks a probe of the present run. `run_as` is only needed for a command. `Err` says why it did not pass.
+/// Asks a probe of the present run. `run_as` is only waited for by a command. `Err` says why it did not pass.
 ///
 /// # Errors
 /// In words.
-pub async fn ask(probe: &Probe, status: &Status, run_as: impl FnOnce() -> Result<RunAs, String>) -> Result<(), String> {
+pub async fn ask(
+    probe: &Probe,
+    status: &Status,
+    run_as: impl Future<Output = Result<RunAs, String>>,
+) -> Result<(), String> {
     let limit = probe.timeout.get();
     match &probe.target {
         ProbeTarget::Http(url) => in_time(limit, http(url)).await,
         ProbeTarget::Tcp(address) => in_time(limit, tcp(address)).await,
         ProbeTarget::Exec(argv) => {
-            let (run_as, mark, argv) = (run_as()?, status.mark.clone(), argv.clone());
+            let (run_as, mark, argv) = (run_as.await?, status.mark.clone(), argv.clone());
             on_a_thread(async move { exec(&run_as, &mark, &argv, limit).await }).await
         }
         ProbeTarget::Log(_) if status.ready_log => Ok(()),
@@ -270,7 +274,7 @@ mod tests {
     }
 
     async fn exec_with(argv: &[&str], timeout: &str, asker: &str) -> Result<(), String> {
-        ask(&asks(argv, timeout), &Status::default(), || Ok(as_a_service(asker))).await
+        ask(&asks(argv, timeout), &Status::default(), async { Ok(as_a_service(asker)) }).await
     }
 
     #[tokio::test]

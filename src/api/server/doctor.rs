@@ -15,7 +15,7 @@ use super::App;
 use crate::api::types::{ContainerRow, Finding, LinkState, State as Is, Status, Verdict};
 use crate::bay::container::{ImageRef, Role};
 use crate::config::{Config, EngineKind, HostReason, ServicePort, ServiceRun};
-use crate::engine::listeners;
+use crate::engine::{listeners, publishes_here};
 
 /// For a supervisor that has just started.
 const FIRST_LOOK: Duration = Duration::from_secs(4);
@@ -194,7 +194,7 @@ async fn ports(app: &App, status: &Status, config: &Config) -> Vec<Finding> {
         Ok(published) => published,
         Err(error) => return vec![skipped("ports", error.to_string())],
     };
-    let (wanted, _) = config.parent_ports(status.engine.endpoint.starts_with("unix://"));
+    let (wanted, _) = config.parent_ports(publishes_here(&status.engine.endpoint));
     blocking(move || {
         let mut taken: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for mapping in wanted {

@@ -6,15 +6,12 @@
 
 mod policy;
 
-use std::collections::VecDeque;
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 use super::backoff::Backoff;
 use super::service::StopSignal;
 
-pub use policy::{Exit, Rules};
+pub use policy::{Exit, Memory, Rules};
 
 /// After SIGKILL, how long until what is still there counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
@@ -129,23 +126,6 @@ impl Stopping {
     }
 }
 
-/// What outlives whoever looks after the service.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
-    /// Runs that followed another by themselves, since somebody last started it.
-    #[serde(default)]
-    pub restarts: u32,
-    /// When it was started lately, oldest first.
-    #[serde(default)]
-    pub starts: VecDeque<Duration>,
-    /// Ends in a row that were too early.
-    #[serde(default)]
-    pub failures: u32,
-    /// How it last ended.
-    #[serde(default)]
-    pub last_exit: Option<Exit>,
-}
-
 /// The machine.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
@@ -171,10 +151,15 @@ impl Lifecycle {
         backoff
     }
 
-    /// Takes other rules from now on.
+    /// Takes other rules from now on. One that waits for a restart that they do not know stays as it ended.
     pub fn set_rules(&mut self, rules: Rules) {
         self.backoff = Self::backoff(&rules, self.memory.failures);
         self.rules = rules;
+        if let (Phase::Waiting { .. }, Some(exit)) = (&self.phase, &self.memory.last_exit)
+            && !self.rules.again(exit)
+        {
+            self.phase = Phase::Ended { success: self.rules.is_success(exit) };
+        }
     }
 
     /// Takes over a run that was found.

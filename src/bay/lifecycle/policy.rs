@@ -25,6 +25,23 @@ pub struct Rules {
     pub ready_at_once: bool,
 }
 
+/// What outlives whoever looks after the service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Runs that followed another by themselves, since somebody last started it.
+    #[serde(default)]
+    pub restarts: u32,
+    /// When it was started lately, oldest first.
+    #[serde(default)]
+    pub starts: VecDeque<Duration>,
+    /// Ends in a row that were too early.
+    #[serde(default)]
+    pub failures: u32,
+    /// How it last ended.
+    #[serde(default)]
+    pub last_exit: Option<Exit>,
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

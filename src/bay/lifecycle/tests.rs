@@ -119,6 +119,21 @@ fn without_a_wait_the_next_run_begins_in_the_same_turn() {
     assert_eq!(life.memory().restarts, 1);
 }
 
+/// Whoever writes `restart = "no"` for one that fails again and again does not want to see it once more.
+#[test]
+fn other_rules_hold_of_a_restart_that_is_waited_for() {
+    let mut life = running(rules(Always), 0);
+    end(&mut life, Exit::Code(1), at(1));
+    life.set_rules(rules(OnFailure));
+    assert_eq!(*life.phase(), Phase::Waiting { until: at(2) }, "which they know, too");
+    life.set_rules(rules(No));
+    assert_eq!((life.phase(), life.due()), (&Phase::Ended { success: false }, None));
+    let mut life = running(rules(Always), 0);
+    end(&mut life, Exit::Code(0), at(1));
+    life.set_rules(rules(OnFailure));
+    assert_eq!(*life.phase(), Phase::Ended { success: true });
+}
+
 /// As systemd counts: what a user did is no restart, and begins the count anew.
 #[test]
 fn only_restarts_that_nobody_asked_for_are_counted() {

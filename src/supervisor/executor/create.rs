@@ -142,14 +142,13 @@ async fn parent(
 ) -> Result<(ContainerSpec, Vec<String>), StepError> {
     let labels = labels(ground, Role::Parent, make, ("", &ground.config.parent.hash()));
     let ground = ground.clone();
-    let socket = socket_of(engine);
+    let (socket, here) = (socket_of(engine), crate::engine::publishes_here(engine.endpoint()));
     blocking(move || {
         let place = Place { paths: &ground.paths, env: &ground.env, engine_socket: socket };
         let mut prepared = prepare_parent(&place, &ground.config.parent)?;
         let mut notes = std::mem::take(&mut prepared.notes);
         let config = &ground.config;
-        // Behind a socket the engine's ports are this machine's.
-        let (ports, left) = config.parent_ports(place.engine_socket.is_some());
+        let (ports, left) = config.parent_ports(here);
         notes.extend(left.into_iter().map(|(port, service)| {
             format!("the parent does not publish port {port}: it is that of service {service} on this machine")
         }));

@@ -28,6 +28,9 @@ const ORDERS: usize = 64;
 /// How long the engine may take to say who holds a port.
 const HOLDER: Duration = Duration::from_secs(2);
 
+/// How long its files of variables and its secrets may take.
+const FILES: Duration = Duration::from_secs(10);
+
 const CONTAINED: &str = "it runs in a container";
 
 /// The tasks of all native services.
@@ -93,7 +96,9 @@ impl Executor {
                     let asks_ready = which == crate::supervisor::machine::Which::Ready;
                     let probe = if asks_ready { &service.ready } else { &service.live };
                     let Some(probe) = probe else { return answer(Ok(())) };
-                    answer(probe::ask(probe, &status, || run_as(&ground, &service)).await)
+                    let of = service.clone();
+                    let run_as = on_disk(move || run_as(&ground, &of));
+                    answer(probe::ask(probe, &status, run_as).await)
                 });
             }
             ServiceEffect::FindHolder { name, run, port } => {
@@ -309,7 +314,16 @@ impl Keeper {
                 free(port, engine.as_ref(), &self.ground.config.bay).await?;
             }
         }
-        spec(&self.ground, service)
+        let (ground, service) = (self.ground.clone(), service.clone());
+        on_disk(move || spec(&ground, &service)).await
+    }
+}
+
+/// What reads files that may lie anywhere, on a file system that hangs, too.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    match tokio::time::timeout(FILES, tokio::task::spawn_blocking(work)).await {
+        Ok(done) => done.unwrap_or_else(|_| Err("podbay itself failed; its log says where".to_owned())),
+        Err(_) => Err(format!("its files can't be read within {}s: the file system does not answer", FILES.as_secs())),
     }
 }
 

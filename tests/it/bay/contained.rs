@@ -1,6 +1,7 @@
 //! Container services on Docker: what each is given, how it is stopped, and what is known of it afterwards.
 
 use std::fs;
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use podbay::api::types::ServiceVerb;
@@ -100,5 +101,49 @@ fn how_a_container_service_last_ended_is_known_to_the_next_supervisor() {
     act(&den, "ends", ServiceVerb::Start).unwrap();
     assert_eq!(until_state(&den, "ends", "running").restarts, 0);
     assert_eq!(den.row(name).unwrap().restarts, 0);
+    den.ok(&["down", "-y"]);
+}
+
+/// Row D12 for services: who holds a port is told before a start is tried, a container by its name, and the bay's own
+/// parent with the way out.
+#[test]
+fn a_port_that_a_container_holds_is_told_with_its_name() {
+    let test = "a_port_that_a_container_holds_is_told_with_its_name";
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (own, parents) = (free(), free());
+    let native = |name: &str, port: u16, word: &str| {
+        format!(
+            "[[service]]\nname = \"{name}\"\nrun = \"host\"\nreason = \"stdio\"\ncommand = [\"sleep\", \"{word}\"]\n\
+             ports = [{port}]\ndepends_on = {{ holder = \"started\" }}\n"
+        )
+    };
+    let holder = contained("holder", "exec sleep 7101", "").replace("\"none\"", "\"bridge\"");
+    let holder = holder.replace("command", &format!("ports = [\"127.0.0.1:{own}:80\"]\ncommand"));
+    let parent = format!("ports = [\"127.0.0.1:{own}:80\", \"127.0.0.1:{parents}:81\"]");
+    let rest = format!("{holder}{}", native("late", own, "7102"));
+    let Some(den) = Den::docker_with(test, Conf { parent: &parent, rest: &rest, ..Conf::default() }) else { return };
+    den.run(&["up"]);
+    let published: Vec<u16> = den.row("parent").unwrap().ports.iter().map(|mapping| mapping.host).collect();
+    assert_eq!(published, [parents], "the other one is a service's on this machine");
+    let late = until_state(&den, "late", "backoff");
+    let said = format!("port {own} is held by container {}-svc-holder", den.bay);
+    assert_eq!(late.reason.as_deref(), Some(said.as_str()));
+    assert!(late.next_start_at.is_some());
+    // What the parent was made with before there was such a service.
+    let file = den.path("c/podbay/config.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}{}", native("later", parents, "7103"))).unwrap();
+    den.run(&["up"]);
+    let later = until_state(&den, "later", "backoff");
+    let said = format!(
+        "port {parents} is held by container {}-parent: `podbay refresh parent` makes it anew without it",
+        den.bay
+    );
+    assert_eq!(later.reason.as_deref(), Some(said.as_str()));
+    let found = den.run(&["--json", "doctor"]).stdout;
+    assert!(found.contains(&format!("port {parents} of service later is published by the parent")), "{found}");
+    den.ok(&["refresh", "parent"]);
+    until_state(&den, "later", "running");
+    assert_eq!(den.row("parent").unwrap().ports, []);
     den.ok(&["down", "-y"]);
 }

@@ -98,14 +98,21 @@ fn a_container_service_is_asked_in_its_own_network() {
     let services = [
         of("web", &format!("ready = {{ http = \"http://127.0.0.1:8077/\", {pace} }}")),
         of("deaf", &format!("ready = {{ tcp = \"127.0.0.1:8078\", {pace} }}")),
-        of("lives", &format!("live = {{ http = \"http://127.0.0.1:8077/\", {pace} }}")),
+        // Asked whether it lives once it has been ready: the server takes its time to begin.
+        of(
+            "lives",
+            &format!(
+                "ready = {{ tcp = \"127.0.0.1:8077\", {pace} }}\nlive = {{ http = \"http://127.0.0.1:8077/\", {pace} }}"
+            ),
+        ),
     ];
     let Some(den) = Den::docker_with(test, Conf { rest: &services.concat(), ..Conf::default() }) else { return };
     den.run(&["up"]);
     until_row(&den, "web", "is ready", |row| row.ready == Some(true));
     // On the same port of the same address, in another network.
     until_row(&den, "deaf", "is not ready", |row| row.ready == Some(false) && says(row, "refused"));
-    let lives = until_state(&den, "lives", "running");
+    let lives = until_row(&den, "lives", "is ready", |row| row.ready == Some(true));
+    assert_eq!(lives.restarts, 0, "{lives:?}");
     assert_eq!(den.exec("svc-lives", "touch /tmp/bad").code, 0);
     let again = until_row(&den, "lives", "was restarted", |row| row.restarts > 0 && row.state == "running");
     assert!(again.last_exit.as_deref().is_some_and(|exit| exit.contains("answers 503")), "{again:?}");

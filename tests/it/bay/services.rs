@@ -105,6 +105,11 @@ fn a_native_service_starts_is_listed_is_logged_is_stopped_and_goes_with_the_bay(
     assert_ne!(until_state(&den, "tick", "running").pid, tick.pid);
     let status = den.json(&["status"]);
     assert_eq!(status["services"][0]["state"], "running");
+    // The matrix is in `status` as people read it, too.
+    let status = den.ok(&["status"]);
+    assert!(status.contains("service   tick: running on the host for native-api, port 34011"), "{status}");
+    let once = "service   once: exited on the host for native-api: exited with code 0: done";
+    assert!(status.contains(once), "{status}");
     let why = den.json(&["why", "tick"]);
     assert_eq!((why["name"].as_str(), why["wanted"].as_str()), (Some("tick"), Some("running")));
     den.ok(&["down", "-y"]);
