@@ -396,9 +396,11 @@ impl Machine {
 
     /// Nothing is left of this name.
     fn forget(&mut self, name: &str, failed: bool, out: &mut Out) {
-        // Why there is no parent stays to be told.
-        if name != PARENT {
+        // Why there is no parent, or none of a service, stays to be told.
+        if name != PARENT && self.service_of_container(name).is_none() {
             self.faults.remove(name);
+        }
+        if name != PARENT {
             self.stored.stopped.remove(name);
         }
         self.ooms.remove(name);

@@ -187,3 +187,19 @@ fn k13_an_upgrade_costs_no_service_a_run() {
     assert_eq!((with_word(&den, "7020").len(), with_word(&den, "7021").len()), (1, 1));
     den.ok(&["down", "-y"]);
 }
+
+/// What the engine says is the reason, not that it said no.
+#[test]
+fn why_the_container_of_a_service_can_not_be_made_is_told() {
+    let pace = "backoff = { initial = \"50ms\", max = \"100ms\" }\nstart_limit = { burst = 2, interval = \"60s\" }\n";
+    let den = den(&[format!("[[service]]\nname = \"brain\"\nimage = \"no/such:image\"\n{pace}")]);
+    let up = den.run(&["up"]);
+    assert_eq!(up.code, 1, "{up:?}");
+    assert!(up.stderr.contains("could not be started: image \"no/such:image\" is not "), "{up:?}");
+    let brain = until_state(&den, "brain", "failed");
+    assert!(says(&brain, "could not be started: image \"no/such:image\" is not on this engine"), "{brain:?}");
+    let why = den.json(&["why", "brain"]);
+    let exit = why["last_exit"].as_str().unwrap();
+    assert!(exit.starts_with("could not be started: image \"no/such:image\" is not on this engine"), "{why}");
+    den.ok(&["down", "-y"]);
+}
