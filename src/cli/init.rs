@@ -153,7 +153,9 @@ async fn clean(context: &Context, yes: bool) -> Result<bool, CliError> {
     for volume in &free {
         volume.remove().map_err(|error| CliError::failed(error.to_string()))?;
     }
-    for worker in fs::read_dir(state.join("workers")).into_iter().flatten().flatten() {
+    let workers = fs::read_dir(state.join("workers")).into_iter().flatten().flatten();
+    // What the pool left is a link to the worker that it became.
+    for worker in workers.filter(|worker| worker.file_type().is_ok_and(|kind| kind.is_dir())) {
         remove_if_empty(&worker.path());
     }
     Ok(true)

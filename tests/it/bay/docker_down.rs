@@ -73,7 +73,9 @@ fn d11_an_image_that_is_not_there_is_said_and_nothing_pulled() {
 fn a_command_that_is_not_there_is_said() {
     let Some(den) = Den::docker("a_command_that_is_not_there_is_said") else { return };
     // The worker's init is what the engine starts; it finds nothing, and ends as a shell would.
-    den.ok(&["spawn", "fox", "-d", "--", "no-such-command"]);
+    let ran = den.run(&["spawn", "fox", "-d", "--", "no-such-command"]);
+    assert!(ran.code == 1 && ran.stderr.contains("its program \"no-such-command\" can't be run"), "{ran:?}");
+    den.ok(&["spawn", "fox", "-d", "--", "sh", "-c", "no-such-command"]);
     den.until_state(&["fox"], "exited");
     assert_eq!(den.json(&["why", "fox"])["reason"], "exited with code 127 (the command was not found)");
     assert!(den.ok(&["logs", "fox"]).contains("no-such-command"));

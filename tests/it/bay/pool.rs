@@ -280,7 +280,7 @@ fn a_verb_that_only_asks_makes_nothing() {
             den.ok(verb);
         }
         let told = den.ok(&["pool", "status"]);
-        assert!(told.contains("0/2") && told.contains("`podbay up` or a first spawn begins it"), "{told}");
+        assert!(told.contains("0/0") && told.contains("`podbay up` or a first spawn begins it"), "{told}");
     }
     assert_eq!(den.in_engine(), Vec::<String>::new());
     den.ok(&["up"]);

@@ -266,11 +266,12 @@ async fn init_makes_what_is_missing_and_keeps_what_is_there() {
     std::fs::create_dir_all(state.join("workers/fox/workspace")).unwrap();
     std::fs::create_dir_all(state.join("workers/owl/workspace")).unwrap();
     std::fs::write(state.join("workers/owl/workspace/work"), "precious").unwrap();
+    std::os::unix::fs::symlink("owl", state.join("workers/warm-1")).unwrap();
     std::fs::write(state.join("logs/old.log"), "x").unwrap();
     let refused = house.run(&["init", "--clean"]).await;
     assert!(refused.code == 2 && exists(&state.join("logs/old.log")), "{refused:?}");
     let ran = house.run(&["init", "--clean", "-y"]).await;
-    assert!(ran.code == 0 && ran.err.contains("owl"), "{ran:?}");
+    assert!(ran.code == 0 && ran.err.contains("owl") && !ran.err.contains("warm-1"), "{ran:?}");
     assert!(!exists(&state.join("logs")) && !exists(&state.join("workers/fox")));
     assert!(exists(&state.join("workers/owl/workspace/work")));
 }

@@ -441,6 +441,8 @@ fn a_pool_begins_with_the_bay_and_not_with_a_question() {
         for _ in 0..2 {
             world.pass(20);
             assert_eq!((world.containers.len(), pool(&world).last_error.as_deref()), (0, Some(WAITS)), "{network}");
+            // Nothing is missing that nobody wants: no alert counts it.
+            assert_eq!(pool(&world).target, 0);
             world.crash();
         }
         let id = claim(&mut world, "fox");

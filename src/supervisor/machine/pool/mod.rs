@@ -139,7 +139,8 @@ impl Machine {
     fn sized(&self, template: &Template, now: Duration) -> Option<PoolSpec> {
         let mut spec = template.pool.clone()?;
         let wish = self.stored.pools.get(&template.name).and_then(|wish| wish.target);
-        spec.target = wish.unwrap_or(spec.target);
+        // What is not wanted is not missing: no alert says so.
+        spec.target = if self.stored.pools_up { wish.unwrap_or(spec.target) } else { 0 };
         spec.min = spec.min.min(spec.target);
         let idle = spec.idle_timeout.get();
         let used = self.pools.get(&template.name).map_or(now, |pool| pool.used);
@@ -279,6 +280,7 @@ impl Machine {
             .map(|(name, (_, place))| (name, place))
             .collect();
         let census = census(own.iter().map(|(_, place)| *place));
+        let up = self.stored.pools_up;
         let (leave, mut waits) = self.leave(template, now);
         let orders = orders(&spec, census, leave);
         let hands = AT_ONCE.max(spec.max_creating).saturating_sub(coming);
@@ -286,7 +288,7 @@ impl Machine {
             waits = Some("waits for the warm workers of other pools".to_owned());
         }
         if let Some(pool) = self.pools.get_mut(&template.name) {
-            let waits = waits.filter(|_| census.total() < spec.target);
+            let waits = waits.filter(|_| census.total() < spec.target || !up);
             self.dirty |= pool.waits != waits;
             pool.waits = waits;
         }
