@@ -25,7 +25,7 @@ use sink::{Dropped, LineSink};
 /// Days that are kept.
 const KEPT: usize = 7;
 /// Lines that wait for the disk, at most; more are dropped and counted.
-const QUEUED: usize = 8192;
+const QUEUED: usize = 2048;
 
 /// Where lines go beside the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

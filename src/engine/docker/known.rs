@@ -24,25 +24,44 @@ struct Entry {
     began: u64,
 }
 
+/// What a list found of one container.
+pub struct Found {
+    row: Row,
+    /// As an inspect told it.
+    pub seen: Observed,
+    /// When its main process began, where that was looked up already.
+    began: Option<u64>,
+}
+
+impl Found {
+    /// What an inspect has just told.
+    pub const fn new(row: Row, seen: Observed) -> Self {
+        Self { row, seen, began: None }
+    }
+}
+
 impl Known {
     pub fn new(root: &Path) -> Self {
         Self { root: root.to_owned(), rows: Mutex::default() }
     }
 
-    /// What is still true of a row's container, without asking.
-    pub fn still(&self, row: &Row) -> Option<Observed> {
+    /// What is still true of a row's container, without asking; else the row again.
+    pub fn still(&self, row: Row) -> Result<Found, Row> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = rows.get(&row.id)?;
-        let same = row.runs() && entry.row.is_alike(row) && self.began(&entry.seen) == Some(entry.began);
-        same.then(|| entry.seen.clone())
+        let Some(entry) = rows.get(&row.id) else { return Err(row) };
+        let same = row.runs() && entry.row.is_alike(&row) && self.began(&entry.seen) == Some(entry.began);
+        if same { Ok(Found { row, seen: entry.seen.clone(), began: Some(entry.began) }) } else { Err(row) }
     }
 
     /// Keeps what a list found, and forgets all else. A row whose container changed between the list and its inspect
     /// shows it in the next list.
-    pub fn keep(&self, found: Vec<(Row, Observed)>) {
-        let entry = |(row, seen): (Row, Observed)| {
+    pub fn keep(&self, found: Vec<Found>) {
+        let entry = |Found { row, seen, began }: Found| {
             // Not every engine's list tells of health.
-            let began = self.began(&seen).filter(|_| row.runs() && seen.health.is_none())?;
+            if !row.runs() || seen.health.is_some() {
+                return None;
+            }
+            let began = began.or_else(|| self.began(&seen))?;
             // Labels never change, and would be kept twice.
             Some((row.id.clone(), Entry { row: row.without_labels(), seen, began }))
         };
@@ -74,6 +93,10 @@ mod tests {
         Observed { status: running, ..row("", "fox").unclear(&error) }
     }
 
+    fn still(known: &Known, row: Row) -> Option<Observed> {
+        known.still(row).ok().map(|found| found.seen)
+    }
+
     fn process(root: &Path, began: u64) {
         let dir = root.join("proc/7");
         std::fs::create_dir_all(&dir).unwrap();
@@ -86,19 +109,19 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         process(root.path(), 100);
         let known = Known::new(root.path());
-        let kept = || known.keep(vec![(row("Up 3 minutes", "fox"), seen(7))]);
-        assert_eq!(known.still(&row("Up 3 minutes", "fox")), None, "never seen");
+        let kept = || known.keep(vec![Found::new(row("Up 3 minutes", "fox"), seen(7))]);
+        assert_eq!(still(&known, row("Up 3 minutes", "fox")), None, "never seen");
         kept();
-        assert_eq!(known.still(&row("Up 4 minutes", "fox")), Some(seen(7)), "only older");
-        assert_eq!(known.still(&row("Up 4 minutes", "owl")), None, "renamed");
-        assert_eq!(known.still(&row("Up 4 minutes (Paused)", "fox")), None, "paused");
+        assert_eq!(still(&known, row("Up 4 minutes", "fox")), Some(seen(7)), "only older");
+        assert_eq!(still(&known, row("Up 4 minutes", "owl")), None, "renamed");
+        assert_eq!(still(&known, row("Up 4 minutes (Paused)", "fox")), None, "paused");
         process(root.path(), 101);
-        assert_eq!(known.still(&row("Up 1 second", "fox")), None, "another process of the same number");
+        assert_eq!(still(&known, row("Up 1 second", "fox")), None, "another process of the same number");
         kept();
         std::fs::remove_dir_all(root.path().join("proc")).unwrap();
-        assert_eq!(known.still(&row("Up 4 minutes", "fox")), None, "its process is gone");
-        known.keep(vec![(row("Up 3 minutes", "fox"), seen(0))]);
-        assert_eq!(known.still(&row("Up 4 minutes", "fox")), None, "a process that is not here");
+        assert_eq!(still(&known, row("Up 4 minutes", "fox")), None, "its process is gone");
+        known.keep(vec![Found::new(row("Up 3 minutes", "fox"), seen(0))]);
+        assert_eq!(still(&known, row("Up 4 minutes", "fox")), None, "a process that is not here");
     }
 
     #[test]
@@ -107,8 +130,8 @@ mod tests {
         process(root.path(), 100);
         let known = Known::new(root.path());
         let starting = Observed { health: Some(crate::bay::container::HealthState::Starting), ..seen(7) };
-        known.keep(vec![(row("Up 3 minutes", "fox"), starting)]);
-        assert_eq!(known.still(&row("Up 3 minutes", "fox")), None);
+        known.keep(vec![Found::new(row("Up 3 minutes", "fox"), starting)]);
+        assert_eq!(still(&known, row("Up 3 minutes", "fox")), None);
     }
 
     #[test]
@@ -116,8 +139,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         process(root.path(), 100);
         let known = Known::new(root.path());
-        known.keep(vec![(row("Up 3 minutes", "fox"), seen(7))]);
+        known.keep(vec![Found::new(row("Up 3 minutes", "fox"), seen(7))]);
         known.keep(Vec::new());
-        assert_eq!(known.still(&row("Up 3 minutes", "fox")), None);
+        assert_eq!(still(&known, row("Up 3 minutes", "fox")), None);
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::StreamExt;
 
+use super::known::Found;
 use super::observe::Row;
 use super::transport::escape;
 use super::{Address, DockerEngine, short};
@@ -16,9 +17,6 @@ use crate::engine::EngineError;
 const INSPECTS: usize = 8;
 /// The same where each connection is a login, of which a server takes only so many at once.
 const INSPECTS_BY_SSH: usize = 4;
-
-/// A row with what its inspect said.
-type Told = (Row, Observed);
 
 impl DockerEngine {
     pub(super) async fn list_now(&self, what: &str, bay: &Name) -> Result<Vec<Observed>, EngineError> {
@@ -34,10 +32,13 @@ impl DockerEngine {
         let inspects = futures_util::stream::iter(rows).map(|row| {
             let (session, done) = (session.clone(), &done);
             async move {
-                if let Some(seen) = self.known.still(&row).filter(|_| local) {
-                    done.fetch_add(1, Ordering::Relaxed);
-                    return Ok(Some((row, seen)));
-                }
+                let row = match if local { self.known.still(row) } else { Err(row) } {
+                    Ok(found) => {
+                        done.fetch_add(1, Ordering::Relaxed);
+                        return Ok(Some(found));
+                    }
+                    Err(row) => row,
+                };
                 let what = format!("inspect {}", short(&row.id));
                 let inspect = self.inspect_now(&session, &row.id);
                 let patience =
@@ -45,7 +46,7 @@ impl DockerEngine {
                 let told = self.timed(&what, patience, inspect).await;
                 done.fetch_add(1, Ordering::Relaxed);
                 match told {
-                    Ok(seen) => Ok(Some((row, seen))),
+                    Ok(seen) => Ok(Some(Found::new(row, seen))),
                     // Gone since the list was made: then it does not belong in it.
                     Err(EngineError::NotFound { .. }) => Ok(None),
                     Err(error) => Err((row, error)),
@@ -54,8 +55,8 @@ impl DockerEngine {
         });
         let inspected: Vec<_> = inspects.buffer_unordered(at_once).collect().await;
         let Settled { told, unclear } = settled(inspected)?;
-        let mut found: Vec<Observed> = told.iter().map(|(_, seen)| seen.clone()).chain(unclear).collect();
-        self.known.keep(told);
+        let mut found: Vec<Observed> = told.iter().map(|found| found.seen.clone()).chain(unclear).collect();
+        self.known.keep(if local { told } else { Vec::new() });
         found.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         Ok(found)
     }
@@ -71,12 +72,12 @@ fn patience(deadline: Duration, elapsed: Duration, left: usize, at_once: usize) 
 }
 
 struct Settled {
-    told: Vec<Told>,
+    told: Vec<Found>,
     unclear: Vec<Observed>,
 }
 
 /// One container that the engine can't tell of takes no other with it. When it can tell of none, the list is none.
-fn settled(inspected: Vec<Result<Option<Told>, (Row, EngineError)>>) -> Result<Settled, EngineError> {
+fn settled(inspected: Vec<Result<Option<Found>, (Row, EngineError)>>) -> Result<Settled, EngineError> {
     let any = inspected.iter().any(Result::is_ok);
     let (mut told, mut unclear) = (Vec::new(), Vec::new());
     for inspected in inspected {

@@ -1,14 +1,24 @@
 //! What the rules of [`crate::bay::alert`] are shown, and what is said when one fires.
 
+use std::time::Duration;
+
 use crate::api::types::AlertRow;
 use crate::bay::alert::Reading;
 
 use super::super::event::Now;
 use super::{Link, Machine};
 
+/// Figures are judged so often, and sooner when anything has changed.
+const JUDGED: Duration = Duration::from_secs(5);
+
 impl Machine {
     /// At each tick. Before the first look nothing is known, and nothing can be wrong but the engine.
     pub(super) fn watch_figures(&mut self, now: Now) {
+        let (seq, due) = self.judging;
+        if seq == self.seq && now.mono < due {
+            return;
+        }
+        self.judging = (self.seq, now.mono + JUDGED);
         let reading = self.reading(now);
         for turn in self.alerts.take(&reading, now.mono) {
             let of = if turn.subject.is_empty() { String::new() } else { format!(" ({})", turn.subject) };
@@ -36,7 +46,7 @@ impl Machine {
 
     /// Those that fire.
     pub(super) fn alert_rows(&self, now: Now) -> Vec<AlertRow> {
-        let row = |(rule, of, since): (&crate::bay::alert::Rule, &str, std::time::Duration)| AlertRow {
+        let row = |(rule, of, since): (&crate::bay::alert::Rule, &str, Duration)| AlertRow {
             name: rule.name.to_owned(),
             severity: rule.severity.to_owned(),
             subject: of.to_owned(),

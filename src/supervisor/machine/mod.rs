@@ -214,6 +214,8 @@ pub struct Machine {
     began_api: ApiConfig,
     gauges: Gauges,
     alerts: Alerts,
+    /// The change that the alerts were judged after, and when they are judged again without one.
+    judging: (u64, Duration),
     refreshes: u64,
     exiting: bool,
     seq: u64,
@@ -303,6 +305,7 @@ impl Machine {
             began_api,
             gauges: Gauges::default(),
             alerts: Alerts::default(),
+            judging: (0, Duration::ZERO),
             refreshes: 0,
             exiting: false,
             seq: 0,
