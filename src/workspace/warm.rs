@@ -135,6 +135,11 @@ impl WarmPlace<'_> {
         Ok(self.waits())
     }
 
+    /// Takes back a claim that nobody was woken for.
+    pub fn withdraw(&self) {
+        withdraw(&self.dir());
+    }
+
     /// Gives the directories the claimer's name.
     ///
     /// # Errors

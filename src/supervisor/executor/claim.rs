@@ -14,8 +14,8 @@ use crate::supervisor::crash;
 use crate::supervisor::event::{Event, StepError, StepNotes};
 use crate::supervisor::goal::Opening;
 use crate::supervisor::session::Waking;
-use crate::workspace::WorkspaceError;
 use crate::workspace::warm::{Ticket, WarmPlace};
+use crate::workspace::{self, WorkspaceError};
 
 use super::create::{Way, blocking, fill, wrong};
 use super::{Ground, found};
@@ -108,17 +108,37 @@ pub(super) async fn open(
         nonce: opening.nonce.as_ref().map(|nonce| nonce.as_str().to_owned()),
     };
     let mut named = opening.rename.is_none();
-    let mut notes = Vec::new();
     let mut seen = if named { door.look().await? } else { door.look_before().await? };
+    // The turn of a claim file that was written here: nobody else has woken the gate at it.
+    let mut ours = None;
+    let mut notes = Vec::new();
     loop {
         // A program that runs already has taken all that there is to take.
         let file = if opening.claim.is_some() { seen.1 } else { File::Taken };
         match gate::next(Sight { named, moved: seen.0, file }) {
             None => break,
             Some(Act::Rename) => {
-                rename(hall, &door, id, opening).await?;
+                let early = early(hall, &door, opening, file);
+                let (renamed, written) = tokio::join!(rename(hall, id, opening), early);
+                // What failed is tried again in its own turn, where its failure is the claim's.
+                let written = written.ok().flatten();
+                if !matches!(renamed, Ok(true)) && written.is_some() {
+                    // Nobody is let in: what the claim brought is not left lying there.
+                    let withdraw = |place: &WarmPlace<'_>, _: &Door| {
+                        place.withdraw();
+                        Ok(())
+                    };
+                    drop(door.with(withdraw).await);
+                }
+                if !renamed? {
+                    // What is made in its place has the name, and these directories with it: nobody else would clear them.
+                    door.with(|place, _| place.give_name()).await?;
+                    return Err(wrong("it has lost the parent's network".to_owned()));
+                }
                 named = true;
                 crash::point("claim-renamed");
+                ours = written;
+                seen.1 = ours.map_or(seen.1, File::Written);
             }
             Some(Act::Move) => {
                 door.with(|place, _| place.give_name()).await?;
@@ -130,23 +150,25 @@ pub(super) async fn open(
                 let made = (opening.made.as_ref(), opening.branch.as_deref());
                 notes = fill(hall.ground, &door.name, made, hall.way).await.map_err(unfilled)?;
                 let Some(turn) = write(&door, opening).await? else { return Err(wrong(USED.to_owned())) };
-                crash::point("claim-written");
+                ours = Some(turn);
+                seen.1 = File::Written(turn);
+            }
+            Some(Act::Wake) => {
+                let turn = match ours {
+                    Some(turn) => turn,
+                    // Whether a line is on its way is not known: this one is for another turn.
+                    None if door.taken(WOKEN).await? => break,
+                    None => match write(&door, opening).await? {
+                        Some(turn) => turn,
+                        None => break,
+                    },
+                };
                 wake(hall, &door, id, opening, turn).await?;
                 crash::point("claim-woken");
                 watch(hall, door, (id, opening));
-                if opening.unseen {
+                if ours.is_some() && opening.unseen {
                     found::command(&hall.ground.sessions, id).await?;
                 }
-                return Ok(StepNotes { notes, made: None });
-            }
-            Some(Act::Wake) => {
-                // Whether a line is on its way is not known: this one is for another turn.
-                if door.taken(WOKEN).await? {
-                    break;
-                }
-                let Some(turn) = write(&door, opening).await? else { break };
-                wake(hall, &door, id, opening, turn).await?;
-                watch(hall, door, (id, opening));
                 return Ok(StepNotes { notes, made: None });
             }
         }
@@ -166,16 +188,27 @@ fn unfilled(error: StepError) -> StepError {
     }
 }
 
+/// Writes the claim while the engine is busy with the name, where no workspace is to be filled before that.
+async fn early(hall: &Hall<'_>, door: &Door, opening: &Opening, file: File) -> Result<Option<u32>, StepError> {
+    let fills = workspace::source(&opening.made, opening.branch.as_deref())?.is_some();
+    if file != File::None || fills || hall.way.given_up.is_cancelled() {
+        return Ok(None);
+    }
+    write(door, opening).await
+}
+
 /// The turn that the claim is for; `None`: the gate has taken one.
 async fn write(door: &Door, opening: &Opening) -> Result<Option<u32>, StepError> {
     let claim = opening.claim.clone().unwrap_or_default();
     let user = opening.made.user.clone();
-    door.with(move |place, door| place.write(door.ticket(), &claim, (&user, &door.ground.env))).await
+    let turn = door.with(move |place, door| place.write(door.ticket(), &claim, (&user, &door.ground.env))).await?;
+    crash::point("claim-written");
+    Ok(turn)
 }
 
 /// The commit point. Beside it, so that it takes no longer: the terminal's size, and whether the parent is still the one
-/// that the worker lives with.
-async fn rename(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Opening) -> Result<(), StepError> {
+/// that the worker lives with; `false`: it is another one.
+async fn rename(hall: &Hall<'_>, id: &ContainerId, opening: &Opening) -> Result<bool, StepError> {
     let name = opening.rename.as_deref().unwrap_or_default();
     let sized = async {
         let Some(size) = opening.size else { return };
@@ -192,12 +225,7 @@ async fn rename(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Openin
     };
     let (renamed, (), with_parent) = tokio::join!(hall.engine.rename(id, name), sized, parent);
     renamed?;
-    if with_parent {
-        return Ok(());
-    }
-    // What is made in its place has the name, and these directories with it: nobody else would clear them.
-    door.with(|place, _| place.give_name()).await?;
-    Err(wrong("it has lost the parent's network".to_owned()))
+    Ok(with_parent)
 }
 
 /// One line on the terminal that is open anyway, or on one that is opened for it.

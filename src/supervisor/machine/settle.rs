@@ -11,7 +11,7 @@ use super::super::event::{Effect, Now};
 use super::{HISTORY, Link, Machine, Out};
 
 impl Machine {
-    /// First, so that no step is taken which a crash would make forgotten.
+    /// Before all else, so that no step is taken which a crash would make forgotten.
     pub(super) fn keep_state(&mut self, out: &mut Out) {
         let due = std::mem::take(&mut self.save_due);
         if self.stored == self.written && !due {
@@ -19,7 +19,14 @@ impl Machine {
         }
         let stored = Box::new(self.stored.clone());
         let claims_only = !due && self.stored.but_for_claims() == self.written.but_for_claims();
-        out.0.insert(0, if claims_only { Effect::Jot(stored) } else { Effect::Save(stored) });
+        if claims_only {
+            // Who waits for a claim need not wait for this: what was claimed is seen again. Steps do wait.
+            out.0.sort_by_key(|effect| !matches!(effect, Effect::Reply(..)));
+            let at = out.0.partition_point(|effect| matches!(effect, Effect::Reply(..)));
+            out.0.insert(at, Effect::Jot(stored));
+        } else {
+            out.0.insert(0, Effect::Save(stored));
+        }
         self.jotted = claims_only;
         self.written = self.stored.clone();
     }

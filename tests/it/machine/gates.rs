@@ -111,18 +111,28 @@ impl World {
                     fresh = gate.write(opening.run, opening.claim.as_deref().unwrap());
                 }
                 Some(Act::Rename) => {
+                    let fails = self.fails_to_fill.is_some() || self.fails_to_write.is_some();
+                    if file == File::None && !fails {
+                        // Beside it, and left there by who is killed in between.
+                        fresh = gate.write(opening.run, opening.claim.as_deref().unwrap());
+                        continue;
+                    }
                     let lost = matches!(failure, Some(EngineError::Deadline { .. }));
                     if let Some(error) = failure.take_if(|_| !lost) {
+                        self.withdraw(id, opening);
                         return self.stepped(target.to_owned(), step, Err(error), true);
                     }
                     let renamed = self.carry_out(target, &Step::Rename(id.clone(), opening.rename.clone().unwrap()));
                     if let Err(error) = renamed {
+                        self.withdraw(id, opening);
                         return self.stepped(target.to_owned(), step, Err(error), true);
                     }
                     if let Some(error) = failure.take() {
+                        self.withdraw(id, opening);
                         return self.stepped(target.to_owned(), step, Err(error), false);
                     }
                     if !self.keeps_parent(opening) {
+                        self.withdraw(id, opening);
                         let error = StepError::Workspace(WorkspaceError {
                             text: "it has lost the parent's network".to_owned(),
                             hint: None,
@@ -163,6 +173,13 @@ impl World {
         }
         self.steps.push((target.to_owned(), "open"));
         self.stepped(target.to_owned(), step, Ok(StepNotes::default()), false);
+    }
+
+    /// As on the disk, where the name was not given: what was written beside it is taken back.
+    fn withdraw(&mut self, id: &ContainerId, opening: &Opening) {
+        if let Some(gate) = self.gates.get_mut(id).filter(|gate| !gate.has_taken(opening.run)) {
+            gate.file = None;
+        }
     }
 
     fn keeps_parent(&self, opening: &Opening) -> bool {
