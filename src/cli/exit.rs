@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn failures_of_the_connection_have_theirs() {
-        let nobody = ClientError::NoSupervisor { socket: "/s".into(), why: "w".to_owned() };
+        let nobody =
+            ClientError::NoSupervisor { socket: "/s".into(), kind: std::io::ErrorKind::NotFound, why: "w".to_owned() };
         assert_eq!(CliError::from(nobody).kind.code(), 3);
         assert_eq!(CliError::from(ClientError::Deadline(Duration::from_secs(1))).kind.code(), 1);
         assert_eq!(CliError::from(ClientError::Broken(String::new())).kind.code(), 1);

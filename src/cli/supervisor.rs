@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -120,30 +119,22 @@ fn inside_a_service(mark: &str) -> CliError {
 /// # Errors
 /// When there is a socket that can't be used: no permission, or not a socket.
 pub async fn running(paths: &Paths) -> Result<Option<Client>, CliError> {
-    match UnixStream::connect(&paths.socket).await {
-        Ok(stream) => {
-            drop(stream);
-            Ok(if lives(paths).await { Some(Client::new(&paths.socket)) } else { None })
-        }
-        Err(error) => match error.kind() {
+    let client = Client::new(&paths.socket);
+    // The kernel accepts for a process that is being killed until its last thread is gone, and then breaks the
+    // connection: only an answer is a supervisor. Who says nothing at all hangs, and is there.
+    match tokio::time::timeout(FIRST_ANSWER, client.health()).await {
+        Ok(Err(ClientError::Broken(_))) => Ok(None),
+        Ok(Err(ClientError::NoSupervisor { kind, why, .. })) => match kind {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => Ok(None),
-            // It listens and is busy: the request waits its turn.
-            ErrorKind::WouldBlock => Ok(Some(Client::new(&paths.socket))),
             ErrorKind::PermissionDenied => {
                 let message = format!("no permission to use the socket {}", paths.socket.display());
                 let hint = "it belongs to the user who runs the supervisor; only that user and root may use it";
                 Err(CliError::new(Kind::NoSupervisor, message).hint(hint))
             }
-            _ => Err(CliError::new(Kind::NoSupervisor, format!("{} can't be used: {error}", paths.socket.display()))),
+            _ => Err(CliError::new(Kind::NoSupervisor, format!("{} can't be used: {why}", paths.socket.display()))),
         },
+        _ => Ok(Some(client)),
     }
-}
-
-/// Whether somebody is behind the socket. The kernel accepts for a process that is being killed until its last thread is
-/// gone, and then breaks the connection. Who says nothing at all hangs, and is there.
-async fn lives(paths: &Paths) -> bool {
-    let answer = tokio::time::timeout(FIRST_ANSWER, Client::new(&paths.socket).health()).await;
-    !matches!(answer, Ok(Err(ClientError::NoSupervisor { .. } | ClientError::Broken(_))))
 }
 
 fn spawn(exe: &Path, config: &Config, errors: &Path) -> Result<Child, CliError> {

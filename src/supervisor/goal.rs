@@ -216,8 +216,9 @@ pub struct Opening {
     pub size: Option<TermSize>,
     /// Nobody looks at its terminal: whether its command is there is told with the answer.
     pub unseen: bool,
-    /// The parent that it lives with, and that parent's run: another one means that its network is gone.
-    pub parent: Option<(ContainerId, Timestamp)>,
+    /// The parent that it lives with, and that parent's run: another one means that its network is gone. With the pid on
+    /// the engine's machine, or 0.
+    pub parent: Option<(ContainerId, Timestamp, u32)>,
 }
 
 impl std::fmt::Debug for Opening {

@@ -107,7 +107,8 @@ async fn connect(socket: &Path) -> Answer<UnixStream> {
             // A full backlog of a unix socket is refused at once; the caller's deadline ends the waiting.
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => tokio::time::sleep(BACKLOG_PAUSE).await,
             Err(error) => {
-                return Err(ClientError::NoSupervisor { socket: socket.to_owned(), why: error.to_string() });
+                let (socket, kind) = (socket.to_owned(), error.kind());
+                return Err(ClientError::NoSupervisor { socket, kind, why: error.to_string() });
             }
         }
     }

@@ -34,6 +34,8 @@ pub enum ClientError {
     NoSupervisor {
         /// The socket.
         socket: PathBuf,
+        /// What kind of refusal it was.
+        kind: std::io::ErrorKind,
         /// The system's message.
         why: String,
     },

@@ -1,5 +1,6 @@
 //! Opening a gate: the claim file, the name, the directories and the line that wakes it, each seen before it is done.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,27 +61,29 @@ impl Door {
         work: impl FnOnce(&WarmPlace<'_>, &Self) -> Result<T, WorkspaceError> + Send + 'static,
     ) -> Result<T, StepError> {
         let door = self.clone();
-        blocking(move || {
-            let place = WarmPlace { paths: &door.ground.paths, made_as: &door.made_as, name: &door.name };
-            work(&place, &door)
-        })
-        .await
+        blocking(move || work(&door.place(), &door)).await
     }
 
-    async fn look(&self) -> Result<(bool, File), StepError> {
-        self.with(|place, door| place.look(door.ticket())).await
+    /// A few small files: handing that to another thread takes longer than to look.
+    fn look(&self) -> Result<(bool, File), StepError> {
+        Ok(self.place().look(self.ticket())?)
     }
 
     /// The same, where the directories are about to get the name.
-    async fn look_before(&self) -> Result<(bool, File), StepError> {
-        self.with(|place, door| place.is_free().and_then(|()| place.look(door.ticket()))).await
+    fn look_before(&self) -> Result<(bool, File), StepError> {
+        self.place().is_free()?;
+        self.look()
+    }
+
+    fn place(&self) -> WarmPlace<'_> {
+        WarmPlace { paths: &self.ground.paths, made_as: &self.made_as, name: &self.name }
     }
 
     /// Whether the claim was taken within `limit`.
     async fn taken(&self, limit: Duration) -> Result<bool, StepError> {
         let deadline = Instant::now() + limit;
         loop {
-            if self.look().await?.1 == File::Taken {
+            if self.look()?.1 == File::Taken {
                 return Ok(true);
             }
             if Instant::now() >= deadline {
@@ -108,7 +111,7 @@ pub(super) async fn open(
         nonce: opening.nonce.as_ref().map(|nonce| nonce.as_str().to_owned()),
     };
     let mut named = opening.rename.is_none();
-    let mut seen = if named { door.look().await? } else { door.look_before().await? };
+    let mut seen = if named { door.look()? } else { door.look_before()? };
     // The turn of a claim file that was written here: nobody else has woken the gate at it.
     let mut ours = None;
     let mut notes = Vec::new();
@@ -132,7 +135,7 @@ pub(super) async fn open(
                 }
                 if !renamed? {
                     // What is made in its place has the name, and these directories with it: nobody else would clear them.
-                    door.with(|place, _| place.give_name()).await?;
+                    door.place().give_name()?;
                     return Err(wrong("it has lost the parent's network".to_owned()));
                 }
                 named = true;
@@ -141,7 +144,7 @@ pub(super) async fn open(
                 seen.1 = ours.map_or(seen.1, File::Written);
             }
             Some(Act::Move) => {
-                door.with(|place, _| place.give_name()).await?;
+                door.place().give_name()?;
                 seen.0 = true;
                 crash::point("claim-moved");
             }
@@ -212,12 +215,15 @@ async fn rename(hall: &Hall<'_>, id: &ContainerId, opening: &Opening) -> Result<
     let name = opening.rename.as_deref().unwrap_or_default();
     let sized = async {
         let Some(size) = opening.size else { return };
-        if let Err(error) = hall.engine.resize(id, size).await {
+        if let Err(error) = hall.ground.sessions.fit(hall.engine, id, size).await {
             tracing::debug!(%error, "a claimed terminal was not resized");
         }
     };
     let parent = async {
-        let Some((parent, since)) = &opening.parent else { return true };
+        let Some((parent, since, pid)) = &opening.parent else { return true };
+        if hall.way.local && is_of(Path::new("/proc"), *pid, parent) {
+            return true;
+        }
         match hall.engine.inspect(parent).await {
             Ok(seen) => matches!(seen.status, Status::Running { since: now, .. } if now == *since),
             Err(_) => false,
@@ -226,6 +232,13 @@ async fn rename(hall: &Hall<'_>, id: &ContainerId, opening: &Opening) -> Result<
     let (renamed, (), with_parent) = tokio::join!(hall.engine.rename(id, name), sized, parent);
     renamed?;
     Ok(with_parent)
+}
+
+/// Whether this process is still one of this container's, as far as the kernel tells: asking costs nothing, and the
+/// engine has the name to give.
+fn is_of(proc: &Path, pid: u32, id: &ContainerId) -> bool {
+    let groups = std::fs::read_to_string(proc.join(pid.to_string()).join("cgroup"));
+    pid != 0 && groups.is_ok_and(|groups| groups.contains(id.as_str()))
 }
 
 /// One line on the terminal that is open anyway, or on one that is opened for it.
@@ -261,4 +274,23 @@ fn watch(hall: &Hall<'_>, door: Door, (id, opening): (&ContainerId, &Opening)) {
             drop(door.with(sweep).await);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_kernels_own_word_spares_a_question() {
+        let proc = tempfile::tempdir().unwrap();
+        let id = ContainerId::new("c0ffee");
+        assert!(!is_of(proc.path(), 7, &id), "no such process");
+        std::fs::create_dir(proc.path().join("7")).unwrap();
+        std::fs::write(proc.path().join("7/cgroup"), "12:pids:/docker/c0ffee\n0::/docker/c0ffee\n").unwrap();
+        assert!(is_of(proc.path(), 7, &id));
+        assert!(!is_of(proc.path(), 7, &ContainerId::new("decaf")), "another container's");
+        std::fs::create_dir(proc.path().join("0")).unwrap();
+        std::fs::write(proc.path().join("0/cgroup"), "c0ffee").unwrap();
+        assert!(!is_of(proc.path(), 0, &id), "the engine did not tell");
+    }
 }

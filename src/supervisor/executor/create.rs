@@ -12,6 +12,7 @@ use crate::bay::name::Name;
 use crate::bay::phase::{Phase, Progress};
 use crate::bay::pool::warm_template;
 use crate::bay::port::{PortMapping, Protocol};
+use crate::bay::session::TermSize;
 use crate::bay::template::{NetworkMode, Template, WarmMode};
 use crate::engine::{EngineError, SharedEngine};
 use crate::supervisor::crash;
@@ -62,16 +63,16 @@ pub(super) async fn create(
             let (name, made) = (name_of(target)?, overrides.over(base));
             let mut labels = labels(ground, Role::Worker, make, (base.name.as_str(), &base.hash()));
             labels.insert(label::REQUEST.to_owned(), serde_json::to_string(overrides).unwrap_or_default());
-            if let Some(size) = size_of(make) {
-                labels.insert(SIZE_LABEL.to_owned(), format!("{}x{}", size.rows, size.cols));
-            }
+            label_size(&mut labels, size_of(make));
             let plan = Plan { name: name.clone(), made: made.clone(), labels, gated: false };
             let (spec, mut notes) = worker(ground, engine, plan, (network, &way.ports)).await?;
             notes.extend(fill(ground, &name, (&made, overrides.branch.as_deref()), way).await?);
             set_up(ground, engine, (&made, overrides.rebuild), (spec, notes), way).await?
         }
         What::Warm { template } => {
-            let plan = warm(ground, engine, (target, make), known(ground, template)?).await?;
+            let mut plan = warm(ground, engine, (target, make), known(ground, template)?).await?;
+            // The next claimer sits before the same screen, most often: then it need not be given another size.
+            label_size(&mut plan.labels, ground.sessions.usual_size());
             worker(ground, engine, plan, (network, &way.ports)).await?
         }
     };
@@ -81,6 +82,12 @@ pub(super) async fn create(
     crash::point("after-create");
     notes.extend(created.warnings);
     Ok(StepNotes { notes, made: Some((make.nonce.clone(), created.id)) })
+}
+
+fn label_size(labels: &mut BTreeMap<String, String>, size: Option<TermSize>) {
+    if let Some(size) = size {
+        labels.insert(SIZE_LABEL.to_owned(), format!("{}x{}", size.rows, size.cols));
+    }
 }
 
 /// Clones the repository that the template or the request names into the worker's directory.

@@ -117,7 +117,10 @@ impl Machine {
         };
         let gated = container.label(label::WARM) == "gate";
         let engine_name = format!("{}-{name}", self.config.bay);
-        let parent = self.parent().and_then(|parent| Some((parent.id.clone(), parent.status.since()?)));
+        let parent = self.parent().and_then(|parent| match parent.status {
+            Status::Running { pid, since, .. } => Some((parent.id.clone(), since, pid)),
+            _ => Some((parent.id.clone(), parent.status.since()?, 0)),
+        });
         // Of the template only this counts now: the container is made.
         let made = Template {
             user: made_of.user,

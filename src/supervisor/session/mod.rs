@@ -170,6 +170,26 @@ impl Sessions {
         }
     }
 
+    /// Gives a warm worker's terminal its claimer's size, where it has not got it already.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn fit(&self, engine: &SharedEngine, id: &ContainerId, size: TermSize) -> Result<(), EngineError> {
+        self.table.set_usual(size);
+        let told = self.table.told(id);
+        if !told.as_ref().is_some_and(|told| told.is(size)) {
+            engine.resize(id, size).await?;
+        }
+        told.inspect(|told| told.note(size));
+        Ok(())
+    }
+
+    /// The size that a warm worker's terminal is best made with: that of whoever claimed last.
+    #[must_use]
+    pub fn usual_size(&self) -> Option<TermSize> {
+        self.table.usual()
+    }
+
     /// A warm worker was claimed: it has this name now, its screen is blank, and its gate is woken. `false`: there is no
     /// open stream to wake it by.
     pub async fn claim(&self, id: &ContainerId, name: &Name, waking: Waking) -> bool {

@@ -1,6 +1,6 @@
 //! Sizes: how often a program is told of another one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -17,6 +17,39 @@ const NUDGE_PACE: Duration = Duration::from_secs(2);
 /// Long enough that a program sees both sizes of a nudge.
 const NUDGE: Duration = Duration::from_millis(60);
 
+/// So long after it was told, the engine need not be told the same again: nobody else can have given another one since
+/// who would not have to give it once more.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// The size that the engine has last said yes to, and when.
+#[derive(Default)]
+pub(super) struct Told(Mutex<Option<(TermSize, Instant)>>);
+
+impl Told {
+    /// The engine has given the terminal this size.
+    pub fn note(&self, size: TermSize) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((size, Instant::now()));
+    }
+
+    /// What the terminal's size is now, nobody knows.
+    pub fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether the terminal has this size, as far as podbay has to do with it.
+    pub fn is(&self, size: TermSize) -> bool {
+        self.get().is_some_and(|(told, _)| told == size)
+    }
+
+    fn is_fresh(&self, size: TermSize) -> bool {
+        self.get().is_some_and(|(told, at)| told == size && at.elapsed() < FRESH)
+    }
+
+    fn get(&self) -> Option<(TermSize, Instant)> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The size that a session has, and the one that it should have.
 pub(super) struct Sizing {
     now: TermSize,
@@ -25,17 +58,32 @@ pub(super) struct Sizing {
     resizer: watch::Sender<Option<Resize>>,
     nudges: u64,
     nudged_at: Option<Instant>,
+    told: Arc<Told>,
 }
 
 impl Sizing {
     pub fn new(size: TermSize, engine: &SharedEngine, target: &Target) -> Self {
-        let resizer = spawn(Arc::clone(engine), target.clone());
-        Self { now: size, wanted: size, not_before: Instant::now(), resizer, nudges: 0, nudged_at: None }
+        let told = Arc::<Told>::default();
+        let resizer = spawn(Arc::clone(engine), target.clone(), told.clone());
+        Self { now: size, wanted: size, not_before: Instant::now(), resizer, nudges: 0, nudged_at: None, told }
     }
 
     /// The engine is another one from now on.
     pub fn tell_another(&mut self, engine: &SharedEngine, target: &Target) {
-        self.resizer = spawn(Arc::clone(engine), target.clone());
+        self.told.forget();
+        self.resizer = spawn(Arc::clone(engine), target.clone(), self.told.clone());
+    }
+
+    /// What the engine has been told.
+    pub const fn told(&self) -> &Arc<Told> {
+        &self.told
+    }
+
+    /// Tells the engine of the present size, unless it has just been told. Somebody else may have given another one.
+    pub fn tell_again(&self) {
+        if !self.told.is_fresh(self.now) {
+            self.tell();
+        }
     }
 
     /// Tells the engine of the present size.
@@ -91,7 +139,7 @@ struct Resize {
 }
 
 /// Tells the engine of sizes for as long as the sender lives; of several at once only the last.
-fn spawn(engine: SharedEngine, target: Target) -> watch::Sender<Option<Resize>> {
+fn spawn(engine: SharedEngine, target: Target, told: Arc<Told>) -> watch::Sender<Option<Resize>> {
     let (sender, mut receiver) = watch::channel(None);
     tokio::spawn(async move {
         let mut nudged = 0;
@@ -108,6 +156,7 @@ fn spawn(engine: SharedEngine, target: Target) -> watch::Sender<Option<Resize>> 
             }
             // A failure is not paced: the container is not started yet, and its size must not be late when it is.
             if target.resize(&engine, size).await {
+                told.note(size);
                 tokio::time::sleep(PACE).await;
             }
         }

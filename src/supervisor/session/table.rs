@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::link::Link;
+use super::sizing::Told;
 use super::{Attachment, Peek, Typed, Waking};
 use crate::api::types::SessionRow;
 use crate::bay::container::ContainerId;
@@ -57,6 +58,8 @@ pub(super) struct Entry {
     pub orders: watch::Sender<Orders>,
     /// When its program last printed something.
     pub heard: Arc<Heard>,
+    /// The size that its terminal has.
+    pub told: Arc<Told>,
 }
 
 /// A moment that one task sets and others read: milliseconds after the session began.
@@ -93,6 +96,8 @@ struct Inner {
     last: u64,
     /// Since they were last taken. No more than sessions: each has one first output a claim.
     first_outputs: Vec<(ContainerId, Duration)>,
+    /// The terminal's size of whoever claimed last.
+    usual: Option<TermSize>,
 }
 
 impl Table {
@@ -199,6 +204,20 @@ impl Table {
 
     pub fn main_of_container(&self, id: &ContainerId) -> Option<SessionId> {
         self.find(|entry| entry.container == *id)
+    }
+
+    /// What the engine was told of the size of a container's main tty.
+    pub fn told(&self, id: &ContainerId) -> Option<Arc<Told>> {
+        let session = self.main_of_container(id)?;
+        self.lock().entries.get(&session).map(|entry| entry.told.clone())
+    }
+
+    pub fn usual(&self) -> Option<TermSize> {
+        self.lock().usual
+    }
+
+    pub fn set_usual(&self, size: TermSize) {
+        self.lock().usual = Some(size);
     }
 
     pub fn main_of_name(&self, name: &str) -> Option<SessionId> {

@@ -116,8 +116,8 @@ pub(super) fn start(table: &Arc<Table>, row: SessionRow, target: Target, link: L
         target,
     };
     let container = session.target.container().clone();
-    let heard = session.heard.clone();
-    table.insert(Entry { row, container, linked: None, commands: sender, orders: orders_sender, heard });
+    let (heard, told) = (session.heard.clone(), session.sizing.told().clone());
+    table.insert(Entry { row, container, linked: None, commands: sender, orders: orders_sender, heard, told });
     session.link(link);
     tokio::spawn(session.run());
     id
@@ -254,8 +254,7 @@ impl Session {
             if self.sizing.is_due() {
                 self.take_size();
             } else {
-                // The program may have been given another one by then.
-                self.sizing.tell();
+                self.sizing.tell_again();
             }
         }
         let reset = self.reset();

@@ -183,7 +183,7 @@ impl World {
     }
 
     fn keeps_parent(&self, opening: &Opening) -> bool {
-        let Some((id, since)) = &opening.parent else { return true };
+        let Some((id, since, _)) = &opening.parent else { return true };
         self.containers.get(id).is_some_and(|parent| parent.status.since() == Some(*since))
     }
 

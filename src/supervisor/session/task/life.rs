@@ -118,6 +118,7 @@ impl Session {
         let orders = self.orders.borrow_and_update().clone();
         if orders.starts != self.starts {
             self.starts = orders.starts;
+            self.sizing.told().forget();
             self.sizing.tell();
         }
         match orders.fate {
