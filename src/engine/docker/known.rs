@@ -38,6 +38,17 @@ impl Found {
     pub const fn new(row: Row, seen: Observed) -> Self {
         Self { row, seen, began: None }
     }
+
+    /// What was known before.
+    pub fn known(row: Row, still: Still) -> Self {
+        Self { row, seen: still.seen, began: Some(still.began) }
+    }
+}
+
+/// What is still true of a container.
+pub struct Still {
+    seen: Observed,
+    began: u64,
 }
 
 impl Known {
@@ -45,12 +56,12 @@ impl Known {
         Self { root: root.to_owned(), rows: Mutex::default() }
     }
 
-    /// What is still true of a row's container, without asking; else the row again.
-    pub fn still(&self, row: Row) -> Result<Found, Row> {
+    /// What is still true of a row's container, without asking.
+    pub fn still(&self, row: &Row) -> Option<Still> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = rows.get(&row.id) else { return Err(row) };
-        let same = row.runs() && entry.row.is_alike(&row) && self.began(&entry.seen) == Some(entry.began);
-        if same { Ok(Found { row, seen: entry.seen.clone(), began: Some(entry.began) }) } else { Err(row) }
+        let entry = rows.get(&row.id)?;
+        let same = row.runs() && entry.row.is_alike(row) && self.began(&entry.seen) == Some(entry.began);
+        same.then(|| Still { seen: entry.seen.clone(), began: entry.began })
     }
 
     /// Keeps what a list found, and forgets all else. A row whose container changed between the list and its inspect
@@ -94,7 +105,7 @@ mod tests {
     }
 
     fn still(known: &Known, row: Row) -> Option<Observed> {
-        known.still(row).ok().map(|found| found.seen)
+        known.still(&row).map(|still| Found::known(row, still).seen)
     }
 
     fn process(root: &Path, began: u64) {

@@ -32,13 +32,10 @@ impl DockerEngine {
         let inspects = futures_util::stream::iter(rows).map(|row| {
             let (session, done) = (session.clone(), &done);
             async move {
-                let row = match if local { self.known.still(row) } else { Err(row) } {
-                    Ok(found) => {
-                        done.fetch_add(1, Ordering::Relaxed);
-                        return Ok(Some(found));
-                    }
-                    Err(row) => row,
-                };
+                if let Some(still) = if local { self.known.still(&row) } else { None } {
+                    done.fetch_add(1, Ordering::Relaxed);
+                    return Ok(Some(Found::known(row, still)));
+                }
                 let what = format!("inspect {}", short(&row.id));
                 let inspect = self.inspect_now(&session, &row.id);
                 let patience =
