@@ -10,6 +10,10 @@ use super::event::StepError;
 /// A source of a mount may be gone, an agent's socket after a new login for one.
 const ANEW: &str = "if what it mounts has changed meanwhile, `podbay refresh NAME` makes it anew, workspace kept";
 
+/// Of a program that is not there.
+pub const PROGRAM: &str =
+    "the command must be a program of the image, or one in the workspace or on the PATH that it is given";
+
 fn detail(code: &str, message: impl Into<String>, hint: Option<&str>) -> ErrorDetail {
     ErrorDetail { code: code.to_owned(), message: message.into(), hint: hint.map(str::to_owned), field: None }
 }
@@ -152,8 +156,29 @@ pub fn of_step(what: &str, error: &StepError) -> ErrorDetail {
                 ),
             ),
             EngineError::Conflict { .. } => detail("busy", text, None),
+            // `exec: "nosuch": executable file not found in $PATH`, where no init stands in between.
+            EngineError::Refused { message, .. } if message.contains("exec: \"") => {
+                detail("refused", text, Some(PROGRAM))
+            }
             EngineError::Refused { .. } => detail("refused", text, Some(ANEW)),
             EngineError::Failed { .. } => detail("internal", text, Some(ANEW)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_there_has_a_hint_of_its_own() {
+        for (message, hint) in [
+            ("exec: \"nosuch\": executable file not found in $PATH", PROGRAM),
+            ("runc create failed: exec: \"/x\": stat /x: no such file or directory: unknown", PROGRAM),
+            ("invalid mount config for type \"bind\": bind source path does not exist: /x", ANEW),
+        ] {
+            let error = EngineError::Refused { what: "start fox".to_owned(), message: message.to_owned() };
+            assert_eq!(of_step("starting it", &error.into()).hint.as_deref(), Some(hint), "{message}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::bay::container::{ContainerId, Status};
 use crate::bay::gate;
 use crate::engine::SharedEngine;
 use crate::supervisor::event::StepError;
+use crate::supervisor::refusal;
 use crate::supervisor::session::Sessions;
 use crate::workspace::WorkspaceError;
 
@@ -144,8 +145,7 @@ pub(super) async fn command(sessions: &Sessions, id: &ContainerId) -> Result<(),
 }
 
 fn refused(text: String) -> WorkspaceError {
-    let hint = "the command must be a program of the image, or one in the workspace or on the PATH that it is given";
-    WorkspaceError { text, hint: Some(hint.to_owned()), by_request: false }
+    WorkspaceError { text, hint: Some(refusal::PROGRAM.to_owned()), by_request: false }
 }
 
 #[cfg(test)]
