@@ -273,6 +273,9 @@ mod faults {
         assert_eq!(world.service("web").ready, Some(true));
         world.shims.probes.insert("web".to_owned(), "no line like it yet".to_owned());
         world.crash();
+        // The shims are known first: of a container nothing is said before the engine was looked at.
+        world.perform_one();
+        assert_eq!(state(&world, "web"), "unknown: the engine has not shown yet how it is");
         world.pass(3);
         let found = world.service("web");
         assert_eq!((found.state.as_str(), found.ready, found.restarts), ("running", Some(true), 0));

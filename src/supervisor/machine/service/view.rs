@@ -7,7 +7,7 @@ use crate::bay::reason::Reason;
 use crate::bay::service::{ProbeTarget, ServiceRun};
 use crate::service::protocol::RunState;
 
-use super::super::Machine;
+use super::super::{Link, Machine};
 use super::unit::{Owed, Unit, Want};
 
 impl Machine {
@@ -49,7 +49,7 @@ impl Machine {
     }
 
     fn service_word(&self, unit: &Unit) -> &'static str {
-        if !self.services.surveyed || unit.mute.is_some() {
+        if !self.services.surveyed || unit.mute.is_some() || unit.is_unseen() {
             return "unknown";
         }
         let to_come = unit.want == Want::Up && (unit.owed != Owed::Nothing || unit.anew);
@@ -76,6 +76,12 @@ impl Machine {
         }
         if let Some(mute) = &unit.mute {
             return Some(mute.text.clone());
+        }
+        if unit.is_unseen() {
+            return Some(match &self.link {
+                Link::Away { why, .. } => Reason::EngineAway(why.clone()).to_string(),
+                _ => "the engine has not shown yet how it is".to_owned(),
+            });
         }
         if let Some(trouble) = unit.trouble.as_ref().filter(|_| unit.want == Want::Up || unit.unproven) {
             return Some(trouble.text.clone());
@@ -208,6 +214,11 @@ fn hint(unit: &Unit, row: &ServiceRow) -> Option<String> {
 }
 
 impl Unit {
+    /// It was wanted before this supervisor began, and the engine was not looked at since.
+    fn is_unseen(&self) -> bool {
+        self.life.is_some() && !self.found && self.want == Want::Up && self.owed == Owed::Nothing
+    }
+
     fn next_start(&self) -> Option<jiff::Timestamp> {
         let trouble = self.trouble.as_ref().filter(|_| self.owed != Owed::Nothing).map(|trouble| trouble.until_wall);
         trouble.or(self.status.next_start_at)
