@@ -138,7 +138,7 @@ impl Nest {
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
         };
         if names().iter().any(|name| name.len() != 64) {
-            // A supervisor that ends in the middle of a removal leaves that to the next one.
+            // A supervisor that is killed in the middle of a making or a removal leaves that to the next one.
             self.ok(&["ls"]);
             until("what was left is gone", || {
                 let left = names();
@@ -213,6 +213,19 @@ fn a_bay_needs_no_daemon() {
     });
     let stats = nest.json(&["stats"]);
     assert!(stats.to_string().contains("fox"), "{stats}");
+    // Of all that listens on the machine, what is the bay's.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen = "use IO::Socket::INET; IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => ";
+    nest.ok(&["send", "fox", &format!("perl -e \"{listen}{free}) or die; sleep 300\" &")]);
+    until("its port is seen", || {
+        let ports = nest.json(&["ports"]);
+        let rows = ports.as_array().unwrap();
+        let inside = |port: u16| rows.iter().any(|row| row["inside"] == port);
+        let other = other.local_addr().unwrap().port();
+        assert!(!inside(other), "{other} is the machine's: {ports}");
+        if inside(free) && rows.iter().all(|row| row["name"] == "fox") { Ok(()) } else { Err(ports.to_string()) }
+    });
     nest.ok(&["stop", "fox"]);
     nest.until_state("fox", "exited");
     nest.ok(&["start", "fox"]);

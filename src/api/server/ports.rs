@@ -15,6 +15,7 @@ use crate::api::types::{ContainerRow, PortRow};
 use crate::bay::clash;
 use crate::bay::container::{ContainerId, Role, Status};
 use crate::bay::port::PortMapping;
+use crate::engine::SharedEngine;
 use crate::engine::listeners::{Listener, listeners};
 
 /// Reading `/proc` of a machine with many processes takes a while, and never this long.
@@ -51,6 +52,32 @@ fn command_of(words: &Value) -> String {
     argv.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
 }
 
+/// Of what listens in a namespace that is the machine's own, that which is the bay's: told by the pid namespace of who
+/// listens.
+async fn of_the_bay(engine: &SharedEngine, containers: &[ContainerRow], all: Vec<Listener>) -> Vec<Listener> {
+    let space = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let mut known = BTreeMap::new();
+    for row in containers.iter().filter(|row| row.started_at.is_some()) {
+        let id = ContainerId::new(row.id.clone());
+        if let Ok(Status::Running { pid, .. }) = engine.inspect(&id).await.map(|seen| seen.status) {
+            known.extend(space(pid).map(|space| (space, id)));
+        }
+    }
+    let ours = all.into_iter().filter_map(|mut listener| {
+        let holder = listener.holder.as_mut()?;
+        holder.container = Some(known.get(&space(holder.pid)?)?.clone());
+        Some(listener)
+    });
+    ours.collect()
+}
+
+/// Whether a process lives in the network namespace of this one.
+fn shares_ours(pid: u32) -> bool {
+    let space = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/net")).ok();
+    let theirs = space(&pid.to_string());
+    theirs.is_some() && theirs == space("self")
+}
+
 /// What listens in the parent's namespace; `None` where its processes are not this machine's.
 async fn inside(app: &App, containers: &[ContainerRow]) -> Option<Vec<Listener>> {
     let parent = containers.iter().find(|row| row.role == Role::Parent && row.started_at.is_some())?;
@@ -61,7 +88,8 @@ async fn inside(app: &App, containers: &[ContainerRow]) -> Option<Vec<Listener>>
         return None;
     }
     let look = tokio::task::spawn_blocking(move || listeners(Path::new("/proc"), Some(pid), |_| true));
-    tokio::time::timeout(LOOK, look).await.ok()?.ok()
+    let all = tokio::time::timeout(LOOK, look).await.ok()?.ok()?;
+    Some(if shares_ours(pid) { of_the_bay(&engine, containers, all).await } else { all })
 }
 
 /// Every port of the bay, by its number on the machine and then by its number inside.

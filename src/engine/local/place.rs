@@ -204,7 +204,8 @@ impl Place {
     /// # Errors
     /// The system's; nothing is left then.
     pub fn make(self, record: &Record, unfold: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-        let fresh = Self(self.0.with_extension("new"));
+        let maker = ProcessId::own();
+        let fresh = Self(self.0.with_extension(format!("{}-{}.new", maker.pid, maker.start)));
         let made = (|| {
             DirBuilder::new().recursive(true).mode(0o700).create(&fresh.0)?;
             fs::create_dir(fresh.root())?;
@@ -248,20 +249,20 @@ pub fn all(containers: &Path) -> Vec<Place> {
 pub fn sweep(containers: &Path) {
     let entries = fs::read_dir(containers).into_iter().flatten().flatten();
     for path in entries.map(|entry| entry.path()) {
-        let old = || {
-            let age = fs::metadata(&path).and_then(|meta| meta.modified()).map(|at| at.elapsed().unwrap_or_default());
-            age.is_ok_and(|age| age > BEING_MADE)
-        };
-        // One that is being made is somebody's.
-        if path.extension().is_some_and(|end| end == "gone" || (end == "new" && old())) {
+        if path.extension().is_some_and(|end| end == "gone" || (end == "new" && !is_being_made(&path))) {
             // It is tried again with the next one.
             let _ = discard(&path);
         }
     }
 }
 
-/// A container is made in a few milliseconds.
-const BEING_MADE: std::time::Duration = std::time::Duration::from_mins(1);
+/// Whether who makes it is still there: `<id>.<pid>-<start>.new`.
+fn is_being_made(path: &Path) -> bool {
+    let name = path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+    let maker = name.split('.').nth(1).and_then(|maker| maker.split_once('-'));
+    let maker = maker.and_then(|(pid, start)| Some(ProcessId { pid: pid.parse().ok()?, start: start.parse().ok()? }));
+    maker.is_some_and(ProcessId::is_alive)
+}
 
 fn is_id(name: Option<&std::ffi::OsStr>) -> bool {
     let name = name.and_then(std::ffi::OsStr::to_str).unwrap_or_default();
@@ -336,18 +337,19 @@ mod tests {
     fn what_is_half_made_is_swept_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let id = "ab".repeat(32);
-        for name in [id.clone(), format!("{id}.new"), "young.new".to_owned(), format!("{id}.gone"), "note".to_owned()] {
+        let own = ProcessId::own();
+        let young = format!("{id}.{}-{}.new", own.pid, own.start);
+        let old = format!("{id}.{}-{}.new", own.pid, own.start + 1);
+        for name in [id.clone(), young.clone(), old, format!("{id}.new"), format!("{id}.gone"), "note".to_owned()] {
             fs::create_dir_all(folder.path().join(name).join("rootfs/closed")).unwrap();
         }
         let closed = folder.path().join(format!("{id}.gone/rootfs/closed"));
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
-        let hour = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
-        File::open(folder.path().join(format!("{id}.new"))).unwrap().set_modified(hour).unwrap();
         assert_eq!(all(folder.path()).len(), 1);
         sweep(folder.path());
         let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left, [id.as_str(), "note", "young.new"]);
+        assert_eq!(left, [id.as_str(), young.as_str(), "note"]);
         Place::new(folder.path().join(&id)).remove().unwrap();
         Place::new(folder.path().join(&id)).remove().unwrap();
         assert_eq!(all(folder.path()), []);
