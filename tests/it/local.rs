@@ -216,8 +216,9 @@ fn a_bay_needs_no_daemon() {
     // Of all that listens on the machine, what is the bay's.
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let listen = "use IO::Socket::INET; IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => ";
-    nest.ok(&["send", "fox", &format!("perl -e \"{listen}{free}) or die; sleep 300\" &")]);
+    let listen =
+        "use IO::Socket::INET; for (IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => ";
+    nest.ok(&["send", "fox", &format!("perl -e \"{listen}{free})) {{ sleep 300 }}\" &")]);
     until("its port is seen", || {
         let ports = nest.json(&["ports"]);
         let rows = ports.as_array().unwrap();
