@@ -123,10 +123,8 @@ pub(super) async fn open(
             Some(Act::Rename) => {
                 let early = early(hall, &door, opening, file);
                 let (renamed, written) = tokio::join!(rename(hall, id, opening), early);
-                // What failed is tried again in its own turn, where its failure is the claim's.
-                let written = written.ok().flatten();
-                if !matches!(renamed, Ok(true)) && written.is_some() {
-                    // Nobody is let in: what the claim brought is not left lying there.
+                if !matches!(renamed, Ok(true)) && opening.claim.is_some() && file != File::Taken {
+                    // Nobody is let in: what the claim brought is not left lying there, nor what one who was killed left.
                     let withdraw = |place: &WarmPlace<'_>, _: &Door| {
                         place.withdraw();
                         Ok(())
@@ -140,7 +138,8 @@ pub(super) async fn open(
                 }
                 named = true;
                 crash::point("claim-renamed");
-                ours = written;
+                // What failed is tried again in its own turn, where its failure is the claim's.
+                ours = written.ok().flatten();
                 seen.1 = ours.map_or(seen.1, File::Written);
             }
             Some(Act::Move) => {

@@ -33,6 +33,7 @@ mod services;
 mod shims;
 mod state_dir;
 mod supervisors;
+mod systemd;
 
 use std::time::{Duration, Instant};
 

@@ -216,6 +216,9 @@ impl World {
             let Some(container) = self.containers.get(id) else { continue };
             let warm = container.name.starts_with("podbay-warm-");
             assert!(!warm || gate.taken.is_empty(), "{} was used, and is in the pool", container.name);
+            let waits = container.status.since().map(|run| gate.look(run));
+            let left = warm && matches!(waits, Some(File::Written(_)));
+            assert!(!left, "{}: a claim that came to nothing was left in its home", container.name);
         }
     }
 }
