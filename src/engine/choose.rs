@@ -39,13 +39,15 @@ impl Chosen {
     #[must_use]
     pub fn of(state: &Path) -> Option<Self> {
         let holds = |part: &str| std::fs::read_dir(state.join(part)).is_ok_and(|mut entries| entries.next().is_some());
-        match std::fs::read_to_string(state.join(CHOICE)).as_deref().map(str::trim) {
-            Ok("local") => Some(Self::Local),
-            Ok(_) => Some(Self::Docker),
-            Err(_) if holds("containers") => Some(Self::Local),
+        let kept = std::fs::read_to_string(state.join(CHOICE)).unwrap_or_default();
+        match kept.trim() {
+            "local" => Some(Self::Local),
+            "docker" | "podman" => Some(Self::Docker),
+            // Never written, or by half.
+            _ if holds("containers") => Some(Self::Local),
             // Of a podbay that knew no other.
-            Err(_) if holds("workers") => Some(Self::Docker),
-            Err(_) => None,
+            _ if holds("workers") => Some(Self::Docker),
+            _ => None,
         }
     }
 
@@ -54,7 +56,14 @@ impl Chosen {
     /// # Errors
     /// The system's.
     pub fn keep(state: &Path, kind: &str) -> std::io::Result<()> {
-        std::fs::write(state.join(CHOICE), format!("{kind}\n"))
+        let (path, text) = (state.join(CHOICE), format!("{kind}\n"));
+        if std::fs::read_to_string(&path).is_ok_and(|kept| kept == text) {
+            return Ok(());
+        }
+        // What is there stays whole: a full disk must not make a bay forget which engine it has.
+        let fresh = state.join("engine.new");
+        std::fs::write(&fresh, text)?;
+        std::fs::rename(fresh, path)
     }
 }
 
@@ -151,6 +160,8 @@ mod tests {
             Chosen::keep(state.path(), kind).unwrap();
             assert_eq!(Chosen::of(state.path()), Some(chosen), "{kind}");
         }
+        std::fs::write(state.path().join(CHOICE), "").unwrap();
+        assert_eq!(Chosen::of(state.path()), Some(Chosen::Local), "written by half: what there is decides");
     }
 
     #[test]

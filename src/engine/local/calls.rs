@@ -85,6 +85,9 @@ pub fn described(place: &Place, record: &Record) -> serde_json::Value {
     if let Some(env) = spec.get_mut("env") {
         *env = serde_json::json!(record.spec.env.keys().collect::<Vec<_>>());
     }
+    if let Some(request) = spec.pointer_mut(&format!("/labels/{}", label::REQUEST)) {
+        *request = "not shown: the values of variables are in it".into();
+    }
     serde_json::json!({
         "Id": record.id,
         "Name": place.name(),
@@ -278,13 +281,23 @@ impl LocalEngine {
         let places = self.all();
         let others = places.iter().filter_map(|place| observed(place, place.record().ok()?));
         let running = others.filter(|seen| seen.id != *id && seen.status.is_running());
-        let taken = running
-            .flat_map(|seen| seen.ports)
-            .find_map(|port| wanted.iter().find(|wanted| overlaps(wanted, &port)).map(|wanted| wanted.host));
-        match taken {
-            Some(port) => Err(self.port_taken(port).await),
-            None => Ok(()),
+        for seen in running {
+            for port in &seen.ports {
+                if let Some(wanted) = wanted.iter().find(|wanted| overlaps(wanted, port)) {
+                    return Err(self.port_taken(wanted.host).await);
+                }
+                // All of them listen in the machine's one network: the second of them would be given the first one's.
+                let same = |wanted: &&PortMapping| {
+                    seen.label(label::ROLE) == "worker"
+                        && (wanted.container, wanted.protocol) == (port.container, port.protocol)
+                };
+                if let Some(wanted) = wanted.iter().find(same) {
+                    let holder = Some(format!("container {}, with which it shares this machine's network", seen.name));
+                    return Err(EngineError::PortTaken { port: wanted.container.to_string(), holder });
+                }
+            }
         }
+        Ok(())
     }
 
     async fn port_taken(&self, port: u16) -> EngineError {

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use podbay::bay::container::{ContainerSpec, NetworkSpec, Status};
+use podbay::bay::container::{ContainerSpec, NetworkSpec, Role, Status, label};
 use podbay::bay::mount::Mount;
+use podbay::bay::port::{PortMapping, Protocol};
 use podbay::bay::session::TermSize;
 use podbay::engine::{ExecIo, ExecSpec, LogQuery};
 use tokio::io::AsyncWriteExt as _;
@@ -320,6 +321,37 @@ async fn another_engine_of_the_same_state_finds_everything() {
     next.stop(&id, Duration::from_secs(5)).await.unwrap();
     let ended = bed.exit(&id).await;
     assert!(matches!(ended.status, Status::Exited { code: 129, .. }), "{ended:?}");
+}
+
+#[tokio::test]
+async fn two_that_would_listen_at_one_place_are_not_both_started() {
+    let Some(bed) = Bed::local("two_that_would_listen_at_one_place_are_not_both_started") else { return };
+    let listening = |name: &str, host: u16| {
+        let mut spec = worker(&bed, name, &["sleep", "infinity"]);
+        spec.labels.insert(label::ROLE.to_owned(), Role::Worker.as_str().to_owned());
+        let ip = std::net::IpAddr::from([127, 0, 0, 1]);
+        spec.network =
+            NetworkSpec::Bridge(vec![PortMapping { ip: Some(ip), host, container: 47_301, protocol: Protocol::Tcp }]);
+        spec
+    };
+    let fox = bed.create(&listening("fox", 47_302)).await;
+    let owl = bed.create(&listening("owl", 47_303)).await;
+    bed.engine.start(&fox).await.unwrap();
+    let said = bed.engine.start(&owl).await.unwrap_err().to_string();
+    assert!(said.contains("47301") && said.contains("fox") && said.contains("shares"), "{said}");
+    bed.engine.remove(&fox).await.unwrap();
+    bed.engine.start(&owl).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_described_without_its_secrets() {
+    let Some(bed) = Bed::local("what_was_asked_for_is_described_without_its_secrets") else { return };
+    let mut spec = worker(&bed, "fox", &["sleep", "infinity"]);
+    spec.env.insert("TOKEN".to_owned(), "swordfish".to_owned());
+    spec.labels.insert(label::REQUEST.to_owned(), r#"{"env":{"TOKEN":"swordfish"}}"#.to_owned());
+    let id = bed.create(&spec).await;
+    let text = bed.engine.describe(&id).await.unwrap().to_string();
+    assert!(text.contains("TOKEN") && !text.contains("swordfish"), "{text}");
 }
 
 #[tokio::test]

@@ -177,7 +177,12 @@ impl Shim<'_> {
         let answer = match ask {
             Ask::Start => return self.start(reply),
             Ask::Attach => Reply::Look(self.output.look(), self.terminal.subscribe()),
-            Ask::Stop { .. } | Ask::Wait if self.first.is_none() => Reply::Answer(Answer::Done),
+            Ask::Wait if self.first.is_none() => Reply::Answer(Answer::Done),
+            Ask::Stop { .. } if self.first.is_none() => {
+                // What it holds ready for a start, its ports among it, is nobody's any more.
+                self.over = true;
+                Reply::Answer(Answer::Done)
+            }
             Ask::Wait => return self.ending.push(reply),
             Ask::Stop { signal, grace } => {
                 self.ending.push(reply);
