@@ -195,7 +195,10 @@ impl Machine {
         // A template may be called as no worker may.
         let stem = if Name::worker(&format!("{stem}-1")).is_ok() { stem } else { "worker" };
         let taken = |name: &str| {
-            self.seen.contains_key(name) || self.stored.goals.contains_key(name) || self.foreign.contains(name)
+            self.seen.contains_key(name)
+                || self.stored.goals.contains_key(name)
+                || self.foreign.contains(name)
+                || self.config.services.iter().any(|service| service.name.as_str() == name)
         };
         let mut number = 1_u64;
         loop {

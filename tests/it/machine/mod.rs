@@ -707,6 +707,18 @@ fn a_template_may_be_called_as_no_worker_may() {
 }
 
 #[test]
+fn a_free_name_is_none_of_a_services() {
+    let mut world = World::new(
+        "[[service]]\nname = \"worker-1\"\ncommand = [\"sleep\", \"1000\"]\nrun = \"host\"\nreason = \"native-api\"\n",
+    );
+    world.settle();
+    let id = world.spawn_with(SpawnRequest::default());
+    world.settle();
+    let Reply::Spawned(reply) = &world.answers[&id] else { panic!("{:?}", world.answers[&id]) };
+    assert_eq!(reply.name, "worker-2");
+}
+
+#[test]
 fn s10_a_copy_does_not_inherit_when_the_original_is_removed() {
     let mut world = bay(&["fox"]);
     let mut copy = world.named("fox").unwrap().clone();
