@@ -28,9 +28,6 @@ const ORDERS: usize = 64;
 /// How long the engine may take to say who holds a port.
 const HOLDER: Duration = Duration::from_secs(2);
 
-/// How long its files of variables and its secrets may take.
-const FILES: Duration = Duration::from_secs(10);
-
 const CONTAINED: &str = "it runs in a container";
 
 /// The tasks of all native services.
@@ -97,7 +94,8 @@ impl Executor {
                     let probe = if asks_ready { &service.ready } else { &service.live };
                     let Some(probe) = probe else { return answer(Ok(())) };
                     let of = service.clone();
-                    let run_as = on_disk(move || run_as(&ground, &of));
+                    let read = ground.reads.of(&of);
+                    let run_as = read.done(move || run_as(&ground, &of));
                     answer(probe::ask(probe, &status, run_as).await)
                 });
             }
@@ -315,15 +313,7 @@ impl Keeper {
             }
         }
         let (ground, service) = (self.ground.clone(), service.clone());
-        on_disk(move || spec(&ground, &service)).await
-    }
-}
-
-/// What reads files that may lie anywhere, on a file system that hangs, too.
-async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    match tokio::time::timeout(FILES, tokio::task::spawn_blocking(work)).await {
-        Ok(done) => done.unwrap_or_else(|_| Err("podbay itself failed; its log says where".to_owned())),
-        Err(_) => Err(format!("its files can't be read within {}s: the file system does not answer", FILES.as_secs())),
+        ground.reads.of(&service).done(move || spec(&ground, &service)).await
     }
 }
 
