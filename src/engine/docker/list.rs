@@ -18,6 +18,9 @@ const INSPECTS: usize = 8;
 /// The same where each connection is a login, of which a server takes only so many at once.
 const INSPECTS_BY_SSH: usize = 4;
 
+/// This part of the list's deadline is what a busy engine takes for one inspect, and still answers.
+const SLOW: u32 = 5;
+
 impl DockerEngine {
     pub(super) async fn list_now(&self, what: &str, bay: &Name) -> Result<Vec<Observed>, EngineError> {
         let session = self.session().await?;
@@ -27,6 +30,11 @@ impl DockerEngine {
         let rows: Vec<Row> = self.wire.json(what, &path).await?;
         // The pids of another machine's containers mean something else here.
         let local = self.is_local().await.unwrap_or(false);
+        let is_new = |row: &Row| !local || self.known.still(row).is_none();
+        if patience(self.deadlines.read, begun.elapsed(), 1, 1).is_zero() && rows.iter().any(is_new) {
+            // Not one could be asked: that is the list's failure, not theirs.
+            return Err(EngineError::Deadline { what: what.to_owned(), deadline: self.deadlines.read });
+        }
         let at_once = if matches!(self.wire.endpoint.address, Address::Ssh(_)) { INSPECTS_BY_SSH } else { INSPECTS };
         let (all, done) = (rows.len(), AtomicUsize::new(0));
         let inspects = futures_util::stream::iter(rows).map(|row| {
@@ -60,12 +68,13 @@ impl DockerEngine {
 }
 
 /// How long one inspect may take: however many of those that are left hang, all have their turn before the list's own
-/// deadline, and one that answers is never told to be unclear because others do not.
+/// deadline. One of many that answers slowly has more than its share while there is time: most answer sooner.
 fn patience(deadline: Duration, elapsed: Duration, left: usize, at_once: usize) -> Duration {
     let turns = u32::try_from(left.div_ceil(at_once.max(1))).unwrap_or(u32::MAX).max(1);
     // A tenth is for what comes after the last of them.
     let time = deadline.mul_f64(0.9).saturating_sub(elapsed);
-    (time / turns).min(deadline / 2)
+    // A third of what is left leaves something for each that comes after.
+    (time / turns).max((deadline / SLOW).min(time / 3)).min(deadline / 2)
 }
 
 struct Settled {
@@ -105,5 +114,15 @@ mod tests {
         }
         assert_eq!(patience(deadline, Duration::ZERO, 1, 8), deadline / 2);
         assert_eq!(patience(deadline, deadline, 9, 8), Duration::ZERO);
+    }
+
+    #[test]
+    fn one_of_many_may_answer_slowly() {
+        let deadline = Duration::from_secs(5);
+        for (count, at_once) in [(60, 4), (200, 8)] {
+            assert_eq!(patience(deadline, Duration::ZERO, count, at_once), Duration::from_secs(1), "{count}");
+            let late = patience(deadline, Duration::from_secs(3), count / 2, at_once);
+            assert_eq!(late, Duration::from_millis(500), "{count}: while there is time");
+        }
     }
 }
