@@ -347,6 +347,8 @@ impl Shim {
                         format!("port {port} is held by another process")
                     }
                 };
+                // What is told of an end from now on is this one, and the kernel has no part in it.
+                self.status.memory_clue = None;
                 self.output.log().seek(None);
                 self.output.log().note(&why, Timestamp::now());
                 Event::NotBegun(why)

@@ -3,6 +3,7 @@
 //! the bay with it, `up` says what failed instead.
 
 use podbay::api::types::ServiceVerb;
+use podbay::service::oom::Clue;
 use podbay::service::protocol::RunState;
 
 use super::services::{act, begun, down, state, table, up};
@@ -299,6 +300,18 @@ mod faults {
         world.shims.taken.clear();
         world.pass(25);
         assert_eq!(state(&world, "web"), "running");
+    }
+
+    #[test]
+    fn an_earlier_end_for_want_of_memory_does_not_hide_who_holds_the_port() {
+        let mut world = begun(&table("web", "ports = [3002]\nbackoff = { initial = '20s', max = '20s' }"));
+        world.shims.taken.insert("web".to_owned(), 3002);
+        world.end_service("web", 137);
+        // A shim of an earlier version keeps it.
+        world.shims.by_name.get_mut("web").unwrap().status.memory_clue = Some(Clue::Group);
+        world.pass(22);
+        let held = "could not be started: port 3002 is held by nc (pid 7003)";
+        assert_eq!(world.service("web").last_exit.as_deref(), Some(held));
     }
 
     #[test]

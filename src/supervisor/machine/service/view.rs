@@ -232,12 +232,12 @@ impl Unit {
     /// How it last ended. Who has the port that it wanted is known better here than to its shim.
     fn exit_text(&self) -> Option<String> {
         let exit = self.status.memory.last_exit.as_ref()?;
-        if let Some(clue) = self.status.memory_clue {
-            return Some(clue.said_of(exit));
-        }
+        // A clue is of an earlier run's end when this one did not begin: shims of earlier versions keep it.
         let holder = self.holder.as_ref().filter(|holder| holder.run == self.status.run);
-        let holder = holder.filter(|_| self.status.port_taken.is_some());
-        Some(holder.map_or_else(|| exit.clone(), |holder| Exit::NotStarted(holder.text.clone())).to_string())
+        if let Some(holder) = holder.filter(|_| self.status.port_taken.is_some()) {
+            return Some(Exit::NotStarted(holder.text.clone()).to_string());
+        }
+        Some(self.status.memory_clue.map_or_else(|| exit.to_string(), |clue| clue.said_of(exit)))
     }
 
     pub(super) fn end_text(&self) -> String {
