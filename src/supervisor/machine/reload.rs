@@ -58,7 +58,7 @@ impl Machine {
     /// Puts it into effect. Says whether a part of it is not, because this supervisor began with another one.
     fn take_config(&mut self, diff: &ConfigDiff, config: Arc<Config>, now: Now, out: &mut Out) -> bool {
         self.dirty |= self.config_trouble.take().is_some();
-        self.reload_services(&config, out);
+        self.reload_services(&config, now, out);
         let engine = diff.of(&Part::Engine).is_some();
         if engine && self.identity.is_some() {
             // What is known here is known of the old engine; the goals, too, are about its containers.

@@ -62,8 +62,9 @@ impl Health {
         }
     }
 
-    /// Another configuration: what only changes its pace goes on as it is, and of two probes the other one is left alone.
-    pub fn changed(&mut self, which: Which, old: Option<&Probe>, new: Option<&Probe>) {
+    /// Another configuration: what only changes its pace goes on as it is, a shorter one from now on, and of two probes
+    /// the other one is left alone.
+    pub fn changed(&mut self, which: Which, old: Option<&Probe>, new: Option<&Probe>, now: Duration) {
         if self.began.is_none() {
             return;
         }
@@ -74,7 +75,11 @@ impl Health {
         let same = |new: &Probe| old.is_some_and(|old| old.target == new.target);
         *slot = match (slot.take(), new) {
             (_, None) => None,
-            (Some(asking), Some(new)) if same(new) => Some(asking),
+            (Some(asking), Some(new)) if same(new) => {
+                // One that is never asked again has had its answer.
+                let by = if asking.next == Duration::MAX { asking.next } else { now + new.interval.get() };
+                Some(Asking { next: asking.next.min(by), ..asking })
+            }
             (asking, Some(_)) => {
                 let in_flight = asking.is_some_and(|asking| asking.in_flight);
                 Some(Asking { in_flight, stale: in_flight, ..Asking::default() })
@@ -274,20 +279,39 @@ mod tests {
         let _ = health.answered(Which::Ready, &probe, Ok(()), at(0));
         let _ = health.take_due(at(0));
         let before = health.clone();
-        health.changed(Which::Ready, Some(&probe), Some(&patient));
+        health.changed(Which::Ready, Some(&probe), Some(&patient), at(0));
         assert_eq!(health, before, "another pace is no other probe");
         // What is under way asks something that nobody asks any more.
-        health.changed(Which::Live, Some(&probe), Some(&other));
+        health.changed(Which::Live, Some(&probe), Some(&other), at(0));
         assert!(health.is_ready(), "the other probe is left alone");
         assert_eq!(
             health.answered(Which::Live, &Probe { retries: 1, ..other.clone() }, failed(), at(1)),
             Verdict::Same
         );
         assert_eq!(health.take_due(at(1)), [Which::Live], "the new one is asked at once");
-        health.changed(Which::Ready, Some(&patient), Some(&other));
+        health.changed(Which::Ready, Some(&patient), Some(&other), at(1));
         assert!(!health.is_ready(), "nobody has answered to the new one");
-        health.changed(Which::Ready, Some(&other), None);
+        health.changed(Which::Ready, Some(&other), None, at(1));
         assert!(health.is_ready(), "there is none any more");
+    }
+
+    #[test]
+    fn a_shorter_interval_counts_from_now_on() {
+        let (probe, slow) = (probe(2, 0), Probe { interval: Span::seconds(600), ..probe(2, 0) });
+        let mut health = Health::default();
+        health.begin(at(0), (true, false));
+        let _ = health.take_due(at(0));
+        let _ = health.answered(Which::Ready, &slow, Ok(()), at(0));
+        health.changed(Which::Ready, Some(&slow), Some(&probe), at(10));
+        assert_eq!(health.due(), Some(at(12)));
+        health.changed(Which::Ready, Some(&probe), Some(&slow), at(11));
+        assert_eq!(health.due(), Some(at(12)), "a longer one begins with the next answer");
+        let log = Probe { target: ProbeTarget::Log("up".to_owned()), ..slow };
+        let mut health = Health::default();
+        health.begin(at(0), (true, false));
+        let _ = health.answered(Which::Ready, &log, Ok(()), at(0));
+        health.changed(Which::Ready, Some(&log), Some(&Probe { interval: Span::seconds(1), ..log.clone() }), at(1));
+        assert_eq!(health.due(), Some(Duration::MAX), "a line that was written stays written");
     }
 
     #[test]

@@ -202,7 +202,7 @@ impl Machine {
     }
 
     /// Takes another configuration: what changed is started anew, what is gone is stopped, the rest is left alone.
-    pub(in super::super) fn reload_services(&mut self, config: &Config, out: &mut Out) -> Vec<String> {
+    pub(in super::super) fn reload_services(&mut self, config: &Config, now: Now, out: &mut Out) -> Vec<String> {
         let is_up = self.stored.services_up || self.services.units.values().any(|unit| unit.want == Want::Up);
         let mut notes = Vec::new();
         self.services.graph = graph_of(config);
@@ -255,8 +255,8 @@ impl Machine {
                 let id = self.services.last_order;
                 out.push(Effect::Service(ServiceEffect::Tell { name: name.clone(), id, order }));
             }
-            unit.health.changed(Which::Ready, old.ready.as_ref(), service.ready.as_ref());
-            unit.health.changed(Which::Live, old.live.as_ref(), service.live.as_ref());
+            unit.health.changed(Which::Ready, old.ready.as_ref(), service.ready.as_ref(), now.mono);
+            unit.health.changed(Which::Live, old.live.as_ref(), service.live.as_ref(), now.mono);
         }
         for (name, unit) in &mut self.services.units {
             if !unit.removed && !config.services.iter().any(|service| service.name == *name) {
