@@ -128,20 +128,32 @@ fn missing(early: &str) -> Option<String> {
 /// It says that there is none.
 pub(super) async fn command(sessions: &Sessions, id: &ContainerId) -> Result<(), StepError> {
     let began = Instant::now();
-    while began.elapsed() < MOMENT {
+    loop {
+        let last = began.elapsed() >= MOMENT;
         let Some(peek) = sessions.peek(id).await else { return Ok(()) };
         let early = String::from_utf8_lossy(&peek.early).into_owned();
         if early.contains(gate::OPENED) {
             return Ok(());
         }
-        if let Some((_, program)) = early.split_once(gate::MISSING) {
-            let program = program.lines().next().unwrap_or_default().trim_end();
+        if let Some(program) = unfound(&early, last) {
             // Made anew it would not be there either.
             return Err(StepError::Fill(refused(format!("its program {program:?} can't be run: there is none"))));
         }
+        if last {
+            return Ok(());
+        }
         tokio::time::sleep(LOOK).await;
     }
-    Ok(())
+}
+
+/// The program that a gate did not find. What was read so far may end within its name: only a whole line is believed, or
+/// what there is when nothing more is waited for.
+fn unfound(early: &str, last: bool) -> Option<&str> {
+    let (_, program) = early.split_once(gate::MISSING)?;
+    match program.split_once('\n') {
+        Some((program, _)) => Some(program.trim_end()),
+        None => last.then(|| program.trim_end()),
+    }
 }
 
 fn refused(text: String) -> WorkspaceError {
@@ -173,6 +185,17 @@ mod tests {
         ] {
             assert_eq!(missing(early).as_deref(), said, "{early:?}");
         }
+    }
+
+    #[test]
+    fn a_program_that_a_gate_did_not_find_is_named_by_a_whole_line() {
+        let said = format!("\r\n{}nosuch-agent\r\n", gate::MISSING);
+        for end in 0..said.len() {
+            assert_eq!(unfound(&said[..end], false), None, "{:?}", &said[..end]);
+        }
+        assert_eq!(unfound(&said, false), Some("nosuch-agent"));
+        assert_eq!(unfound(&said[..said.len() - 8], true), Some("nosuch"), "nothing more is waited for");
+        assert_eq!(unfound("\r\n", true), None);
     }
 
     #[test]
