@@ -4,8 +4,8 @@
 //! decided by it, so a damaged one is only passed over; a kill costs the lines of the last moment.
 
 use std::io::{self, Read as _};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -56,11 +56,7 @@ pub fn load(state: &Path) -> Vec<HistoryLine> {
     }
 }
 
-/// Writes the newest of these lines.
-///
-/// # Errors
-/// The system's.
-pub fn save(state: &Path, lines: &[HistoryLine]) -> io::Result<()> {
+fn save(state: &Path, lines: &[HistoryLine]) -> io::Result<()> {
     let newest = lines.get(lines.len().saturating_sub(KEPT)..).unwrap_or_default();
     let cut = |line: &HistoryLine| HistoryLine { text: line.text.chars().take(TEXT).collect(), ..line.clone() };
     let bytes = serde_json::to_vec(&Stored { version: VERSION, lines: newest.iter().map(cut).collect() })?;
@@ -69,8 +65,38 @@ pub fn save(state: &Path, lines: &[HistoryLine]) -> io::Result<()> {
     std::fs::rename(fresh, state.join(FILE))
 }
 
+/// Its only writer: a save that is still under way at the supervisor's end and the last one come one after the other.
+pub struct Writer {
+    state: PathBuf,
+    /// The newest line that was written.
+    newest: Mutex<u64>,
+}
+
+impl Writer {
+    /// The writer of this state directory, which the caller has locked.
+    #[must_use]
+    pub fn new(state: &Path) -> Self {
+        Self { state: state.to_owned(), newest: Mutex::new(0) }
+    }
+
+    /// Writes the newest of these lines; older ones than were written already are passed over.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn save(&self, lines: &[HistoryLine]) -> io::Result<()> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = lines.last().map_or(0, |line| line.seq);
+        if last < *newest {
+            return Ok(());
+        }
+        save(&self.state, lines)?;
+        *newest = last;
+        Ok(())
+    }
+}
+
 /// Keeps it, until the end.
-pub async fn keep(mut view: watch::Receiver<Arc<Snapshot>>, state: std::path::PathBuf, ending: CancellationToken) {
+pub async fn keep(mut view: watch::Receiver<Arc<Snapshot>>, writer: Arc<Writer>, ending: CancellationToken) {
     let last = |view: &watch::Receiver<Arc<Snapshot>>| view.borrow().history.last().map(|line| line.seq);
     let mut written = last(&view);
     while view.changed().await.is_ok() && !ending.is_cancelled() {
@@ -81,8 +107,8 @@ pub async fn keep(mut view: watch::Receiver<Arc<Snapshot>>, state: std::path::Pa
         tokio::time::sleep(PAUSE).await;
         let snapshot = view.borrow_and_update().clone();
         written = snapshot.history.last().map(|line| line.seq);
-        let state = state.clone();
-        let saved = tokio::task::spawn_blocking(move || save(&state, &snapshot.history)).await;
+        let writer = writer.clone();
+        let saved = tokio::task::spawn_blocking(move || writer.save(&snapshot.history)).await;
         // A full disk is said by what matters more.
         if let Ok(Err(error)) = saved {
             tracing::warn!(%error, "the history can't be kept");
@@ -111,6 +137,22 @@ mod tests {
         assert_eq!(load(dir.path())[0].text, "\u{1b}é".repeat(1000));
         let mode = std::fs::metadata(dir.path().join(FILE)).unwrap().permissions();
         assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_save_that_comes_late_takes_nothing_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = Writer::new(dir.path());
+        let lines: Vec<HistoryLine> = (1..=40).map(|seq| line(seq, "died")).collect();
+        std::thread::scope(|scope| {
+            for end in (1..=lines.len()).rev() {
+                let (writer, lines) = (&writer, &lines[..end]);
+                scope.spawn(move || writer.save(lines).unwrap());
+            }
+        });
+        assert_eq!(load(dir.path()), lines);
+        writer.save(&lines[..3]).unwrap();
+        assert_eq!(load(dir.path()), lines);
     }
 
     #[test]

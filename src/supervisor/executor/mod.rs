@@ -11,6 +11,7 @@ mod found;
 mod gauge;
 mod look;
 mod native;
+mod reads;
 mod step;
 mod survey;
 mod terminals;
@@ -96,6 +97,8 @@ struct Ground {
     fresh: Arc<Mutex<BTreeSet<Name>>>,
     /// Host ports that were promised to containers, as long as there is one of that name.
     reserved: Arc<Mutex<BTreeMap<String, BTreeSet<u16>>>>,
+    /// What is being read for native services.
+    reads: Arc<reads::Reads>,
 }
 
 impl Ground {
@@ -196,6 +199,7 @@ impl Executor {
             meter: handle.meter.clone(),
             fresh: Arc::default(),
             reserved: Arc::default(),
+            reads: Arc::default(),
         });
         let mut executor = Self {
             machine,
@@ -230,8 +234,8 @@ impl Executor {
     pub async fn run(mut self) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (view, state) = (self.view.subscribe(), self.ground.paths.state.clone());
-        self.tasks.spawn(super::history::keep(view, state.clone(), self.ending.clone()));
+        let history = Arc::new(super::history::Writer::new(&self.ground.paths.state));
+        self.tasks.spawn(super::history::keep(self.view.subscribe(), history.clone(), self.ending.clone()));
         while !self.exit {
             let due = self.machine.due().and_then(|due| self.started.checked_add(due));
             let event = tokio::select! {
@@ -250,7 +254,7 @@ impl Executor {
         self.ending.cancel();
         self.tasks.shutdown().await;
         // A full disk must not keep it from ending.
-        drop(super::history::save(&state, &self.machine.snapshot(now(self.started)).history));
+        drop(history.save(&self.machine.snapshot(now(self.started)).history));
     }
 
     fn asked(&mut self, command: Command, answer: oneshot::Sender<Reply>) -> Event {
@@ -279,6 +283,7 @@ impl Executor {
             meter: ground.meter.clone(),
             fresh: ground.fresh.clone(),
             reserved: ground.reserved.clone(),
+            reads: ground.reads.clone(),
         });
         self.config.send_replace(config);
     }
