@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use podbay::api::types::Disk;
 use podbay::bay::alert::Calls;
 use podbay::supervisor::event::{Event, Gauges};
 
@@ -62,4 +63,28 @@ fn gauges_are_looked_at_too() {
         world.event(Event::Tick(Gauges { calls: calls(second * 10, second * 5), ..Gauges::default() }));
     }
     assert_eq!(firing(&world), ["PodbayEngineErrors"]);
+}
+
+#[test]
+fn a_change_is_judged_at_the_next_tick_and_mere_figures_after_five_seconds() {
+    for (with_a_change, fires) in [(false, 66), (true, 63)] {
+        let mut world = World::new("");
+        world.settle();
+        let block = 1 << 26;
+        let mut disk = Disk { total: 100 * block, free: 50 * block };
+        let mut second = 0;
+        while firing(&world).is_empty() {
+            assert!(second < 100, "it never fired");
+            // The first tick's change is judged at 1, and the figures again at 6.
+            let failed = if second < 2 { 0 } else { 50 };
+            if second == 2 && with_a_change {
+                disk.free += block;
+            }
+            let calls = Calls { all: 2 * failed, failed, ..Calls::default() };
+            world.mono += Duration::from_secs(1);
+            world.event(Event::Tick(Gauges { calls, disk, ..Gauges::default() }));
+            second += 1;
+        }
+        assert_eq!((second - 1, firing(&world)), (fires, vec!["PodbayEngineErrors".to_owned()]), "{with_a_change}");
+    }
 }
