@@ -1,8 +1,8 @@
 //! How a native service runs: under a shim, a small process of its own that outlives the supervisor.
 //!
-//! Owns the shim (its process, log, protocol), the supervisor's link to one, probes, and the kernel's word on memory. Decides nothing about when a
-//! service is wanted: [`crate::bay::lifecycle`] has the rules of its runs, the supervisor those of its place among the
-//! others. Called by the hidden verb `shim` and by the supervisor's executor.
+//! Owns the shim (its process, log, protocol), the supervisor's link to one, probes, and the kernel's word on memory.
+//! Decides nothing about when a service is wanted: [`crate::bay::lifecycle`] has the rules of its runs, the supervisor
+//! those of its place among the others. Called by the hidden verb `shim` and by the supervisor's executor.
 //!
 //! One shim a service, not one a run: it follows the restart policy by itself, so that a service that dies is started
 //! again in a fork's time and also while no supervisor is there. The supervisor tells it what is wanted and what the
