@@ -367,3 +367,28 @@ async fn d14_forty_containers_that_hang_take_no_other_with_them() {
     let listed = bed.engine.list(&bed.bay).await.unwrap();
     assert!(listed.iter().all(|seen| !matches!(seen.status, Status::Unclear { .. })), "{listed:?}");
 }
+
+#[tokio::test]
+async fn d14_a_few_that_answer_slowly_among_many_are_not_unclear() {
+    let bed = Bed::fake();
+    let daemon = bed.fake.as_ref().unwrap();
+    for n in 0..96 {
+        bed.create(&bed.spec(&format!("w{n}"), &["sleep", "60"])).await;
+    }
+    // More than an equal share of the list's deadline.
+    daemon.fail_next(INSPECT, 8, Fault::Delay(Duration::from_millis(700)));
+    let listed = bed.engine.list(&bed.bay).await.unwrap();
+    let unclear = listed.iter().filter(|seen| matches!(seen.status, Status::Unclear { .. })).count();
+    assert_eq!((listed.len(), unclear), (96, 0));
+}
+
+#[tokio::test]
+async fn d14_a_list_that_leaves_no_time_to_ask_has_failed_itself() {
+    let bed = Bed::fake();
+    bed.create(&bed.spec("fox", &["sleep", "60"])).await;
+    let begun = Instant::now();
+    bed.fake.as_ref().unwrap().fail_next(LIST, 1, Fault::Delay(Duration::from_millis(4700)));
+    let error = refused(bed.engine.list(&bed.bay).await);
+    assert!(matches!(error, EngineError::Deadline { .. }), "{error}");
+    assert!(error.to_string().starts_with("list the containers"), "{error} after {:?}", begun.elapsed());
+}
