@@ -293,6 +293,7 @@ impl Executor {
             self.given_up.remove(&stepped.target);
         }
         let before = self.machine.seq();
+        let looked = matches!(event, Event::Looked { .. });
         self.turn_began = Instant::now();
         let effects = self.machine.handle(event, now(self.started));
         self.adopt_config();
@@ -301,6 +302,9 @@ impl Executor {
             self.view.send_replace(Arc::new(self.machine.snapshot(now(self.started))));
         }
         self.perform(effects);
+        if looked {
+            super::heap::give_back();
+        }
     }
 
     /// What sessions have to tell: rows at the next turn, and first outputs now.
