@@ -107,7 +107,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         None | Some(Command::Serve(_)) => Threads::Many,
         Some(_) => Threads::One,
     };
-    crate::supervisor::heap::share();
+    one_heap();
     let runtime = runtime(threads)?;
     // Behind a pointer: the runtime's own code would be made for each kind of it, and all verbs with it.
     let verb: Pin<Box<dyn Future<Output = Result<Exit, CliError>>>> = Box::pin(verb(&context, command));
@@ -116,6 +116,17 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
     runtime.shutdown_background();
     result
 }
+
+/// All threads share one heap: a supervisor's do little at the same time, and each heap keeps what its thread once needed.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "glibc's own setting, before there is a second thread")]
+fn one_heap() {
+    // Where it can't be set, more memory is used.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+const fn one_heap() {}
 
 #[derive(Clone, Copy)]
 enum Threads {

@@ -15,7 +15,8 @@ impl Config {
     }
 
     /// The same as a table; lists without an entry are not in it.
-    pub(super) fn table(&self) -> toml::Table {
+    #[must_use]
+    pub fn table(&self) -> toml::Table {
         let file = File {
             bay: BayTable { name: self.bay.clone() },
             engine: self.engine.clone(),

@@ -8,7 +8,7 @@ pub mod event;
 pub mod executor;
 pub mod goal;
 pub mod guard;
-pub mod heap;
+mod heap;
 mod history;
 pub mod lock;
 pub mod machine;

@@ -30,6 +30,9 @@ async fn json_has_the_shapes_of_the_wire() {
     assert_eq!(history.len(), 2);
     let config = house.run(&["config", "show", "--json"]).await.json();
     assert_eq!(config["bay"]["name"], "podbay");
+    for part in ["engine", "parent", "worker", "git", "api", "ui"] {
+        assert!(config[part].as_object().is_some_and(|table| !table.is_empty()), "{part}: {config}");
+    }
     assert_eq!(house.run(&["config", "path", "--json"]).await.json(), json!({"path": null}));
 }
 
