@@ -20,6 +20,21 @@ pub struct ProcessId {
 }
 
 pub use crate::bay::service::MARK;
+use crate::bay::service::StopSignal;
+
+/// The system's signal for a stop signal.
+#[must_use]
+pub const fn signal_of(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::SIGTERM => Signal::TERM,
+        StopSignal::SIGINT => Signal::INT,
+        StopSignal::SIGQUIT => Signal::QUIT,
+        StopSignal::SIGHUP => Signal::HUP,
+        StopSignal::SIGUSR1 => Signal::USR1,
+        StopSignal::SIGUSR2 => Signal::USR2,
+        StopSignal::SIGKILL => Signal::KILL,
+    }
+}
 
 /// One line of the process table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

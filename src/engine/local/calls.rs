@@ -21,6 +21,7 @@ use crate::bay::port::{PortMapping, Protocol};
 use crate::bay::service::StopSignal;
 use crate::engine::docker::host_image::Layout;
 use crate::engine::{Created, EngineError};
+use crate::service::process::signal_of;
 
 /// A bay's directory of containers that have none.
 pub(super) const NO_BAY: &str = ".none";
@@ -318,7 +319,7 @@ impl LocalEngine {
             return Ok(());
         }
         let usual = if record.spec.tty { StopSignal::SIGHUP } else { StopSignal::SIGTERM };
-        let signal = number(record.spec.stop_signal.unwrap_or(usual)).as_raw();
+        let signal = signal_of(record.spec.stop_signal.unwrap_or(usual)).as_raw();
         let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX / 2);
         match link::ask(&place, &Ask::Stop { signal, grace }).await {
             Ok(Some((_, Answer::Done, _)) | None) => Ok(()),
@@ -388,18 +389,6 @@ fn warnings(spec: &ContainerSpec) -> Vec<String> {
         warnings.push("UDP ports are not passed on to other numbers: the local engine does that for TCP".to_owned());
     }
     warnings
-}
-
-const fn number(signal: StopSignal) -> Signal {
-    match signal {
-        StopSignal::SIGTERM => Signal::TERM,
-        StopSignal::SIGINT => Signal::INT,
-        StopSignal::SIGQUIT => Signal::QUIT,
-        StopSignal::SIGHUP => Signal::HUP,
-        StopSignal::SIGUSR1 => Signal::USR1,
-        StopSignal::SIGUSR2 => Signal::USR2,
-        StopSignal::SIGKILL => Signal::KILL,
-    }
 }
 
 /// 32 bytes that nobody else has.

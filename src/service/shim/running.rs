@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::process::Signal;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -17,10 +16,9 @@ use super::serve::{self, Asked};
 use super::spawn::Refusal;
 use super::{Birth, Say, spawn, takeover};
 use crate::bay::lifecycle::{Act, Event, Exit, Lifecycle, Memory, Phase, Rules};
-use crate::bay::service::StopSignal;
 use crate::service::ServiceError;
 use crate::service::oom::{Ground, Watch};
-use crate::service::process::{self, ProcessId, monotonic};
+use crate::service::process::{self, ProcessId, monotonic, signal_of};
 use crate::service::protocol::{FirstWord, Order, RunState, Spec, Status, VERSION};
 
 /// Requests of connections that wait for their turn; then the connection does.
@@ -307,7 +305,7 @@ impl Shim {
             for act in life.handle(event, monotonic(), self.spread >> 33) {
                 match act {
                     Act::Begin => next = Some(self.begin()),
-                    Act::Signal(stop) => self.signal_all(number(stop)),
+                    Act::Signal(stop) => self.signal_all(signal_of(stop)),
                     Act::Kill => {
                         self.killing = true;
                         self.kill_all();
@@ -405,18 +403,6 @@ impl Shim {
         self.show();
         let _ = std::fs::remove_file(&self.birth.place.socket);
         self.keep = None;
-    }
-}
-
-const fn number(signal: StopSignal) -> Signal {
-    match signal {
-        StopSignal::SIGTERM => Signal::TERM,
-        StopSignal::SIGINT => Signal::INT,
-        StopSignal::SIGQUIT => Signal::QUIT,
-        StopSignal::SIGHUP => Signal::HUP,
-        StopSignal::SIGUSR1 => Signal::USR1,
-        StopSignal::SIGUSR2 => Signal::USR2,
-        StopSignal::SIGKILL => Signal::KILL,
     }
 }
 

@@ -17,8 +17,7 @@ const NUDGE_PACE: Duration = Duration::from_secs(2);
 /// Long enough that a program sees both sizes of a nudge.
 const NUDGE: Duration = Duration::from_millis(60);
 
-/// So long after it was told, the engine need not be told the same again: nobody else can have given another one since
-/// who would not have to give it once more.
+/// So long after the engine was told a size, it is not told the same again. Later somebody else may have given another.
 const FRESH: Duration = Duration::from_secs(2);
 
 /// The size that the engine has last said yes to, and when.
