@@ -149,6 +149,36 @@ pub enum NetworkSpec {
     Bridge(Vec<PortMapping>),
     /// Its own, with a loopback interface only.
     None,
+    /// The same, but for what podbay itself passes in and out.
+    Walled(Wall),
+}
+
+/// A network with nothing but a loopback, and what podbay passes through its wall.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wall {
+    /// Published ports: passed in.
+    pub ports: Vec<PortMapping>,
+    /// Ports of its loopback that podbay listens on before any program of it does.
+    pub listen: Vec<u16>,
+    /// The one of them that is a proxy: programs are told of it by their environment.
+    pub proxy: Option<u16>,
+}
+
+impl NetworkSpec {
+    /// The ports that are published.
+    #[must_use]
+    pub fn published(&self) -> &[PortMapping] {
+        match self {
+            Self::Bridge(ports) | Self::Walled(Wall { ports, .. }) => ports,
+            Self::Join(_) | Self::None => &[],
+        }
+    }
+
+    /// Whether there is nothing but a loopback.
+    #[must_use]
+    pub const fn is_alone(&self) -> bool {
+        matches!(self, Self::None | Self::Walled(_))
+    }
 }
 
 /// A container as the engine is asked to make it. Complete: the engine adds nothing of its own choosing.

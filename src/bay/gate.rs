@@ -181,7 +181,8 @@ pub enum Act {
     Move,
     /// Fill the workspace, and only then write the claim file: from there on any line lets the command in.
     Write,
-    /// Wake the gate; if that may have been done already, at a turn of its own.
+    /// Wake the gate; if that may have been done already, at a turn of its own. Where the claim file was written beside
+    /// the commit, the directories get their name after it.
     Wake,
 }
 
@@ -191,9 +192,10 @@ pub enum Act {
 pub const fn next(sight: Sight) -> Option<Act> {
     match sight {
         Sight { named: false, .. } => Some(Act::Rename),
+        // Somebody waits for the command; nobody sees the directories until the claim is answered.
+        Sight { file: File::Written(_), .. } => Some(Act::Wake),
         Sight { moved: false, .. } => Some(Act::Move),
         Sight { file: File::None, .. } => Some(Act::Write),
-        Sight { file: File::Written(_), .. } => Some(Act::Wake),
         Sight { file: File::Taken, .. } => None,
     }
 }
@@ -225,5 +227,8 @@ mod tests {
             }
         }
         assert_eq!(acts, [Act::Rename, Act::Move, Act::Write, Act::Wake]);
+        let written = Sight { named: true, moved: false, file: File::Written(0) };
+        assert_eq!(next(written), Some(Act::Wake));
+        assert_eq!(next(Sight { file: File::Taken, ..written }), Some(Act::Move));
     }
 }

@@ -123,6 +123,30 @@ pub const DISK: Metric = metric(
     "bytes",
     "Bytes of the state directory's file system: total and free.",
 );
+/// Requests to the API.
+pub const REQUESTS: Metric = metric(
+    "podbay_api_requests_total",
+    Kind::Counter,
+    &["route", "method", "code"],
+    "short",
+    "Requests to the API by route, method and status of the answer.",
+);
+/// How long the API takes.
+pub const REQUEST_SECONDS: Metric = metric(
+    "podbay_api_request_seconds",
+    Kind::Histogram,
+    &["route"],
+    "s",
+    "Seconds from a request to the API until its answer began.",
+);
+/// Open streams.
+pub const STREAMS: Metric = metric(
+    "podbay_api_streams",
+    Kind::Gauge,
+    &[],
+    "short",
+    "Logs, events and terminals that clients of the API have open.",
+);
 /// Alerts that fire.
 pub const ALERTS: Metric = metric(
     "podbay_alert_firing",
@@ -153,6 +177,9 @@ pub const ALL: &[Metric] = &[
     ATTACHED,
     REFRESHES,
     DISK,
+    REQUESTS,
+    REQUEST_SECONDS,
+    STREAMS,
     ALERTS,
 ];
 

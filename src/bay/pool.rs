@@ -151,9 +151,9 @@ pub fn fits(template: &Template, asked: &Overrides) -> Result<(), Miss> {
         (made.limits != template.limits, "limit"),
         (made.network != template.network, "network"),
         (made.ports != template.ports, "port"),
-        // Both are decided when a container is made, and only then is its repository known.
-        (asked.rebuild || !template.setup.is_empty(), "setup"),
-        (!template.volumes.is_empty(), "volume"),
+        // Decided when a container is made, with its repository.
+        (asked.rebuild || (made.workspace == WorkspaceMode::Clone && !template.setup.is_empty()), "setup"),
+        (made.named_volume.is_some(), "volume"),
     ];
     if let Some((_, what)) = fixed.into_iter().find(|(differs, _)| *differs) {
         return Err(Miss::Differs(what));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::bay::container::ImageRef;
 use crate::bay::mount::MountRule;
 use crate::bay::name::Name;
-use crate::bay::port::PortRule;
+use crate::bay::port::{PortError, PortRule};
 use crate::bay::size::Span;
 use crate::bay::template::{NetworkMode, short_hash};
 
@@ -217,7 +217,14 @@ impl<'de> Deserialize<'de> for ServicePort {
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ServicePort, E> {
-                text.parse().map(ServicePort::Published).map_err(E::custom)
+                let wrong = |error| match error {
+                    PortError::Rule(text) => E::custom(format_args!(
+                        "{text:?} is not a port of a service: write a number, like 3002, for one that it listens on, or \
+                         \"HOST:CONTAINER\" for one that a container with network = \"bridge\" publishes"
+                    )),
+                    error => E::custom(error),
+                };
+                text.parse().map(ServicePort::Published).map_err(wrong)
             }
         }
 

@@ -13,7 +13,7 @@ use super::mount::MountRule;
 use super::name::Name;
 use super::port::{PortRange, PortRule};
 use super::size::{ByteSize, Span};
-use super::volume::VolumeRule;
+use super::volume::{VolumeName, VolumeRule};
 
 pub use super::hardening::Hardening;
 
@@ -237,6 +237,9 @@ pub struct Template {
     pub pool: Option<PoolSpec>,
     /// How the pool warms it.
     pub warm: WarmMode,
+    /// One more volume, that a request asked for by its name; never of the configuration.
+    #[serde(skip)]
+    pub named_volume: Option<VolumeName>,
 }
 
 impl Template {
@@ -335,6 +338,10 @@ pub struct Overrides {
     /// Container ports to publish (bridge only).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<u16>,
+    /// A volume for its packages, at `/workspace/node_modules`: all workers that name the same one share it.
+    #[serde(rename = "volumeName", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub volume: Option<VolumeName>,
     /// Removed when it ends.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub rm: bool,
@@ -367,6 +374,7 @@ impl Overrides {
         if !self.ports.is_empty() {
             made.ports.clone_from(&self.ports);
         }
+        made.named_volume.clone_from(&self.volume);
         made.remove_on_exit |= self.rm;
         if !self.command.is_empty() {
             made.command.clone_from(&self.command);

@@ -27,6 +27,51 @@ impl VolumeRule {
     }
 }
 
+/// A volume that is asked for by its name alone: whoever asks for the same name shares it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct VolumeName(String);
+
+impl VolumeName {
+    /// As long as a file's name may be, with what podbay puts behind it.
+    const MAX: usize = 200;
+
+    /// What stands in the place of a repository's identity: no repository is called so.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        format!("volume {}", self.0)
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for VolumeName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        // Beside each volume there is a file of its name with `.of` behind it.
+        if begins && text.chars().all(fits) && text.len() <= Self::MAX && text.rsplit('.').next() != Some("of") {
+            return Ok(Self(text));
+        }
+        let most = Self::MAX;
+        Err(format!(
+            "{text:?} is not a volume's name: letters, digits, '_', '.' and '-', a letter or digit first, at most {most}, and no \".of\" behind"
+        ))
+    }
+}
+
+impl From<VolumeName> for String {
+    fn from(name: VolumeName) -> Self {
+        name.0
+    }
+}
+
 impl FromStr for VolumeRule {
     type Err = String;
 
@@ -60,6 +105,16 @@ impl From<VolumeRule> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_volumes_name_leads_nowhere_else() {
+        for good in ["owner-repo-node_modules", "a", "A.b_c-1", &"x".repeat(200)] {
+            assert_eq!(VolumeName::try_from(good.to_owned()).map(String::from), Ok(good.to_owned()));
+        }
+        for bad in ["", ".", "..", "../x", "a/b", "-x", "a b", "a\n", "x.of", "a~b", "ä", &"x".repeat(201)] {
+            assert!(VolumeName::try_from(bad.to_owned()).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn volumes_read_and_write_and_are_called_by_their_repository() {

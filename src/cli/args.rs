@@ -5,17 +5,19 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser as _};
+use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::bay::container::ImageRef;
+use crate::bay::isolation::Isolation;
 use crate::bay::name::Name;
 use crate::bay::size::ByteSize;
 use crate::bay::template::NetworkMode;
 
 use super::{
     api::ApiArgs, attach::AttachArgs, boot::BootArgs, completions::CompletionsArgs, config::ConfigArgs,
-    events::EventsArgs, exec::ExecArgs, image::ImageArgs, init::InitArgs, logs::LogsArgs, metrics::MetricsArgs,
-    pool::PoolArgs, send::SendArgs, serve::ServeArgs, service::ServiceArgs,
+    context::Beside, events::EventsArgs, exec::ExecArgs, image::ImageArgs, init::InitArgs, logs::LogsArgs,
+    metrics::MetricsArgs, network::NetworkArgs, pool::PoolArgs, send::SendArgs, serve::ServeArgs, service::ServiceArgs,
 };
 
 /// Dashboard and supervisor of a bay of worker containers. Without a verb: the dashboard.
@@ -41,6 +43,9 @@ pub struct Global {
     /// The bay, instead of the configuration's
     #[arg(long, global = true, value_name = "NAME")]
     pub bay: Option<Name>,
+    /// How far containers without a daemon are kept apart: namespaces, landlock or none; kept for the bay
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = isolation_parser())]
+    pub isolation: Option<Isolation>,
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -67,6 +72,8 @@ pub enum Command {
     Why(NameArgs),
     /// List ports: what leads where, and who listens, inside the bay too
     Ports,
+    /// Show the way out of the bay, and answer what was refused
+    Network(NetworkArgs),
     /// Show CPU, memory and more of what runs
     Stats(StatsArgs),
     /// Attach this terminal to a worker; Ctrl-q leaves
@@ -112,11 +119,12 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it asks the supervisor and nothing else: what it knows is enough, whatever the file says now.
-    pub const fn asks(&self) -> bool {
-        matches!(
+    /// What it can do whatever the file says now: to who only asks the supervisor, what that knows is enough.
+    pub const fn beside_a_broken_file(&self) -> Beside {
+        let asks = matches!(
             self,
-            Self::Down(_)
+            Self::Up
+                | Self::Down(_)
                 | Self::Ls(_)
                 | Self::Count
                 | Self::Status
@@ -134,7 +142,12 @@ impl Command {
                 | Self::Rm(_)
                 | Self::Pool(_)
                 | Self::Service(_)
-        )
+        );
+        match self {
+            Self::Doctor => Beside::AllThatCanBe,
+            _ if asks => Beside::WhatIsAsked,
+            _ => Beside::Nothing,
+        }
     }
 }
 
@@ -252,6 +265,11 @@ fn cpus(text: &str) -> Result<f64, String> {
     }
 }
 
+fn isolation_parser() -> impl clap::builder::TypedValueParser<Value = Isolation> {
+    PossibleValuesParser::new(Isolation::ALL.map(Isolation::as_str))
+        .map(|word| Isolation::of_word(&word).unwrap_or(Isolation::Container))
+}
+
 fn network_parser() -> impl clap::builder::TypedValueParser<Value = NetworkMode> {
     PossibleValuesParser::new(["shared", "bridge", "none"]).map(|word| match word.as_str() {
         "bridge" => NetworkMode::Bridge,
@@ -289,9 +307,31 @@ fn variable(arg: Arg) -> Arg {
 /// # Errors
 /// clap's, help and version included.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut command = command();
-    let matches = command.try_get_matches_from_mut(arguments)?;
+    let matches = command.try_get_matches_from_mut(&arguments);
+    let matches = matches.map_err(|error| with_own_usage(error, &mut command, &arguments))?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// The usage of an error shows what was typed as required, and takes what the environment says for typed, too: the plain
+/// one says what can be typed.
+fn with_own_usage(mut error: clap::Error, command: &mut clap::Command, arguments: &[OsString]) -> clap::Error {
+    if error.get(ContextKind::Usage).is_some() {
+        command.build();
+        let words: Vec<&str> = arguments.iter().skip(1).filter_map(|word| word.to_str()).collect();
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage_of(command, &words)));
+    }
+    error
+}
+
+fn usage_of(command: &mut clap::Command, words: &[&str]) -> clap::builder::StyledStr {
+    for (at, word) in words.iter().enumerate() {
+        if let Some(verb) = command.find_subcommand_mut(word) {
+            return usage_of(verb, words.get(at + 1..).unwrap_or_default());
+        }
+    }
+    command.render_usage()
 }
 
 #[cfg(test)]
@@ -319,6 +359,19 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&command());
+    }
+
+    #[test]
+    fn a_usage_error_says_what_can_be_typed() {
+        for (words, usage) in [
+            ("podbay --bay den logs", "Usage: podbay logs [OPTIONS] <NAME>"),
+            ("podbay --bay den service start", "Usage: podbay service start [OPTIONS] <NAME>..."),
+            ("podbay --bay den --no-such", "Usage: podbay [OPTIONS] [COMMAND]"),
+        ] {
+            let Err(error) = parsed(words) else { panic!("{words} is right") };
+            let said = error.to_string();
+            assert!(said.lines().any(|line| line == usage), "{words}: {said}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub struct ConfigArgs {
 /// What to do with it.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum What {
-    /// Say whether it can be used
+    /// Say whether it can be used, and what it names that is not there
     Check,
     /// Print it as it is understood, defaults included
     Show,
@@ -32,11 +32,22 @@ pub fn run(context: &Context, args: &ConfigArgs) -> Result<Exit, CliError> {
     let config = &context.config;
     let source = config.source.as_ref().map(|path| path.display().to_string());
     match args.what {
-        What::Check if context.out.json => context.out.json(&json!({"ok": true, "path": source}))?,
-        What::Check => match source {
-            Some(source) => context.out.line(format!("{}: ok", Safe::new(&source)))?,
-            None => context.out.line("no file, built-in defaults: ok")?,
-        },
+        What::Check => {
+            let missing = config.missing(&context.env, &context.paths);
+            let warnings: Vec<&str> = missing.iter().map(|missing| missing.text.as_str()).collect();
+            match source {
+                _ if context.out.json => {
+                    context.out.json(&json!({"ok": true, "path": source, "warnings": warnings}))?;
+                }
+                Some(source) => context.out.line(format!("{}: ok", Safe::new(&source)))?,
+                None => context.out.line("no file, built-in defaults: ok")?,
+            }
+            if !context.out.json {
+                for warning in warnings {
+                    note(&format!("warning: {warning}"));
+                }
+            }
+        }
         What::Path if context.out.json => context.out.json(&json!({"path": source}))?,
         What::Path => match source {
             Some(source) => context.out.line(Safe::new(&source))?,

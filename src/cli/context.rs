@@ -8,9 +8,21 @@ use crate::config::env::Env;
 use crate::config::paths::Paths;
 
 use super::args::Global;
+use super::consent;
 use super::exit::CliError;
 use super::output::{Output, note};
 use super::supervisor;
+
+/// What a verb can do beside a configuration that can't be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing.
+    Nothing,
+    /// Ask a supervisor that runs.
+    WhatIsAsked,
+    /// That, and what needs none, whichever bay it is.
+    AllThatCanBe,
+}
 
 /// What every verb starts from.
 pub struct Context {
@@ -25,23 +37,26 @@ pub struct Context {
     /// Where results go.
     pub out: Output,
     /// The configuration is broken, and stands here as the defaults: only a supervisor that runs can be asked.
-    broken: Option<CliError>,
+    pub broken: Option<CliError>,
 }
 
 impl Context {
-    /// Reads the configuration. A broken one is an error, but not to who only asks the supervisor (`asks`): workers can
-    /// be looked at and stopped meanwhile.
+    /// Reads the configuration. A broken one is an error, but not to who only asks the supervisor: workers can be looked
+    /// at and stopped meanwhile.
     ///
     /// # Errors
     /// The configuration's.
-    pub fn load(global: &Global, asks: bool) -> Result<Self, CliError> {
+    pub fn load(global: &Global, beside: Beside) -> Result<Self, CliError> {
         let env = Env::of_process();
         let (mut config, broken) = match Config::load(global.config.as_deref(), &env) {
             Ok(config) => (config, None),
-            Err(error) if asks => {
+            Err(error) if beside != Beside::Nothing => {
                 let bay = global.bay.clone().or_else(|| Config::bay_of_broken(global.config.as_deref(), &env));
+                let defaults = Config::defaults()?;
+                // The one that would be looked for in a file that names none.
+                let bay = bay.or_else(|| (beside == Beside::AllThatCanBe).then(|| defaults.bay.clone()));
                 let Some(bay) = bay else { return Err(error.into()) };
-                (Config { bay, ..Config::defaults()? }, Some(error.into()))
+                (Config { bay, ..defaults }, Some(error.into()))
             }
             Err(error) => return Err(error.into()),
         };
@@ -49,6 +64,7 @@ impl Context {
             config.bay = bay.clone();
         }
         let paths = Paths::of(&config.bay, &env);
+        let config = config.with_isolation(global.isolation, &paths.state);
         let out = Output::of_process(global.json, &env);
         Ok(Self { env, file: global.config.clone(), config, paths, out, broken })
     }
@@ -59,6 +75,13 @@ impl Context {
     /// When none can be started.
     pub async fn client(&self) -> Result<Client, CliError> {
         if self.broken.is_none() {
+            consent::keep(self)?;
+            let before = if self.config.said.is_some() { supervisor::running(&self.paths).await? } else { None };
+            if let Some(client) = before {
+                // One that runs already: what was said is in the file that it reads now.
+                client.reload().await?.notes.iter().for_each(|text| note(text));
+                return Ok(client);
+            }
             return supervisor::ensure(&self.paths, &self.config).await;
         }
         self.running().await?.ok_or_else(|| CliError::failed("no supervisor runs"))

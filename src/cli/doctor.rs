@@ -13,6 +13,7 @@ use crate::config::paths::Paths;
 
 use super::context::Context;
 use super::exit::{CliError, Exit};
+use super::supervisor;
 use super::table::{Cell, Paint, Table};
 
 /// The smallest terminal that the dashboard is made for.
@@ -30,11 +31,12 @@ const NO_DISK: u64 = 64 << 20;
 /// `podbay doctor`.
 pub async fn run(context: &Context) -> Result<Exit, CliError> {
     // Both at once: what can be looked at from here is said whether or not there is a supervisor or an engine.
-    let (asked, here) = tokio::join!(supervisor(context), here(context));
+    let (asked, here) = tokio::join!(asked(context), here(context));
     let mut findings = match asked {
         Ok(findings) => findings,
         Err(error) => alone(context, error),
     };
+    findings.extend(context.broken.as_ref().map(broken));
     findings.extend(here);
     if context.out.json {
         context.out.json(&findings)?;
@@ -45,15 +47,29 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
     Ok(if failed { Exit::Failed } else { Exit::Done })
 }
 
-async fn supervisor(context: &Context) -> Result<Vec<Finding>, CliError> {
-    Ok(context.client().await?.doctor().await?)
+async fn asked(context: &Context) -> Result<Vec<Finding>, CliError> {
+    let client = match context.broken {
+        None => context.client().await?,
+        // None is started beside a broken file.
+        Some(_) => supervisor::running(&context.paths).await?.ok_or_else(|| {
+            CliError::failed("none runs").hint("`podbay up` starts one once the configuration can be used")
+        })?,
+    };
+    Ok(client.doctor().await?)
+}
+
+fn broken(error: &CliError) -> Finding {
+    let hint = "mend that line: until then, no supervisor starts, and one that runs goes on with what it read before";
+    hinted("configuration", Verdict::Fail, error.message.clone(), hint)
 }
 
 /// Without a supervisor: why there is none, and what it would have looked at first.
 fn alone(context: &Context, error: CliError) -> Vec<Finding> {
     let hint = error.hint.unwrap_or_else(|| "`podbay serve` runs it here, and shows all that it says".to_owned());
     let mut findings = vec![hinted("supervisor", Verdict::Fail, error.message, &hint), disk(context)];
-    findings.extend(ports(context));
+    if context.broken.is_none() {
+        findings.extend(ports(context));
+    }
     findings.push(finding("engine", Verdict::Skipped, "only a supervisor asks it"));
     findings
 }

@@ -1,9 +1,9 @@
-//! Lists the bay's containers.
+//! Lists the bay's containers, and its services that have none.
 
 use jiff::Timestamp;
 
 use crate::api::client::Client;
-use crate::api::types::{ContainerRow, LinkState, State};
+use crate::api::types::{ContainerRow, LinkState, ServiceRow, State};
 use crate::bay::container::HealthState;
 use crate::terminal::safe::Safe;
 
@@ -17,10 +17,11 @@ use super::table::{Cell, Paint, Table};
 /// `podbay ls`.
 pub async fn run(context: &Context, args: &LsArgs) -> Result<Exit, CliError> {
     let client = context.client().await?;
-    let rows = client.containers().await?;
-    if rows.is_empty() {
+    let containers = client.containers().await?;
+    if containers.is_empty() {
         away(&client).await;
     }
+    let rows = with_services(containers, &client.services().await?);
     if context.out.json {
         context.out.json(&rows)?;
     } else if args.quiet {
@@ -29,6 +30,18 @@ pub async fn run(context: &Context, args: &LsArgs) -> Result<Exit, CliError> {
         context.out.text(&table(&rows, Timestamp::now()).render(context.out))?;
     }
     Ok(Exit::Done)
+}
+
+/// Services that have no container are listed like those that have: native ones, and those that were not started yet.
+fn with_services(mut rows: Vec<ContainerRow>, services: &[ServiceRow]) -> Vec<ContainerRow> {
+    for service in services {
+        let network = if service.run == "host" { "host" } else { "" }.to_owned();
+        let row = ContainerRow { id: String::new(), network, ..service.as_container() };
+        if !rows.iter().any(|known| known.name == row.name) {
+            rows.push(row);
+        }
+    }
+    rows
 }
 
 /// Says why an empty list may say nothing.
@@ -124,6 +137,34 @@ mod tests {
         parent   running   -          host         own       127.0.0.1:3000-3001->3000-3001/tcp   -         2d
         fox      running   claude     my/agent:2   shared    -                                    healthy   60m   asks for permission
         owl      exited    default    host         bridge    -                                    -         -     exited with code 127 (the command was not found)
+        ");
+    }
+
+    #[test]
+    fn a_service_is_listed_with_and_without_a_container() {
+        let services: Vec<ServiceRow> = serde_json::from_value(serde_json::json!([
+            {"name": "brain", "run": "container", "reason_for_host": null, "state": "waiting", "pid": null,
+             "ports": [3001], "ready": false, "restarts": 0, "last_exit": null, "next_start_at": null,
+             "depends_on": {"chroma": "ready"}, "reason": "waits for chroma to be ready, which runs"},
+            {"name": "chroma", "run": "container", "reason_for_host": null, "state": "running", "pid": 41,
+             "ports": [], "ready": null, "restarts": 0, "last_exit": null, "next_start_at": null,
+             "depends_on": {}, "reason": null},
+            {"name": "stream", "run": "host", "reason_for_host": "gpu", "state": "running", "pid": 42,
+             "ports": [3002, 3003], "ready": true, "restarts": 2, "last_exit": "exited with code 1",
+             "next_start_at": null, "depends_on": {}, "reason": null, "started_at": "2026-01-01T00:00:00Z"}
+        ]))
+        .unwrap();
+        let chroma = ContainerRow { id: "c1".to_owned(), image: "chroma:1".to_owned(), ..services[1].as_container() };
+        let rows = with_services(vec![chroma], &services);
+        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        assert_eq!(ids, ["c1", "", ""]);
+        let now: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
+        let out = Output { json: false, width: None, colour: false };
+        insta::assert_snapshot!(table(&rows, now).render(out), @r"
+        NAME         STATE      TEMPLATE   IMAGE      NETWORK     PORTS   HEALTH   UP    REASON
+        svc-chroma   running    -          chroma:1   container   -       -        -
+        svc-brain    creating   -          -          -           -       -        -     waits for chroma to be ready, which runs
+        svc-stream   running    -          -          host        -       -        60m
         ");
     }
 }

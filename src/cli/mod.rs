@@ -12,6 +12,7 @@ mod attach;
 mod boot;
 mod completions;
 mod config;
+mod consent;
 mod context;
 mod count;
 mod dashboard;
@@ -27,6 +28,7 @@ pub mod logging;
 mod logs;
 mod ls;
 mod metrics;
+mod network;
 mod output;
 mod pool;
 mod ports;
@@ -55,7 +57,7 @@ use std::process::ExitCode;
 
 pub use args::command;
 use args::{Cli, Command};
-use context::Context;
+use context::{Beside, Context};
 use exit::{CliError, Exit};
 
 /// Runs what the arguments ask for, and says what failed on stderr.
@@ -102,7 +104,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
     if let Some(Command::Completions(args)) = &command {
         return completions::run(args);
     }
-    let context = Context::load(&global, command.as_ref().is_some_and(Command::asks))?;
+    let context = Context::load(&global, command.as_ref().map_or(Beside::Nothing, Command::beside_a_broken_file))?;
     let threads = match &command {
         None | Some(Command::Serve(_)) => Threads::Many,
         Some(_) => Threads::One,
@@ -158,6 +160,7 @@ async fn verb(context: &Context, command: Option<Command>) -> Result<Exit, CliEr
         Some(Command::Count) => count::run(context).await,
         Some(Command::Status) => status::run(context).await,
         Some(Command::Why(args)) => why::run(context, &args).await,
+        Some(Command::Network(args)) => network::run(context, args).await,
         Some(Command::Ports) => ports::run(context).await,
         Some(Command::Stats(args)) => stats::run(context, &args).await,
         Some(Command::Attach(args)) => attach::run(context, &args).await,

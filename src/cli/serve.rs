@@ -89,10 +89,12 @@ fn say(word: &FirstWord) {
 
 async fn supervise(context: &Context, up: bool, ready: impl FnOnce() + Send) -> Result<(), ServeError> {
     let (file, bay, env) = (context.file.clone(), context.config.bay.clone(), context.env.clone());
-    // Read anew with the same words as at the start: the flag's file and the flag's bay.
+    let (said, state) = (context.config.said, context.paths.state.clone());
+    // Read anew with the same words as at the start: the flag's file, bay and isolation.
     let reload: Reload = Arc::new(move || {
         let config = Config::load(file.as_deref(), &env).map_err(|error| error.to_string())?;
-        Ok(config.with_bay(bay.clone()))
+        let config = config.with_bay(bay.clone());
+        Ok(config.with_isolation(said, &state))
     });
     api::server::serve(context.config.clone(), context.env.clone(), Start { reload, up }, ready).await
 }

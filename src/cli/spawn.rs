@@ -13,7 +13,7 @@ use super::args::SpawnArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit};
 use super::output::note;
-use super::{attach, tty, up};
+use super::{attach, consent, tty, up};
 
 /// `podbay spawn`.
 pub async fn run(context: &Context, args: SpawnArgs) -> Result<Exit, CliError> {
@@ -22,6 +22,7 @@ pub async fn run(context: &Context, args: SpawnArgs) -> Result<Exit, CliError> {
     let request = request(args, &context.env)?;
     let request = SpawnRequest { size: attaches.then(tty::size), ..request };
     let client = context.client().await?;
+    consent::ask(context, &client).await?;
     let reply = up::with_progress(&client, client.spawn(&request)).await?;
     reply.notes.iter().for_each(|text| note(text));
     if attaches {
@@ -55,6 +56,7 @@ fn request(args: SpawnArgs, env: &Env) -> Result<SpawnRequest, CliError> {
         env: variables(&args.env, env)?,
         network: args.network,
         ports: args.port,
+        volume: None,
         rm: args.rm,
         command: args.command,
     };

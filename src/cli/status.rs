@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use crate::api::types::{EngineStatus, LinkState, PortRow, Status};
+use crate::bay::isolation::Isolation;
 use crate::terminal::safe::Safe;
 
 use super::context::Context;
@@ -34,6 +35,11 @@ pub fn text(status: &Status, now: Timestamp, colour: bool) -> String {
     let bay = format!("{}, supervisor {} (pid {}), up {up}", status.bay, status.version, status.pid);
     lines.add("bay", &bay, Paint::Plain);
     engine(&mut lines, &status.engine, now);
+    if !status.network.text.is_empty() {
+        let waits = status.network.asked.len();
+        let waits = if waits == 0 { String::new() } else { format!("; {waits} refused, `podbay network ls`") };
+        lines.add("network", &format!("{}{waits}", status.network.text), Paint::Plain);
+    }
     parent(&mut lines, status);
     workers(&mut lines, status);
     for pool in &status.pool {
@@ -76,12 +82,21 @@ fn port_lines(rows: &[PortRow], colour: bool) -> String {
     }
     let free: Vec<u16> =
         rows.iter().filter(|row| row.process.is_none() && row.name.is_empty()).filter_map(|row| row.port).collect();
-    if let (Some(first), Some(last)) = (free.first(), free.last()) {
-        let spread = if first == last { first.to_string() } else { format!("{first} to {last}") };
-        let text = format!("{} published, and nobody listens: {spread}; `podbay ports` lists all", free.len());
+    if !free.is_empty() {
+        let text = format!("{} published, and nobody listens: {}; `podbay ports` lists all", free.len(), spans(&free));
         lines.add("ports", &text, Paint::Dim);
     }
     lines.text
+}
+
+/// `3000, 3002 to 3009`: what is between is somebody's.
+fn spans(ports: &[u16]) -> String {
+    let one = |span: &[u16]| match span {
+        [first, .., last] => format!("{first} to {last}"),
+        one => one.iter().map(u16::to_string).collect(),
+    };
+    let spans = ports.chunk_by(|one, next| one.checked_add(1) == Some(*next));
+    spans.map(one).collect::<Vec<_>>().join(", ")
 }
 
 struct Lines {
@@ -117,6 +132,11 @@ fn engine(lines: &mut Lines, engine: &EngineStatus, now: Timestamp) {
     };
     let text = with_reason(format!("{name} at {}, {state}", engine.endpoint), engine.reason.as_deref());
     lines.add("engine", &text, paint);
+    if let Some(level) = engine.isolation {
+        // Less than namespaces is never passed over.
+        let paint = if level < Isolation::Namespaces { Paint::Warn } else { Paint::Plain };
+        lines.add("isolation", level.as_str(), paint);
+    }
     if let Some(next) = engine.next_try_at {
         let seconds = next.as_second().saturating_sub(now.as_second());
         lines.add("", &format!("next try in {}", human::span(seconds)), Paint::Plain);
@@ -172,6 +192,10 @@ mod tests {
              "url": "http://127.0.0.1:3000", "reason": null},
             {"port": 3001, "inside": 3001, "protocol": "tcp", "name": "", "process": null, "pid": null, "url": null,
              "reason": "nobody listens"},
+            {"port": 3002, "inside": 3002, "protocol": "tcp", "name": "", "process": null, "pid": null, "url": null,
+             "reason": "nobody listens"},
+            {"port": 3003, "inside": 3003, "protocol": "tcp", "name": "svc-web", "process": "web", "pid": 9,
+             "url": "http://127.0.0.1:3003", "reason": null},
             {"port": 3009, "inside": 3009, "protocol": "tcp", "name": "", "process": null, "pid": null, "url": null,
              "reason": "nobody listens"},
             {"port": null, "inside": 9000, "protocol": "tcp", "name": "fox", "process": "sh", "pid": 8, "url": null,
@@ -181,8 +205,9 @@ mod tests {
         assert_eq!(
             port_lines(&rows, false),
             "port      3000: fox (node), http://127.0.0.1:3000\n\
+             port      3003: svc-web (web), http://127.0.0.1:3003\n\
              port      9000 inside: fox (sh): inside the bay only\n\
-             ports     2 published, and nobody listens: 3001 to 3009; `podbay ports` lists all\n"
+             ports     3 published, and nobody listens: 3001 to 3002, 3009; `podbay ports` lists all\n"
         );
     }
 

@@ -144,6 +144,9 @@ fn spawn(exe: &Path, config: &Config, errors: &Path) -> Result<Child, CliError> 
         let source = std::path::absolute(source)?;
         command.arg("--config").arg(source);
     }
+    if let Some(level) = config.said {
+        command.args(["--isolation", level.as_str()]);
+    }
     command.args(["--bay", config.bay.as_str(), "serve", "--background"]);
     let stderr = open_errors(errors).map_err(|error| failed(&errors.display().to_string(), error))?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);

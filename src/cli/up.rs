@@ -10,9 +10,11 @@ use serde::Serialize;
 use crate::api::client::Client;
 use crate::api::types::{BayEvent, Done, DownRequest, HistoryLine};
 
+use super::consent;
 use super::context::Context;
 use super::exit::{CliError, Exit};
 use super::output::note;
+use super::supervisor;
 
 /// What is done sooner is not told of on the way: a claim is faster than a second stream would be.
 const BRIEF: Duration = Duration::from_millis(60);
@@ -27,6 +29,13 @@ struct Upped {
 
 /// `podbay up`.
 pub async fn run(context: &Context) -> Result<Exit, CliError> {
+    if let Some(error) = &context.broken {
+        if let Ok(Some(client)) = supervisor::running(&context.paths).await {
+            // It says so from now on, wherever it is looked at; its refusal is the same as ours.
+            drop(client.reload().await);
+        }
+        return Err(error.clone());
+    }
     let client = context.client().await?;
     // The supervisor may have begun with an older file.
     let read = client.reload().await?;
@@ -35,6 +44,7 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
         note(&other);
     }
     let client = if read.needs_restart { hand_over(context, &client).await? } else { client };
+    consent::ask(context, &client).await?;
     let done = with_progress(&client, client.up()).await?;
     done.notes.iter().for_each(|text| note(text));
     let text = done.text.clone();

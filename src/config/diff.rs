@@ -19,6 +19,8 @@ const LONGEST: usize = 60;
 pub enum Part {
     /// `[engine]`.
     Engine,
+    /// `[network]`.
+    Network,
     /// `[parent]`.
     Parent,
     /// A `[[template]]`, `[worker]` laid under it; `default` is `[worker]` itself.
@@ -35,6 +37,7 @@ impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Engine => f.write_str("engine"),
+            Self::Network => f.write_str("network"),
             Self::Parent => f.write_str("parent"),
             Self::Template(name) => write!(f, "template {name}"),
             Self::Service(name) => write!(f, "service {name}"),
@@ -168,6 +171,7 @@ fn parts(config: &Config) -> BTreeMap<Part, BTreeMap<String, Value>> {
     for (key, value) in config.table() {
         match (key.as_str(), value) {
             ("engine", value) => drop(found.insert(Part::Engine, flat(value))),
+            ("network", value) => drop(found.insert(Part::Network, flat(value))),
             ("parent", value) => drop(found.insert(Part::Parent, flat(value))),
             ("api", value) => drop(found.insert(Part::Api, flat(value))),
             ("ui", value) => drop(found.insert(Part::Ui, flat(value))),

@@ -14,7 +14,7 @@ use crate::bay::template::{NetworkMode, ParentSpec, Template};
 
 use super::error::Fault;
 use super::node::{Entry, Node, Path, Value};
-use super::{ApiConfig, Config, EngineConfig, GitConfig, UiConfig, check, de};
+use super::{ApiConfig, Config, EngineConfig, GitConfig, NetworkConfig, UiConfig, check, de};
 use crate::bay::service::{BackoffRule, Condition, RestartPolicy, ServicePort, StartLimit, StopRule};
 
 /// The defaults' own text.
@@ -29,6 +29,7 @@ const MOST_ENTRIES: usize = 1000;
 pub struct File {
     pub bay: BayTable,
     pub engine: EngineConfig,
+    pub network: NetworkConfig,
     pub parent: ParentSpec,
     pub worker: Template,
     pub template: Vec<Template>,
@@ -208,8 +209,10 @@ fn checked(mut file: File, tree: &Node, source: Option<PathBuf>) -> Result<Confi
     check::graph::dependencies(&file)?;
     Ok(Config {
         source,
+        said: None,
         bay: file.bay.name,
         engine: file.engine,
+        network: file.network,
         parent: file.parent,
         worker: file.worker,
         templates: file.template,

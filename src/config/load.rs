@@ -115,7 +115,7 @@ fn unreadable(shown: &str, error: &io::Error) -> ConfigError {
     ConfigError::of_file(shown, what)
 }
 
-fn read_bounded(path: &Path, shown: &str) -> Result<Vec<u8>, ConfigError> {
+pub(super) fn read_bounded(path: &Path, shown: &str) -> Result<Vec<u8>, ConfigError> {
     // Asked before it is opened: opening a pipe that nobody writes to would wait for ever.
     let meta = fs::metadata(path).map_err(|error| unreadable(shown, &error))?;
     if meta.is_dir() {

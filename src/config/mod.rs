@@ -10,8 +10,11 @@ mod diff;
 pub mod env;
 mod error;
 mod file;
+pub mod isolation;
 mod load;
+mod missing;
 mod node;
+mod outgoing;
 pub mod paths;
 mod show;
 pub mod volumes;
@@ -22,7 +25,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bay::container::ImageRef;
+use crate::bay::isolation::{Isolation, IsolationRule};
 use crate::bay::name::Name;
+use crate::bay::outgoing::Rule;
 use crate::bay::port::{PortMapping, Protocol};
 use crate::bay::template::{ParentSpec, Template};
 
@@ -32,16 +38,21 @@ pub use crate::bay::service::{
 };
 pub use diff::{Change, ConfigDiff, KeyChange, Part};
 pub use error::ConfigError;
+pub use missing::Missing;
 
 /// A configuration that can be used as it is: everything is checked and has its default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The file it came from; `None`: built-in defaults.
     pub source: Option<PathBuf>,
+    /// The level of isolation that a flag named: it goes before `[engine]`.
+    pub said: Option<Isolation>,
     /// `[bay] name`.
     pub bay: Name,
     /// `[engine]`.
     pub engine: EngineConfig,
+    /// `[network]`.
+    pub network: NetworkConfig,
     /// `[parent]`.
     pub parent: ParentSpec,
     /// `[worker]`, as the template `default`.
@@ -74,6 +85,8 @@ pub struct EngineConfig {
     pub kind: EngineKind,
     /// `unix://`, `tcp://`, `ssh://`; empty: as the docker CLI resolves it.
     pub host: String,
+    /// How far containers without a daemon are kept apart from the machine.
+    pub isolation: IsolationRule,
 }
 
 /// Which engine.
@@ -86,6 +99,14 @@ pub enum EngineKind {
     Docker,
     /// This machine's own namespaces, without a daemon.
     Local,
+}
+
+/// `[network]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// What workers may reach outside of the bay.
+    pub allow: Vec<Rule>,
 }
 
 /// `[api]`.
@@ -176,6 +197,17 @@ impl Config {
     /// that of native services when `here`.
     #[must_use]
     pub fn parent_ports(&self, here: bool) -> (Vec<PortMapping>, BTreeMap<u16, Name>) {
+        let mut others = self.service_ports(here);
+        let all = self.parent.ports.iter().flat_map(|rule| rule.mappings().iter().copied());
+        let (left, ports): (Vec<PortMapping>, Vec<PortMapping>) =
+            all.partition(|mapping| mapping.protocol == Protocol::Tcp && others.contains_key(&mapping.host));
+        others.retain(|port, _| left.iter().any(|mapping| mapping.host == *port));
+        (ports, others)
+    }
+
+    /// Ports of the machine that the parent publishes on which services have: those of native ones when `here`.
+    #[must_use]
+    pub fn service_ports(&self, here: bool) -> BTreeMap<u16, Name> {
         let mut others = BTreeMap::new();
         for service in &self.services {
             let own = service.ports.iter().flat_map(|port| match port {
@@ -188,11 +220,7 @@ impl Config {
             });
             others.extend(own.map(|port| (port, service.name.clone())));
         }
-        let all = self.parent.ports.iter().flat_map(|rule| rule.mappings().iter().copied());
-        let (left, ports): (Vec<PortMapping>, Vec<PortMapping>) =
-            all.partition(|mapping| mapping.protocol == Protocol::Tcp && others.contains_key(&mapping.host));
-        others.retain(|port, _| left.iter().any(|mapping| mapping.host == *port));
-        (ports, others)
+        others
     }
 
     /// The name that `[worker]` has among the templates.
@@ -202,6 +230,17 @@ impl Config {
     #[must_use]
     pub fn with_bay(self, bay: Name) -> Self {
         Self { bay, ..self }
+    }
+
+    /// Whether something is to run in an image that is not the machine's own.
+    #[must_use]
+    pub fn names_an_image(&self) -> bool {
+        let services = self.services.iter().filter_map(|service| match &service.run {
+            ServiceRun::Container { image, .. } => Some(image),
+            ServiceRun::Host { .. } => None,
+        });
+        let templates = std::iter::once(&self.worker).chain(&self.templates).map(|template| &template.image);
+        templates.chain(services).chain([&self.parent.image]).any(|image| *image != ImageRef::Host)
     }
 
     /// A template by name; `default` is the `[worker]` table.

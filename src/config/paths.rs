@@ -171,6 +171,14 @@ fn own_dir(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// A file's mode as the system takes it: macOS has it in 16 bits.
+#[must_use]
+pub fn mode(bits: u32) -> rustix::fs::Mode {
+    #[cfg(target_os = "macos")]
+    let bits = u16::try_from(bits & 0o7777).unwrap_or(0o600);
+    rustix::fs::Mode::from_bits_truncate(bits)
+}
+
 /// The system's error, with what was tried on which path and what would help.
 pub fn told(tried: &str, path: &Path, error: &io::Error) -> io::Error {
     let why = match error.kind() {

@@ -20,6 +20,7 @@ impl Config {
         let file = File {
             bay: BayTable { name: self.bay.clone() },
             engine: self.engine.clone(),
+            network: self.network.clone(),
             parent: self.parent.clone(),
             worker: self.worker.clone(),
             template: self.templates.clone(),
@@ -46,7 +47,7 @@ impl Config {
 
 /// The tables in the order in which INTERFACE names them.
 fn in_order(table: &toml::Table) -> String {
-    let order = ["bay", "engine", "parent", "worker", "template", "service", "git", "api", "ui"];
+    let order = ["bay", "engine", "network", "parent", "worker", "template", "service", "git", "api", "ui"];
     let parts = order.into_iter().filter_map(|key| {
         let value = table.get(key)?.clone();
         let part = toml::Table::from_iter([(key.to_owned(), value)]);

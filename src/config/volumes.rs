@@ -16,12 +16,15 @@ use super::paths::{Paths, private_dir, told};
 /// Beside each directory: which repository it is of.
 const OF: &str = "of";
 
+/// In a worker's directory: the volume that it named, as [`Volume::identity`] has it.
+pub const VOLUME: &str = "volume";
+
 /// One volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
     /// Its directory.
     pub path: PathBuf,
-    /// Its repository's identity; empty: it does not say.
+    /// Its repository's identity, or that it was asked for by its name; empty: it does not say.
     pub identity: String,
     /// Workers whose clones are of that repository.
     pub used_by: Vec<String>,
@@ -67,7 +70,7 @@ impl Paths {
         volumes
     }
 
-    /// Workers with a clone, and whose it is.
+    /// Workers with a clone or a volume that they named, and which.
     fn users(&self) -> Vec<(String, String)> {
         #[derive(Deserialize)]
         struct Clone {
@@ -76,14 +79,16 @@ impl Paths {
         let workers = fs::read_dir(self.state.join("workers")).into_iter().flatten().flatten();
         // What the pool left is a link to the worker that it became.
         let workers = workers.filter(|worker| worker.file_type().is_ok_and(|kind| kind.is_dir()));
-        let clones = workers.filter_map(|worker| {
-            let text = fs::read(worker.path().join("clone.json")).ok()?;
-            let clone: Clone = serde_json::from_slice(&text).ok()?;
-            Some((worker.file_name().to_string_lossy().into_owned(), clone.identity))
-        });
-        let mut clones: Vec<_> = clones.collect();
-        clones.sort();
-        clones
+        let mut users: Vec<(String, String)> = Vec::new();
+        for worker in workers {
+            let clone = fs::read(worker.path().join("clone.json")).ok();
+            let clone = clone.and_then(|text| serde_json::from_slice::<Clone>(&text).ok()).map(|clone| clone.identity);
+            let named = fs::read_to_string(worker.path().join(VOLUME)).ok();
+            let name = worker.file_name().to_string_lossy().into_owned();
+            users.extend(clone.into_iter().chain(named).map(|identity| (name.clone(), identity)));
+        }
+        users.sort();
+        users
     }
 }
 
@@ -142,6 +147,11 @@ mod tests {
         assert_eq!(paths.volume("a-b-c-deps", "github.com/a/b-c").unwrap(), other);
         fs::write(state.join("workers/fox/clone.json"), r#"{"identity": "github.com/a/b-c"}"#).unwrap();
         std::os::unix::fs::symlink("fox", state.join("workers/warm-1")).unwrap();
+        let named = paths.volume("a-b-c-deps", "volume a-b-c-deps").unwrap();
+        assert!(named != one && named != other);
+        fs::write(state.join("workers/fox").join(VOLUME), "volume a-b-c-deps").unwrap();
+        assert_eq!(paths.volumes().iter().find(|volume| volume.path == named).unwrap().used_by, ["fox"]);
+        paths.volumes().into_iter().find(|volume| volume.path == named).unwrap().remove().unwrap();
         fs::write(one.join("file"), vec![1; 100_000]).unwrap();
         let volumes = paths.volumes();
         assert_eq!(volumes.len(), 2);

@@ -4,11 +4,13 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 
-#[cfg(target_os = "linux")]
-use super::local;
 use super::{EngineError, SharedEngine, docker};
+#[cfg(target_os = "linux")]
+use super::{local, podman};
+#[cfg(target_os = "linux")]
+use crate::bay::isolation::{Isolation, IsolationRule};
 use crate::config::env::Env;
-use crate::config::{EngineConfig, EngineKind};
+use crate::config::{Config, EngineConfig, EngineKind};
 
 /// The engine that the configuration and the environment name. Resolved anew by each call, so that a context that was
 /// switched is followed. Where nothing is named, the first known socket that somebody listens on; else the engine need
@@ -18,7 +20,7 @@ use crate::config::{EngineConfig, EngineKind};
 /// [`EngineError::Away`] when there is no endpoint at all, with what would be right.
 pub fn connect(config: &EngineConfig, env: &Env) -> Result<SharedEngine, EngineError> {
     if config.kind == EngineKind::Local {
-        return local_engine(env, None);
+        return local_engine(config, env, None);
     }
     let files = docker::Files { read: &|path| std::fs::read_to_string(path), socket: &socket_state };
     let endpoint = docker::resolve(&config.host, env, &files)?;
@@ -30,6 +32,8 @@ pub fn connect(config: &EngineConfig, env: &Env) -> Result<SharedEngine, EngineE
 pub enum Chosen {
     /// One that speaks Docker's API.
     Docker,
+    /// The same of Podman's, whose service may have ended for want of use.
+    Podman,
     /// This machine's own namespaces.
     Local,
 }
@@ -42,7 +46,8 @@ impl Chosen {
         let kept = std::fs::read_to_string(state.join(CHOICE)).unwrap_or_default();
         match kept.trim() {
             "local" => Some(Self::Local),
-            "docker" | "podman" => Some(Self::Docker),
+            "docker" => Some(Self::Docker),
+            "podman" => Some(Self::Podman),
             // Never written, or by half.
             _ if holds("containers") => Some(Self::Local),
             // Of a podbay that knew no other.
@@ -70,38 +75,96 @@ impl Chosen {
 /// Which engine `auto` chose, in a bay's state directory.
 const CHOICE: &str = "engine";
 
+/// Like [`choose`], and Podman's service is begun where that is all that is missing: nothing listens anywhere, its program
+/// is there, and the configuration names an image.
+///
+/// # Errors
+/// Those of [`connect`].
+pub async fn find(config: &Config, env: &Env, chosen: Option<Chosen>) -> Result<SharedEngine, EngineError> {
+    let trouble = begin_podman(config, env, chosen).await.err();
+    choose(&config.engine, env, chosen, trouble)
+}
+
+#[cfg(target_os = "linux")]
+async fn begin_podman(config: &Config, env: &Env, chosen: Option<Chosen>) -> Result<(), String> {
+    let free = config.engine.kind == EngineKind::Auto && matches!(chosen, None | Some(Chosen::Podman));
+    let Some(program) = podman::program(env).filter(|_| free && config.names_an_image()) else { return Ok(()) };
+    if !is_missing(config, env) {
+        return Ok(());
+    }
+    podman::begin(&program, &podman::socket(env), |path| socket_state(path) == docker::SocketState::Usable).await
+}
+
+/// Nobody listens anywhere, and nothing else was named.
+#[cfg(target_os = "linux")]
+fn is_missing(config: &Config, env: &Env) -> bool {
+    let files = docker::Files { read: &|path| std::fs::read_to_string(path), socket: &socket_state };
+    match docker::resolve(&config.engine.host, env, &files) {
+        Err(EngineError::Away { endpoint, .. }) => endpoint == docker::NOWHERE,
+        // A socket that its service left when it ended.
+        Ok(endpoint) => {
+            podman::is_own(&endpoint, env) && socket_state(&podman::socket(env)) == docker::SocketState::Stale
+        }
+        Err(_) => false,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unused_async, reason = "elsewhere there is a service to begin")]
+async fn begin_podman(_: &Config, _: &Env, _: Option<Chosen>) -> Result<(), String> {
+    // There, it is in a virtual machine: `podman machine start` is the user's.
+    Ok(())
+}
+
 /// Like [`connect`], and this machine's own namespaces where `auto` finds nothing else. A bay stays with the engine that it
 /// has: one that is down for a moment must not be taken for one that never was there.
 ///
 /// # Errors
 /// Those of [`connect`].
-pub fn choose(config: &EngineConfig, env: &Env, chosen: Option<Chosen>) -> Result<SharedEngine, EngineError> {
+fn choose(
+    config: &EngineConfig,
+    env: &Env,
+    chosen: Option<Chosen>,
+    podman: Option<String>,
+) -> Result<SharedEngine, EngineError> {
     let free = config.kind == EngineKind::Auto && cfg!(target_os = "linux");
     if free && chosen == Some(Chosen::Local) {
-        return local_engine(env, None);
+        return local_engine(config, env, None);
     }
     match connect(config, env) {
         Err(EngineError::Away { endpoint, why }) if free && chosen.is_none() && endpoint == docker::NOWHERE => {
-            local_engine(env, Some(format!("{endpoint} can't be reached: {why}")))
+            local_engine(config, env, Some((format!("{endpoint} can't be reached: {why}"), podman)))
         }
         other => other,
     }
 }
 
+/// What can't be reached, and what came of trying Podman's service.
+type Instead = (String, Option<String>);
+
 #[cfg(target_os = "linux")]
-#[expect(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
-fn local_engine(env: &Env, instead: Option<String>) -> Result<SharedEngine, EngineError> {
+fn local_engine(config: &EngineConfig, env: &Env, instead: Option<Instead>) -> Result<SharedEngine, EngineError> {
+    let level = config.isolation.level();
+    if level == Isolation::Container {
+        let own = "[engine] isolation = \"container\" leaves out what podbay can do without a daemon; \"ask\" allows \
+                   namespaces";
+        let why = instead.map_or_else(|| own.to_owned(), |(others, _)| format!("{others}. {own}"));
+        return Err(EngineError::Away { endpoint: docker::NOWHERE.to_owned(), why });
+    }
     let state = crate::config::paths::Paths::base(env);
-    let engine = local::LocalEngine::new(state, crate::service::link::own_program(), (env.uid, env.gid));
+    let asks = config.isolation == IsolationRule::Ask;
+    let engine = local::LocalEngine::new(state, crate::service::link::own_program(), (env.uid, env.gid)).at(level);
+    let engine = if asks { engine } else { engine.without_question() };
     Ok(Arc::new(match instead {
-        Some(others) => engine.in_place_of(others),
+        Some((others, podman)) => engine.in_place_of(others).after(podman),
         None => engine,
     }))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn local_engine(_: &Env, _: Option<String>) -> Result<SharedEngine, EngineError> {
-    let why = "it needs Linux; set [engine] kind = \"auto\" and start Docker, Podman, Colima or OrbStack".to_owned();
+fn local_engine(_: &EngineConfig, _: &Env, instead: Option<Instead>) -> Result<SharedEngine, EngineError> {
+    let own = "it needs Linux; set [engine] kind = \"auto\" and start Docker, Podman, Colima or OrbStack";
+    let why = instead.map_or_else(|| own.to_owned(), |(others, _)| format!("{others}; {own}"));
     Err(EngineError::Away { endpoint: "local://".to_owned(), why })
 }
 
@@ -156,7 +219,7 @@ mod tests {
         assert_eq!(Chosen::of(state.path()), Some(Chosen::Docker));
         at("containers/ab");
         assert_eq!(Chosen::of(state.path()), Some(Chosen::Local));
-        for (kind, chosen) in [("podman", Chosen::Docker), ("docker", Chosen::Docker), ("local", Chosen::Local)] {
+        for (kind, chosen) in [("podman", Chosen::Podman), ("docker", Chosen::Docker), ("local", Chosen::Local)] {
             Chosen::keep(state.path(), kind).unwrap();
             assert_eq!(Chosen::of(state.path()), Some(chosen), "{kind}");
         }

@@ -75,6 +75,22 @@ pub fn listeners(proc: &Path, of: Option<u32>, wanted: impl Fn(u16) -> bool) -> 
     named.collect()
 }
 
+/// Who connects from this port of the loopback to that one, in the network namespace of the process `of`.
+#[must_use]
+pub fn connected(proc: &Path, of: u32, from: u16, to: u16) -> Option<Holder> {
+    let tables = proc.join(of.to_string()).join("net");
+    let ends = |row: &str| {
+        let columns: Vec<&str> = row.split_whitespace().collect();
+        let port = |at: usize| u16::from_str_radix(columns.get(at)?.rsplit_once(':')?.1, 16).ok();
+        (port(1)? == from && port(2)? == to).then(|| columns.get(9).map(|inode| (*inode).to_owned()))?
+    };
+    let found = ["tcp", "tcp6"].iter().find_map(|name| {
+        let text = fs::read_to_string(tables.join(name)).unwrap_or_default();
+        text.lines().skip(1).find_map(ends)
+    })?;
+    holders(proc, Some(of), &BTreeSet::from([found.as_str()])).remove(&found)
+}
+
 /// A row of a table in `/proc/net`, if it listens, with its inode.
 fn listening(row: &str, protocol: Protocol) -> Option<(String, Listener)> {
     let columns: Vec<&str> = row.split_whitespace().collect();
@@ -142,7 +158,40 @@ fn open_sockets(home: &Path) -> Vec<String> {
 fn holder(pid: u32, home: &Path) -> Holder {
     let command = fs::read_to_string(home.join("comm")).unwrap_or_default().trim().to_owned();
     let container = fs::read_to_string(home.join("cgroup")).ok().and_then(|text| container_of(&text));
+    let container = container.or_else(|| local_container_of(home.parent()?, pid));
     Holder { pid, command, container }
+}
+
+/// The container of the local engine that a process descends from, where no cgroup says it. The uppermost that looks like
+/// one: a program can call itself what it likes, but its first process is above it.
+fn local_container_of(proc: &Path, pid: u32) -> Option<ContainerId> {
+    let (mut pid, mut found) = (pid, None);
+    // As deep as no tree of processes is.
+    for _ in 0..1000 {
+        let home = proc.join(pid.to_string());
+        let line = fs::read(home.join("cmdline")).unwrap_or_default();
+        found = shim_of(&line).or(found);
+        let stat = fs::read_to_string(home.join("stat")).unwrap_or_default();
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1)?.parse().ok());
+        match parent {
+            Some(parent) if parent > 1 => pid = parent,
+            _ => break,
+        }
+    }
+    found
+}
+
+/// `podbay container-init …/containers/ID/plan.json`, and its shim.
+fn shim_of(cmdline: &[u8]) -> Option<ContainerId> {
+    let mut words = cmdline.split(|byte| *byte == 0).skip(1);
+    let verb = words.next()?;
+    if verb != b"container-init" && verb != b"container-shim" {
+        return None;
+    }
+    let path = Path::new(std::str::from_utf8(words.next()?).ok()?);
+    let mut names = path.iter().filter_map(std::ffi::OsStr::to_str).rev();
+    let id = names.find(|name| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    Some(ContainerId::new(id.to_owned()))
 }
 
 /// The container in a process's cgroups: `/docker/ID` or `docker-ID.scope`, of whatever engine. The innermost goes first:
@@ -186,6 +235,36 @@ mod tests {
             let found = listeners(proc, None, |found| found == port);
             assert!(found.iter().any(|one| one.ip == IpAddr::V6(Ipv6Addr::LOCALHOST)), "{found:?}");
         }
+    }
+
+    #[test]
+    fn who_connects_is_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap().port();
+        let stream = std::net::TcpStream::connect(("127.0.0.1", to)).unwrap();
+        let from = stream.local_addr().unwrap().port();
+        let own = std::process::id();
+        let found = connected(Path::new("/proc"), own, from, to).unwrap();
+        assert_eq!(found.pid, own);
+        assert_eq!(connected(Path::new("/proc"), own, from, to.wrapping_add(1)), None);
+    }
+
+    #[test]
+    fn a_local_container_is_known_without_cgroups_and_nobody_calls_himself_another() {
+        let proc = tempfile::tempdir().unwrap();
+        let (own, other) = ("ab".repeat(32), "cd".repeat(32));
+        let process = |pid: u32, parent: u32, words: &[&str]| {
+            let home = proc.path().join(pid.to_string());
+            fs::create_dir(&home).unwrap();
+            fs::write(home.join("cmdline"), words.join("\0")).unwrap();
+            fs::write(home.join("stat"), format!("{pid} (a) b) S {parent} 1 1")).unwrap();
+        };
+        process(10, 1, &["/bin/podbay", "container-shim", &format!("/s/bay/containers/{own}")]);
+        process(11, 10, &["/bin/podbay", "container-init", &format!("/s/bay/containers/{own}/plan.json")]);
+        process(12, 11, &["x", "container-init", &format!("/s/bay/containers/{other}/plan.json")]);
+        process(13, 1, &["sshd"]);
+        let of = |pid| local_container_of(proc.path(), pid).map(|id| id.to_string());
+        assert_eq!((of(12), of(11), of(13)), (Some(own.clone()), Some(own), None));
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub mod images;
 pub mod listeners;
 #[cfg(target_os = "linux")]
 pub mod local;
+#[cfg(target_os = "linux")]
+pub mod podman;
 pub mod timed;
 
 use std::collections::BTreeMap;
@@ -23,17 +25,22 @@ use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef, Observed};
+use crate::bay::isolation::Isolation;
 use crate::bay::name::Name;
 use crate::bay::port::PortMapping;
 use crate::bay::session::TermSize;
 
-pub use choose::{Chosen, choose, connect};
+pub use choose::{Chosen, connect, find};
 
 /// Whether an engine publishes ports on this machine: one behind a socket of it, or podbay's own.
 #[must_use]
 pub fn publishes_here(endpoint: &str) -> bool {
     ["unix://", "local://"].iter().any(|scheme| endpoint.starts_with(scheme))
 }
+
+/// Why a [`Wall`](crate::bay::container::Wall) can't be had.
+pub const NO_WALLS: &str = "[network] allow is held by the local engine alone, and this one would let everything out: set \
+                            [engine] kind = \"local\", or leave allow as it is by default";
 
 /// What runs containers.
 #[async_trait]
@@ -107,6 +114,13 @@ pub trait Engine: Send + Sync + 'static {
     /// Hints that something changed; events may be missed, doubled or reordered. Ends when the connection does.
     async fn events(&self, bay: &Name) -> Result<BoxStream<'static, Result<Hint, EngineError>>, EngineError>;
 
+    /// A listener on the loopback of a running container with a [`Wall`](crate::bay::container::Wall): what its programs
+    /// connect to there is accepted here. Asked for again, the same one: who connects meanwhile waits in its queue.
+    async fn listen(&self, id: &ContainerId, port: u16) -> Result<std::net::TcpListener, EngineError> {
+        let (what, message) = (format!("listen on port {port} of {}", id.short()), NO_WALLS.to_owned());
+        Err(EngineError::Refused { what, message })
+    }
+
     /// Ports that any container of this engine publishes, with that container's name.
     async fn published(&self) -> Result<Vec<(PortMapping, String)>, EngineError>;
 }
@@ -121,6 +135,8 @@ pub struct Identity {
     pub kind: &'static str,
     /// The engine's own version.
     pub version: String,
+    /// How far its containers are kept apart from its machine.
+    pub isolation: Isolation,
     /// The version of the API that is spoken.
     pub api: String,
     /// What it can't do, and why; empty when it can do all.
@@ -288,6 +304,16 @@ pub enum EngineError {
         /// The system's message, with a hint where there is one.
         why: String,
     },
+    /// This machine refuses what keeps containers apart from it; something weaker could be had, by the user's word.
+    #[error("{endpoint} can't be reached: {why}")]
+    NoWalls {
+        /// Where.
+        endpoint: String,
+        /// What is refused, and what would help.
+        why: String,
+        /// What could be had.
+        weaker: Isolation,
+    },
     /// It did not answer in time: what was asked for may or may not have happened.
     #[error("{what}: no answer within {}s", deadline.as_secs())]
     Deadline {
@@ -348,7 +374,7 @@ impl EngineError {
     /// Whether the engine itself is the trouble: then the same call may work later.
     #[must_use]
     pub const fn is_away(&self) -> bool {
-        matches!(self, Self::Away { .. } | Self::Deadline { .. })
+        matches!(self, Self::Away { .. } | Self::NoWalls { .. } | Self::Deadline { .. })
     }
 }
 

@@ -184,6 +184,10 @@ impl Engine for Timed {
         self.timed("events", self.inner.events(bay)).await
     }
 
+    async fn listen(&self, id: &ContainerId, port: u16) -> Result<std::net::TcpListener, EngineError> {
+        self.timed("listen", self.inner.listen(id, port)).await
+    }
+
     async fn published(&self) -> Result<Vec<(PortMapping, String)>, EngineError> {
         self.timed("ports", self.inner.published()).await
     }

@@ -8,6 +8,7 @@
 //! again in a fork's time and also while no supervisor is there. The supervisor tells it what is wanted and what the
 //! probes say, and reads its status.
 
+pub mod heap;
 pub mod link;
 pub mod log;
 pub mod oom;

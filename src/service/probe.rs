@@ -209,7 +209,7 @@ async fn drain(stderr: Option<tokio::process::ChildStderr>, said: &mut Vec<u8>) 
 #[expect(unsafe_code, reason = "what runs between fork and exec makes only system calls, and allocates nothing")]
 fn settle_in(command: &mut tokio::process::Command, umask: u32) {
     // The supervisor's own is tight.
-    let umask = rustix::fs::Mode::from_bits_truncate(umask);
+    let umask = crate::config::paths::mode(umask);
     let settle = move || {
         rustix::process::umask(umask);
         // Follows the thread that asks, and that the supervisor.

@@ -195,6 +195,8 @@ pub struct Status {
     pub ready_log: bool,
     /// How the main process of the present run ended by itself; `None`: it has not, or somebody wanted it.
     pub exit: Option<Exit>,
+    /// Processes of its own session that a main process left which ended well: it ran in the background.
+    pub left: u32,
     /// What makes it likely that the last end was one for memory.
     pub memory_clue: Option<Clue>,
     /// The port that somebody else had when the last run was to begin.

@@ -9,15 +9,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::api::types::{
-    Disk, Done, DownRequest, ErrorDetail, PoolRequest, Reloaded, ServiceVerb, SessionRow, SpawnReply, SpawnRequest,
-    Verb, Why,
+    Disk, Done, DownRequest, ErrorDetail, NetworkRequest, PoolRequest, Reloaded, ServiceVerb, SessionRow, SpawnReply,
+    SpawnRequest, Verb, Why,
 };
 use crate::bay::alert::Calls;
 use crate::bay::container::{ContainerId, Observed};
 use crate::bay::idle::Activity;
 use crate::bay::name::Name;
+use crate::bay::outgoing::Host;
 use crate::bay::owner::Nonce;
 use crate::bay::phase::Progress;
+use crate::bay::port::PortRange;
 use crate::bay::session::TermSize;
 use crate::bay::template::WarmMode;
 use crate::config::Config;
@@ -26,6 +28,7 @@ use crate::workspace::WorkspaceError;
 
 use super::goal::Step;
 use super::guard::Namespaces;
+use super::machine::Knock;
 use super::store::Stored;
 
 pub use service::{Found, ServiceEffect, ServiceEvent, Sighting};
@@ -82,6 +85,17 @@ pub enum Command {
         /// In words.
         text: String,
     },
+    /// May a program of the bay have this connection?
+    Knock(Knock),
+    /// A name that is let through leads where nothing is let through.
+    Strayed {
+        /// Which.
+        host: Host,
+        /// In words.
+        why: String,
+    },
+    /// An answer to what was asked for.
+    Network(NetworkRequest),
     /// The API listens on TCP as it should, or can't for this reason.
     Listens(Option<String>),
 }
@@ -97,6 +111,8 @@ pub enum Reply {
     Reloaded(Reloaded),
     /// To a why.
     Why(Box<Why>),
+    /// To a knock.
+    Open(bool),
     /// It could not be done.
     Refused(ErrorDetail),
 }
@@ -271,6 +287,27 @@ pub struct StepNotes {
     pub made: Option<(Nonce, ContainerId)>,
 }
 
+/// Fewer host ports are free than are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoPorts {
+    /// Where they are drawn from.
+    pub range: PortRange,
+    /// So many are asked for.
+    pub wanted: usize,
+    /// These are free.
+    pub free: Vec<u16>,
+}
+
+impl std::fmt::Display for NoPorts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { range, wanted, free } = self;
+        let ports = if *wanted == 1 { "port" } else { "ports" };
+        write!(f, "{wanted} {ports} of {range} asked for, ")?;
+        let free: Vec<String> = free.iter().map(u16::to_string).collect();
+        if free.is_empty() { f.write_str("none is free") } else { write!(f, "free: {}", free.join(", ")) }
+    }
+}
+
 /// Why a step did not work.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StepError {
@@ -280,6 +317,9 @@ pub enum StepError {
     /// What the template asks for is not to be had on this machine.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
+    /// The range of host ports has too few left.
+    #[error("{}", .0)]
+    Ports(NoPorts),
     /// What was asked for can't be put into the workspace: another container would not change that.
     #[error(transparent)]
     Fill(WorkspaceError),

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::types::ImageRow;
-use crate::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef, NetworkSpec, Role, label};
+use crate::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef, NetworkSpec, Role, Wall, label};
 use crate::bay::name::{ContainerName, Name};
 use crate::bay::owner::{Nonce, OwnerKey};
 use crate::bay::phase::{Phase, Progress};
@@ -329,6 +329,7 @@ fn builder(order: &Order<'_>, spec: &ContainerSpec, reference: &str) -> Result<C
         labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         network: match &spec.network {
             NetworkSpec::Bridge(_) => NetworkSpec::Bridge(Vec::new()),
+            NetworkSpec::Walled(wall) => NetworkSpec::Walled(Wall { ports: Vec::new(), ..wall.clone() }),
             other => other.clone(),
         },
         tty: false,

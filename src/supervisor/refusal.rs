@@ -140,8 +140,13 @@ pub fn of_step(what: &str, error: &StepError) -> ErrorDetail {
         StepError::Workspace(error) | StepError::Fill(error) => {
             detail(if error.by_request { "invalid" } else { "refused" }, error.to_string(), error.hint.as_deref())
         }
+        StepError::Ports(ports) => detail(
+            "capacity",
+            ports.to_string(),
+            Some("remove a worker that has some (`podbay ports`), or widen worker.port_range"),
+        ),
         StepError::Engine(error) => match error {
-            EngineError::Away { .. } => away(&error.to_string()),
+            EngineError::Away { .. } | EngineError::NoWalls { .. } => away(&error.to_string()),
             EngineError::Deadline { .. } => {
                 detail("engine-away", text, Some("it may have happened all the same; `podbay ls` shows what is"))
             }

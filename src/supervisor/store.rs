@@ -1,7 +1,8 @@
 //! What must outlive the supervisor and can't be read off the engine.
 //!
 //! One file, `state.json`: written to a temporary one, synced, renamed, the directory synced, the one before kept as
-//! `state.json.prev`. A damaged file is moved aside, never a reason not to start; a file of a later version is.
+//! `state.json.prev`. What need not wait for the disk leaves the last one that did as `state.json.synced`. A damaged file
+//! is moved aside, never a reason not to start; a file of a later version is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::bay::container::ContainerId;
 use crate::bay::lifecycle::Memory;
 use crate::bay::name::Name;
+use crate::bay::outgoing::Rule;
 use crate::bay::owner::{Nonce, OwnerKey};
 use crate::bay::template::{Overrides, WorkspaceMode};
 
@@ -64,6 +66,9 @@ pub struct Stored {
     /// they are of one supervisor's clock.
     #[serde(default)]
     pub services_past: BTreeMap<Name, Memory>,
+    /// Those times and others of container services, by the wall clock.
+    #[serde(default)]
+    pub services_times: BTreeMap<Name, ServiceTimes>,
     /// Container services that have said the line that they are ready by, with the start of that run: the engine may not
     /// have the line any more.
     #[serde(default)]
@@ -86,12 +91,26 @@ pub struct Stored {
     /// What was asked of pools beyond the configuration, by template.
     #[serde(default)]
     pub pools: BTreeMap<Name, PoolWish>,
+    /// What was answered about names outside of the bay.
+    #[serde(default)]
+    pub network: Spoken,
     /// When all was last seen well, by the wall clock.
     #[serde(default)]
     pub seen_at: Option<Timestamp>,
     /// The boot that it was seen in.
     #[serde(default)]
     pub boot: String,
+}
+
+/// What was answered about names outside of the bay, beyond the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spoken {
+    /// Let through.
+    #[serde(default)]
+    pub allowed: BTreeSet<Rule>,
+    /// Refused without asking.
+    #[serde(default)]
+    pub refused: BTreeSet<Rule>,
 }
 
 /// What a warm worker was claimed with. Once there is one, the worker is used: it never goes back to the pool.
@@ -124,6 +143,20 @@ pub struct MadeOf {
     pub workspace: WorkspaceMode,
     /// Which.
     pub project: String,
+}
+
+/// When what happened to a container service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceTimes {
+    /// When it was started lately, oldest first.
+    #[serde(default)]
+    pub starts: Vec<Timestamp>,
+    /// Since when its present run is ready.
+    #[serde(default)]
+    pub ready: Option<Timestamp>,
+    /// When it is started again.
+    #[serde(default)]
+    pub next: Option<Timestamp>,
 }
 
 /// What was asked of a pool beyond the configuration.
@@ -176,6 +209,7 @@ pub struct Store {
 }
 
 const FILE: &str = "state.json";
+const SYNCED: &str = "state.json.synced";
 const PREVIOUS: &str = "state.json.prev";
 const KEY: &str = "owner.key";
 /// A state file larger than this is not one of ours.
@@ -194,7 +228,7 @@ impl Store {
     /// [`StoreError::Later`], or what the system says of the directory.
     pub fn load(&self) -> Result<(Stored, Vec<String>), StoreError> {
         let mut troubles = Vec::new();
-        for name in [FILE, PREVIOUS] {
+        for name in [FILE, SYNCED, PREVIOUS] {
             let path = self.dir.join(name);
             match read(&path) {
                 Ok(Some(stored)) => return Ok((stored, troubles)),
@@ -242,16 +276,25 @@ impl Store {
         }
         let fresh = self.dir.join("state.json.new");
         write_file(&fresh, &bytes, synced).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
-        // One of the two names always holds what is on the disk.
-        if path.is_file() && !self.hasty.load(Ordering::Relaxed) {
-            // A link to the old file under its other name; losing that race costs only the older copy.
-            let previous = self.dir.join(PREVIOUS);
-            drop(fs::remove_file(&previous));
-            drop(fs::hard_link(&path, &previous));
-        }
+        self.keep_synced(&path, synced);
         fs::rename(&fresh, &path)?;
         self.hasty.store(!synced, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// One of the names always holds what is on the disk. Losing a race for one costs only the older copy.
+    fn keep_synced(&self, path: &Path, synced: bool) {
+        let (kept, previous) = (self.dir.join(SYNCED), self.dir.join(PREVIOUS));
+        let hasty = self.hasty.load(Ordering::Relaxed);
+        if !synced {
+            // Somebody waits: nothing is removed here, which would free what it held.
+            if !hasty && fs::hard_link(path, &kept).is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+                drop(fs::rename(&kept, &previous).and_then(|()| fs::hard_link(path, &kept)));
+            }
+        } else if fs::rename(&kept, &previous).is_err() && path.is_file() && !hasty {
+            drop(fs::remove_file(&previous));
+            drop(fs::hard_link(path, &previous));
+        }
     }
 
     /// The bay's key, made on first use.
@@ -305,7 +348,11 @@ struct Version {
     version: u32,
 }
 
-pub(super) fn write_file(path: &Path, bytes: &[u8], synced: bool) -> io::Result<()> {
+/// Writes a file that only its owner reads.
+///
+/// # Errors
+/// What the system says.
+pub fn write_file(path: &Path, bytes: &[u8], synced: bool) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(bytes)?;

@@ -63,7 +63,7 @@ pub fn may_tell(bytes: &[u8]) -> bool {
         b"shortcuts",
         b"verwrite",
     ];
-    WORDS.iter().any(|word| bytes.windows(word.len()).any(|window| window == *word))
+    WORDS.iter().any(|word| memchr::memmem::find(bytes, word).is_some())
 }
 
 /// What a screen looks like, given as text.

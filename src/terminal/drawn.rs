@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 
 use super::contain::contained;
+use super::flow;
 use super::modes::Tracked;
 use super::snapshot;
 use super::still::{self, Still};
@@ -32,12 +33,24 @@ impl Drawn {
     }
 
     pub fn resize(&mut self, size: TermSize, tracked: &Tracked) {
-        self.size = size;
-        let (rows, cols) = sides(size);
+        let old = std::mem::replace(&mut self.size, size);
+        let ((rows, _), (_, cols)) = (sides(size), sides(old));
         let parser = &mut self.parser;
         if contained(|| parser.set_size(rows, cols)).is_none() {
-            self.rebuild(tracked);
+            return self.rebuild(tracked);
         }
+        if size.cols == old.cols {
+            return;
+        }
+        let (screen, before) = (self.parser.screen(), TermSize { cols: old.cols, ..size });
+        match contained(|| flow::flown(screen, before, size.cols, self.scrollback)) {
+            Some(parser) => self.parser = parser,
+            None => self.rebuild(tracked),
+        }
+    }
+
+    pub const fn size(&self) -> TermSize {
+        self.size
     }
 
     pub fn screen(&self) -> &vt100::Screen {

@@ -1,7 +1,8 @@
 //! The emulator: bytes in, a screen kept.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::aside::Aside;
 use super::drawn::Drawn;
 use super::filter::{Filter, Mark};
 use super::lex::Lexer;
@@ -21,6 +22,10 @@ const MAX_REPLIES: usize = 8 * 1024;
 const MAX_SIGNS: usize = 16;
 /// So many bytes are kept undrawn while nobody asks for the screen: less than its cells take.
 const MAX_UNDRAWN: usize = 8 * 1024;
+/// A piece of output as large as this is one of many: it is put aside until somebody asks for the screen.
+const FLOOD: usize = 4 * 1024;
+/// So much of a flood is put aside at most: what is drawn at once must not hold up others.
+const MAX_ASIDE: usize = 256 * 1024;
 
 /// One terminal's screen with its scrollback.
 ///
@@ -29,10 +34,16 @@ const MAX_UNDRAWN: usize = 8 * 1024;
 /// what could be read of the old one, or at least with its modes.
 ///
 /// Most terminals show a prompt and are looked at by nobody: the screen is drawn when it is first asked for, or when
-/// what would be drawn takes more memory than the cells.
+/// what would be drawn takes more memory than the cells. A flood is drawn when somebody asks for the screen, or when too
+/// much has come; lines that nobody can see any more by then are not drawn at all.
 pub struct Emulator {
     drawn: OnceLock<Drawn>,
-    undrawn: Vec<u8>,
+    /// While nothing is `drawn`: what comes upon `under`.
+    undrawn: Aside,
+    /// `None`: an empty screen.
+    under: Mutex<Option<Drawn>>,
+    /// Not all rows scrolled when `undrawn` began, as far as is known.
+    framed: bool,
     lexer: Lexer,
     filter: Filter,
     size: TermSize,
@@ -91,7 +102,9 @@ impl Emulator {
         let size = TermSize::new(size.rows, size.cols);
         Self {
             drawn: OnceLock::new(),
-            undrawn: Vec::new(),
+            undrawn: Aside::default(),
+            under: Mutex::new(None),
+            framed: false,
             lexer: Lexer::default(),
             filter: Filter::new(size),
             size,
@@ -102,6 +115,10 @@ impl Emulator {
 
     /// Takes what the program wrote. Never panics, whatever the bytes.
     pub fn feed(&mut self, bytes: &[u8]) -> Fed {
+        if self.drawn.get().is_some() || self.undrawn.is_empty() {
+            self.framed = self.filter.tracked.region().is_some();
+        }
+        self.filter.out.reserve(bytes.len());
         self.lexer.advance(bytes, &mut self.filter);
         let clean = std::mem::take(&mut self.filter.out);
         let marks = std::mem::take(&mut self.filter.marks);
@@ -116,7 +133,20 @@ impl Emulator {
         fed
     }
 
-    /// Another size. Lines are cut or grow at their end, they do not flow anew: the program draws again what it wants.
+    /// Whether a flood was put aside: [`Emulator::settle`] draws what is left of it.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.drawn.get().is_none() && self.undrawn.len() > MAX_UNDRAWN
+    }
+
+    /// Draws what was put aside. `true`: the emulator failed at that and was rebuilt, as in [`Fed::rebuilt`].
+    pub fn settle(&mut self) -> bool {
+        self.on_drawn(|_, _| {});
+        self.drawn.get_mut().is_some_and(|drawn| std::mem::take(&mut drawn.rebuilt))
+    }
+
+    /// Another size. Lines that the old edge had broken are put together and broken at the new one; an alternate screen
+    /// is cut: its program draws again.
     pub fn resize(&mut self, size: TermSize) {
         let size = TermSize::new(size.rows, size.cols);
         if size == self.size {
@@ -265,10 +295,18 @@ impl Emulator {
         if bytes.is_empty() {
             return;
         }
-        if self.drawn.get().is_none() && self.undrawn.len() + bytes.len() <= MAX_UNDRAWN {
-            self.undrawn.extend_from_slice(bytes);
-        } else {
-            self.on_drawn(|drawn, tracked| drawn.draw(bytes, tracked));
+        if self.drawn.get().is_some() {
+            if bytes.len() < FLOOD {
+                return self.on_drawn(|drawn, tracked| drawn.draw(bytes, tracked));
+            }
+            *self.under.get_mut().unwrap_or_else(PoisonError::into_inner) = self.drawn.take();
+            self.undrawn = Aside::default();
+        }
+        self.undrawn.push(bytes);
+        let flooded = self.under.get_mut().unwrap_or_else(PoisonError::into_inner).is_some();
+        let most = if flooded { MAX_ASIDE } else { MAX_UNDRAWN };
+        if self.undrawn.len() > most && (self.framed || !self.undrawn.pass_over(self.size, self.scrollback)) {
+            self.on_drawn(|_, _| {});
         }
     }
 
@@ -278,18 +316,22 @@ impl Emulator {
 
     fn on_drawn(&mut self, work: impl FnOnce(&mut Drawn, &Tracked)) {
         let mut drawn = self.drawn.take().unwrap_or_else(|| self.draw_all());
-        self.undrawn = Vec::new();
+        self.undrawn = Aside::default();
+        self.framed = true;
         work(&mut drawn, &self.filter.tracked);
         self.drawn = OnceLock::from(drawn);
     }
 
     fn draw_all(&self) -> Drawn {
-        let mut drawn = Drawn::new(self.size, self.scrollback);
-        drawn.draw(&self.undrawn, &self.filter.tracked);
-        if drawn.rebuilt {
+        let tracked = &self.filter.tracked;
+        let under = self.under.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let begun = under.is_none();
+        let mut drawn = under.unwrap_or_else(|| Drawn::new(self.size, self.scrollback));
+        self.undrawn.draw_on(&mut drawn, tracked);
+        if drawn.rebuilt && begun {
             // Once more, so that the failure costs one byte and not what follows it.
             drawn = Drawn::new(self.size, self.scrollback);
-            self.undrawn.chunks(1).for_each(|byte| drawn.draw(byte, &self.filter.tracked));
+            self.undrawn.draw_slowly_on(&mut drawn, tracked);
         }
         drawn
     }

@@ -144,6 +144,27 @@ impl Filter {
         self.earn(self.out.len() - before);
     }
 
+    /// `CSI`, numbers and the final byte.
+    fn numbers(&mut self, numbers: &[u16], last: u8) {
+        let before = self.out.len();
+        self.out.extend_from_slice(b"\x1b[");
+        for (at, number) in numbers.iter().enumerate() {
+            if at > 0 {
+                self.out.push(b';');
+            }
+            let mut unit = 10_000;
+            while unit > 1 && *number < unit {
+                unit /= 10;
+            }
+            while unit > 0 {
+                self.out.push(b'0' + u8::try_from(number / unit % 10).unwrap_or(0));
+                unit /= 10;
+            }
+        }
+        self.out.push(last);
+        self.earn(self.out.len() - before);
+    }
+
     pub(super) fn save_cursor(&mut self) {
         self.saved_sets = self.sets;
         self.tracked.save();
@@ -170,7 +191,7 @@ impl Filter {
     /// The cursor to a row and column that count from 1, as the program counts them.
     fn move_to(&mut self, row: u16, col: u16) {
         let row = self.tracked.absolute_row(row, self.size.rows);
-        self.command(format_args!("{row};{}H", col.clamp(1, self.size.cols)));
+        self.numbers(&[row, col.clamp(1, self.size.cols)], b'H');
     }
 
     /// Full reset, but for what is the terminal's owner's.
@@ -207,23 +228,23 @@ impl Filter {
     fn cursor_moves(&mut self, csi: &Csi) {
         let count = |most: u16| csi.count(0).min(most.max(1));
         let (rows, cols) = (self.size.rows, self.size.cols);
-        let last = char::from(csi.last);
-        match csi.last {
-            b'A' | b'B' | b'E' | b'F' => self.command(format_args!("{}{last}", count(rows))),
+        let last = csi.last;
+        match last {
+            b'A' | b'B' | b'E' | b'F' => self.numbers(&[count(rows)], last),
             // With more numbers `T` is mouse tracking.
             b'L' | b'M' | b'S' | b'T' if csi.len() <= 1 && self.afford(count(rows)) => {
-                self.command(format_args!("{}{last}", count(rows)));
+                self.numbers(&[count(rows)], last);
             }
-            b'@' | b'C' | b'D' | b'P' | b'X' | b'b' => self.command(format_args!("{}{last}", count(cols))),
-            b'a' => self.command(format_args!("{}C", count(cols))),
-            b'e' => self.command(format_args!("{}B", count(rows))),
-            b'G' | b'`' => self.command(format_args!("{}G", count(cols))),
+            b'@' | b'C' | b'D' | b'P' | b'X' | b'b' => self.numbers(&[count(cols)], last),
+            b'a' => self.numbers(&[count(cols)], b'C'),
+            b'e' => self.numbers(&[count(rows)], b'B'),
+            b'G' | b'`' => self.numbers(&[count(cols)], b'G'),
             b'I' => self.push(&vec![b'\t'; usize::from(count(cols / 8 + 1))]),
             b'Z' => self.mark(Mark::BackTab(count(cols / 8 + 1))),
             b'H' | b'f' => self.move_to(csi.count(0), csi.count(1)),
             b'd' => {
                 let row = self.tracked.absolute_row(csi.count(0), rows);
-                self.command(format_args!("{row}d"));
+                self.numbers(&[row], b'd');
             }
             _ => {}
         }
@@ -234,7 +255,7 @@ impl Filter {
         let known = if csi.last == b'J' { 0..=3 } else { 0..=2 };
         let rows = if csi.last == b'J' && what < 3 { self.size.rows } else { 1 };
         if known.contains(&what) && !(csi.private == b'?' && what == 3) && self.afford(rows) {
-            self.command(format_args!("{what}{}", char::from(csi.last)));
+            self.numbers(&[what], csi.last);
         }
     }
 
@@ -347,6 +368,11 @@ impl Sink for Filter {
     }
 
     fn csi(&mut self, between: &[u8], last: u8) {
+        let before = self.out.len();
+        if last == b'm' && super::sgr::pass(between, &mut self.out) {
+            self.earn(self.out.len() - before);
+            return;
+        }
         let Some(csi) = Csi::parse(between, last) else {
             return;
         };

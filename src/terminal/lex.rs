@@ -48,6 +48,16 @@ pub(super) trait Sink {
     fn string(&mut self, string: &ControlString<'_>);
 }
 
+/// A CSI sequence that lies here from its beginning to its end: what is between, the final byte, and what follows.
+fn whole_csi(bytes: &[u8]) -> Option<(&[u8], u8, &[u8])> {
+    let [0x1b, b'[', rest @ ..] = bytes else { return None };
+    let length = rest.iter().take(MAX_SEQUENCE + 1).position(|byte| !(0x20..0x40).contains(byte))?;
+    match rest.split_at_checked(length)? {
+        (between, [last @ 0x40..=0x7e, after @ ..]) => Some((between, *last, after)),
+        _ => None,
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     #[default]
@@ -81,6 +91,19 @@ impl Lexer {
                 }
                 bytes = after;
                 continue;
+            }
+            if self.state == State::Ground && self.decoder.is_idle() {
+                // What is left is mostly the end of a line, or a whole sequence.
+                if let Some((between, last, after)) = whole_csi(bytes) {
+                    sink.csi(between, last);
+                    bytes = after;
+                    continue;
+                }
+                if matches!(first, b'\r' | b'\n') {
+                    sink.control(first);
+                    bytes = rest;
+                    continue;
+                }
             }
             bytes = rest;
             let (broken, unit) = self.decoder.push(first);

@@ -6,12 +6,14 @@
 //! The way of a byte: `lex` puts sequences together, `filter` drops or rewrites them, [`emulator`] draws what is left
 //! and answers questions. What the emulator drew and what is forwarded are the same bytes.
 
+mod aside;
 pub mod attention;
 mod contain;
 mod csi;
 mod drawn;
 pub mod emulator;
 mod filter;
+mod flow;
 mod keyboard;
 pub mod keys;
 mod lex;

@@ -31,6 +31,50 @@ pub(super) fn rewrite(csi: &Csi, out: &mut Vec<u8>) {
     write(&codes, out);
 }
 
+/// Passes on what is written in that form already, as nearly all is. `false`: it is not, and nothing was written.
+pub(super) fn pass(between: &[u8], out: &mut Vec<u8>) -> bool {
+    if between.is_empty() {
+        out.extend_from_slice(b"\x1b[0m");
+        return true;
+    }
+    let mut numbers = [0; AT_ONCE];
+    let mut count = 0;
+    for digits in between.split(|byte| *byte == b';') {
+        let (Some(number), Some(slot)) = (short(digits), numbers.get_mut(count)) else { return false };
+        *slot = number;
+        count += 1;
+    }
+    let mut rest = numbers.get(..count).unwrap_or_default();
+    while let Some((code, after)) = rest.split_first() {
+        rest = match (code, after) {
+            (38 | 48, [5, n, after @ ..]) if *n <= 255 => after,
+            (38 | 48, [2, r, g, b, after @ ..]) if r.max(g).max(b) <= &255 => after,
+            (code, after) if is_attribute(*code) => after,
+            _ => return false,
+        };
+    }
+    out.extend_from_slice(b"\x1b[");
+    out.extend_from_slice(between);
+    out.push(b'm');
+    true
+}
+
+/// A number as it is written shortest.
+fn short(digits: &[u8]) -> Option<u16> {
+    match digits {
+        [b'0'] => Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => {
+            Some(digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0')))
+        }
+        _ => None,
+    }
+}
+
+/// Codes that stand for themselves.
+const fn is_attribute(code: u16) -> bool {
+    matches!(code, 0..=9 | 22..=25 | 27..=37 | 39..=47 | 49 | 53 | 55 | 90..=97 | 100..=107)
+}
+
 /// Takes one attribute with the sub-parameters tied to it; returns what is left of the parameters after it.
 fn one<'a>(code: u16, subs: &'a [Param], next: &'a [Param], codes: &mut Vec<u16>) -> &'a [Param] {
     match code {
@@ -44,7 +88,7 @@ fn one<'a>(code: u16, subs: &'a [Param], next: &'a [Param], codes: &mut Vec<u16>
         }
         4 if !subs.is_empty() => codes.push(if subs.first().is_some_and(|p| p.value == 0) { 24 } else { 4 }),
         21 => codes.push(4),
-        0..=9 | 22..=25 | 27..=37 | 39..=47 | 49 | 53 | 55 | 90..=97 | 100..=107 => codes.push(code),
+        code if is_attribute(code) => codes.push(code),
         _ => {}
     }
     next
@@ -95,6 +139,28 @@ fn write(codes: &[u16], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_passed_on_is_what_would_be_written() {
+        let codes = [
+            "0", "1", "4", "21", "22", "26", "31", "38", "48", "5", "2", "200", "255", "256", "107", "73", "", "07",
+            "4:3",
+        ];
+        let mut passed = 0;
+        for number in 0..60_000_usize {
+            let picked = (0..=number % 7).map(|at| codes[(number / 7 + at * (1 + number / 131)) % codes.len()]);
+            let text = picked.collect::<Vec<_>>().join(";");
+            let (mut quick, mut slow) = (Vec::new(), Vec::new());
+            rewrite(&Csi::parse(text.as_bytes(), b'm').unwrap(), &mut slow);
+            if pass(text.as_bytes(), &mut quick) {
+                passed += 1;
+                assert_eq!(quick, slow, "{text}");
+            } else {
+                assert!(quick.is_empty(), "{text}");
+            }
+        }
+        assert!(passed > 1000, "{passed}");
+    }
 
     #[test]
     fn writes_what_everybody_reads() {

@@ -64,7 +64,7 @@ pub(super) fn modes(screen: &Screen) -> Vec<u8> {
 }
 
 /// The main screen as it would be if the program left the alternate one now.
-fn main_of(live: &Screen, size: TermSize) -> Screen {
+pub(super) fn main_of(live: &Screen, size: TermSize) -> Screen {
     let rows = NonZeroU16::new(size.rows).unwrap_or(NonZeroU16::MIN);
     let cols = NonZeroU16::new(size.cols).unwrap_or(NonZeroU16::MIN);
     let mut parser = vt100::Parser::new(rows, cols, 0);
@@ -105,11 +105,12 @@ fn rows_of(screen: &mut Screen, size: TermSize, out: &mut String) {
     pen.plain(out);
 }
 
-fn fills(cell: &Cell) -> bool {
+pub(super) fn fills(cell: &Cell) -> bool {
     cell.has_contents() || cell.is_wide_continuation()
 }
 
-fn write_row(cells: &[&Cell], cols: u16, pen: &mut Pen, out: &mut String) {
+/// Where it is wider than `cols`, gaps are spaces.
+pub(super) fn write_row(cells: &[&Cell], cols: u16, pen: &mut Pen, out: &mut String) {
     let end = cells.iter().rposition(|c| fills(c) || Pen::of(c) != Pen::default()).map_or(0, |i| i + 1);
     let overlong = cells.len() > usize::from(cols);
     let mut gap = 0;
@@ -167,7 +168,7 @@ pub(super) fn plain_row(screen: &Screen, row: u16, cols: u16) -> String {
 
 /// How a cell is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Pen {
+pub(super) struct Pen {
     front: Color,
     back: Color,
     /// Bold, dim, italic, underline, inverse.
@@ -175,7 +176,10 @@ struct Pen {
 }
 
 impl Pen {
-    fn of(cell: &Cell) -> Self {
+    /// Nothing set.
+    pub const PLAIN: Self = Self { front: Color::Default, back: Color::Default, flags: [false; 5] };
+
+    pub fn of(cell: &Cell) -> Self {
         Self {
             front: cell.fgcolor(),
             back: cell.bgcolor(),
@@ -183,8 +187,8 @@ impl Pen {
         }
     }
 
-    fn plain(&mut self, out: &mut String) {
-        self.change(Self::default(), out);
+    pub fn plain(&mut self, out: &mut String) {
+        self.change(Self::PLAIN, out);
     }
 
     fn change(&mut self, to: Self, out: &mut String) {

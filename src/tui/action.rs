@@ -113,6 +113,8 @@ pub enum Action {
     ShowPorts,
     /// Why it is not running.
     Why,
+    /// Names that were asked for outside of the bay.
+    ShowDoors,
     /// Copies its name.
     Copy,
     /// To the next worker that needs somebody.
@@ -229,7 +231,7 @@ const TILED_OR_LEFT: &[Context] = &[Context::Global, Context::Left];
 const MOVING: &[Context] = &[Context::Global, Context::Reader, Context::Copy];
 const ROWS: &[Context] = &[Context::Parent, Context::Workers];
 const DRIVEN: &[Context] = &[Context::Parent, Context::Workers, Context::Services];
-const LISTS: &[Context] = &[Context::Parent, Context::Workers, Context::Pool, Context::Services];
+const LISTS: &[Context] = &[Context::Parent, Context::Workers, Context::Pool, Context::Services, Context::Reader];
 const SPAWNING: &[Context] = &[Context::Workers, Context::Parent, Context::Pool, Context::Terminal, Context::Inspect];
 const STOPPING: &[Context] = &[Context::Workers, Context::Parent, Context::Pool];
 const ABOUT: &[Context] = &[Context::Parent, Context::Workers, Context::Services, Context::Terminal, Context::Inspect];
@@ -241,8 +243,9 @@ const EXPLAINED: &[Context] =
 const WORKERS: &[Context] = &[Context::Workers];
 const SESSIONS: &[Context] = &[Context::Terminal];
 const LOGS: &[Context] = &[Context::Logs];
-const SEARCHED: &[Context] = &[Context::Logs, Context::Copy];
-const TEXTS: &[Context] = &[Context::Terminal, Context::Logs, Context::Inspect, Context::Copy];
+const SEARCHED: &[Context] = &[C::Logs, C::Inspect, C::Figures, C::Events, C::Ports, C::Copy];
+const FOUND: &[Context] = &[Context::Logs, Context::Copy];
+const TEXTS: &[Context] = &[C::Terminal, C::Logs, C::Inspect, C::Figures, C::Events, C::Ports, C::Copy];
 const COPYING: &[Context] = &[Context::Copy];
 const READING: &[Context] = &[Context::Logs, Context::Inspect];
 const DIALOG: &[Context] = &[Context::Dialog];
@@ -285,6 +288,7 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::ShowFigures, "figures", "show what it and the machine use", EVERYWHERE, &["%"]),
     row(Action::ShowEvents, "events", "show what happened in the bay", EVERYWHERE, &["H"]),
     row(Action::ShowPorts, "ports", "show which port leads where, and who listens", EVERYWHERE, &["P"]),
+    row(Action::ShowDoors, "network", "answer what was asked for outside of the bay", EVERYWHERE, &["A"]),
     row(Action::Copy, "copy", "copy its name; again: its id, address, project", ABOUT, &["y"]).hint("copy"),
     row(Action::Sort, "sort", "order them by name, need, state, age", WORKERS, &["o"]),
     row(Action::Undo, "undo", "undo a stop, an order, a filter, a terminal let go", EVERYWHERE, &["u"]),
@@ -302,8 +306,8 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::Wrap, "wrap", "wrap long lines", LOGS, &["w"]).hint("wrap"),
     row(Action::Timestamps, "timestamps", "show when a line came", LOGS, &["t"]).hint("times"),
     row(Action::Search, "search", "look for an expression, as you type it", SEARCHED, &["/"]).hint("search"),
-    row(Action::NextMatch, "next-match", "next line with it", SEARCHED, &["n"]).hint("next"),
-    row(Action::PreviousMatch, "previous-match", "previous line with it", SEARCHED, &["N"]),
+    row(Action::NextMatch, "next-match", "next line with it", FOUND, &["n"]).hint("next"),
+    row(Action::PreviousMatch, "previous-match", "previous line with it", FOUND, &["N"]),
     row(Action::Hide, "hide", "hide the lines without an expression; !x: those with x", LOGS, &["&"]).hint("filter"),
     row(Action::Merge, "all-workers", "the logs of all workers in one, and back", LOGS, &["a"]).hint("all workers"),
     row(Action::Fold, "fold-json", "lines of JSON as level, message and fields, and back", LOGS, &["J"]),
@@ -348,7 +352,7 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::PaneMain, "pane-main", "pane 5: terminal, logs, inspect, figures, events", EVERYWHERE, &["5"]),
     row(Action::NextTab, "next-tab", "next tab", EVERYWHERE, &["]"]).hint("tab"),
     row(Action::PreviousTab, "previous-tab", "previous tab", EVERYWHERE, &["["]),
-    row(Action::Filter, "filter", "narrow the list", LISTS, &["/"]).hint("filter"),
+    row(Action::Filter, "filter", "narrow the list; in these keys: look for one by name", LISTS, &["/"]).hint("filter"),
     row(Action::Keep, "keep", "keep this terminal in sight beside the next, or let it go", TILED, &["|", "ctrl-w v"])
         .hint("keep"),
     row(Action::NextTile, "next-tile", "next terminal in sight", TILED_OR_LEFT, &["o", "ctrl-w w"]).hint("next tile"),

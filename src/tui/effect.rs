@@ -9,7 +9,8 @@ use bytes::Bytes;
 use super::model::logs::store::Block;
 use super::model::memory::Remembered;
 
-use crate::api::types::{SpawnRequest, Verb};
+use crate::api::types::{NetworkAnswer, SpawnRequest, Verb};
+use crate::bay::isolation::Isolation;
 use crate::bay::session::{SessionId, TermSize};
 
 /// Tells one stream from the next, so that late answers of a closed one are dropped.
@@ -63,8 +64,17 @@ pub enum Effect {
         /// The verb.
         verb: Verb,
     },
+    /// The user's word for weaker walls; then the bay is brought up.
+    Allow(Isolation),
     /// A new worker.
     Spawn(Box<SpawnRequest>),
+    /// Answer what was asked for outside of the bay.
+    AnswerName {
+        /// Which.
+        name: String,
+        /// How.
+        answer: NetworkAnswer,
+    },
     /// Keep so many warm.
     ScalePool {
         /// Whose pool.

@@ -21,7 +21,7 @@ use super::msg::{FeedMsg, LogsMsg, Msg, TerminalMsg};
 use super::notify::Way;
 use super::tty::Copier;
 use crate::api::client::{Client, Terminal, TerminalMessage};
-use crate::api::types::{BayEvent, Frame, PoolOrder, PoolRequest, SessionRequest};
+use crate::api::types::{BayEvent, Frame, NetworkRequest, PoolOrder, PoolRequest, SessionRequest};
 use crate::bay::session::TermSize;
 use crate::terminal::safe::Safe;
 use logs::LogSender;
@@ -138,8 +138,8 @@ impl Executor {
         let task = self.tasks.spawn(async move {
             let opened = match &target {
                 // With the size from the first: without, the program would be given another one for a moment.
-                Target::Main(name) => client.main_terminal_at(name, Some(size)).await,
-                Target::Shell(id) => client.terminal_at(*id, Some(size)).await,
+                Target::Main(name) => client.main_screen(name, size).await,
+                Target::Shell(id) => client.screen(*id, size).await,
             };
             let why = match opened {
                 Ok(terminal) => talk(key, terminal, input, changed, &messages).await,
@@ -205,6 +205,22 @@ impl Execute for Executor {
                 request.overrides.project = project.map(|path| expanded(&path, &self.home));
                 self.request(|client| async move { client.spawn(&request).await }, Msg::Spawned);
             }
+            Effect::AnswerName { name, answer } => {
+                let request = NetworkRequest { name: name.clone(), answer };
+                self.request(
+                    |client| async move { client.answer_network(&request).await },
+                    move |result| Msg::NameAnswered { name, result },
+                );
+            }
+            Effect::Allow(level) => self.request(
+                move |client| async move {
+                    let done = client.allow(level).await?;
+                    // What is missing of the bay waits for the engine; where it fails, the feed says so.
+                    drop(client.up_gently().await);
+                    Ok(done)
+                },
+                move |result| Msg::Allowed { level, result },
+            ),
             Effect::ScalePool { template, target } => {
                 let of = template.clone();
                 let request = PoolRequest { template: template.parse().ok(), order: PoolOrder::Scale { target } };

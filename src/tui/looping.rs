@@ -13,7 +13,7 @@ use ratatui::layout::{Position, Rect};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::effect::Effect;
+use super::effect::{Effect, StreamKey};
 use super::model::Model;
 use super::msg::Msg;
 use super::update::update;
@@ -29,6 +29,30 @@ const HELD: Duration = Duration::from_millis(100);
 const BATCH: Duration = Duration::from_millis(8);
 /// How long the loop sleeps when nothing is due.
 const LONG: Duration = Duration::from_hours(1);
+
+/// What comes from a program so soon after a key is taken for the answer to it, and shown at once.
+const ANSWER: Duration = Duration::from_millis(100);
+
+/// A key that was typed into a terminal, until its answer is on the screen.
+#[derive(Default)]
+struct Typed {
+    into: Option<(StreamKey, Instant)>,
+    answered: bool,
+}
+
+impl Typed {
+    fn hear(&mut self, msg: &Msg) {
+        if let (Msg::Terminal { key, .. }, Some((into, at))) = (msg, self.into) {
+            self.answered |= *key == into && at.elapsed() < ANSWER;
+        }
+    }
+
+    fn note(&mut self, effect: &Effect) {
+        if let Effect::TypeInto { key, .. } = effect {
+            *self = Self { into: Some((*key, Instant::now())), answered: false };
+        }
+    }
+}
 
 /// What does the effects. The answers come back through the channel that [`run_with`] reads.
 pub trait Execute {
@@ -73,18 +97,22 @@ where
     let mut drawn: Option<Instant> = None;
     let mut held: Option<Instant> = None;
     let mut empty = true;
+    let mut typed = Typed::default();
     let size = terminal.size().map_err(draw_error)?;
     let mut next = Some(Msg::Start(size.width, size.height));
     loop {
         let begun = Instant::now();
         while let Some(msg) = next.take() {
-            if step(&mut model, msg, executor, terminal)? {
+            typed.hear(&msg);
+            if step(&mut model, msg, executor, terminal, &mut typed)? {
                 return Ok(());
             }
             // Bursts are taken in before drawing, so that a flood costs one frame and not hundreds.
             next = if begun.elapsed() < BATCH { messages.try_recv().ok() } else { None };
         }
-        let mut due_frame = drawn.map_or_else(Instant::now, |at| at + FRAME);
+        // Who types waits for no frame of another pane.
+        let paced = drawn.filter(|_| !typed.answered);
+        let mut due_frame = paced.map_or_else(Instant::now, |at| at + FRAME);
         if model.dirty && model.main.terminals.is_half_drawn() {
             // From the first frame that was kept back, or one that never ends would keep them all back.
             due_frame = due_frame.max(*held.get_or_insert_with(Instant::now) + HELD);
@@ -93,6 +121,9 @@ where
             terminal.draw(|frame| view(&model, frame)).map_err(draw_error)?;
             model.dirty = false;
             held = None;
+            if typed.answered {
+                typed = Typed::default();
+            }
             // The first frame is the empty house: what fills it comes a millisecond later and must not wait for its turn.
             drawn = if std::mem::take(&mut empty) { None } else { Some(Instant::now()) };
         }
@@ -128,8 +159,10 @@ fn step<B: Backend, X: Execute>(
     msg: Msg,
     executor: &mut X,
     terminal: &mut Terminal<B>,
+    typed: &mut Typed,
 ) -> Result<bool, LoopError> {
     for effect in update(model, msg, Timestamp::now()) {
+        typed.note(&effect);
         match effect {
             Effect::Quit => return Ok(true),
             Effect::Suspend => {

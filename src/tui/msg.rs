@@ -8,6 +8,8 @@ use crate::api::types::{
     Change, ContainerDetail, Done, Figures, Frame, LogEntry, PortRow, SessionRow, Snapshot, SpawnReply, Verb, Why,
 };
 
+use crate::bay::isolation::Isolation;
+
 use super::effect::StreamKey;
 use super::model::logs::store::Store;
 
@@ -38,8 +40,22 @@ pub enum Msg {
         /// How it went.
         result: Answer<Done>,
     },
+    /// Weaker walls were allowed.
+    Allowed {
+        /// Which.
+        level: Isolation,
+        /// How it went.
+        result: Answer<Done>,
+    },
     /// A worker is there, or not.
     Spawned(Answer<SpawnReply>),
+    /// A name outside of the bay was answered, or not.
+    NameAnswered {
+        /// Which.
+        name: String,
+        /// How it went.
+        result: Answer<Done>,
+    },
     /// A pool was scaled, or not.
     PoolScaled {
         /// Whose pool.

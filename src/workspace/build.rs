@@ -85,7 +85,7 @@ impl Build {
         let dir = self.walk(below.parent().unwrap_or(Path::new("")))?;
         let name = below.file_name().map(PathBuf::from).ok_or(Errno::INVAL)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = match openat(&dir, &name, flags, Mode::from_raw_mode(mode)) {
+        let fd = match openat(&dir, &name, flags, crate::config::paths::mode(mode)) {
             Ok(fd) => fd,
             Err(Errno::EXIST) => return Ok(false),
             Err(error) => return Err(error.into()),

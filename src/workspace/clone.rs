@@ -211,9 +211,14 @@ pub fn is_there(place: &Place<'_>, source: &Source) -> Result<bool, WorkspaceErr
     }
 }
 
+/// A directory with nothing in it is nobody's work: it may be the place that a volume is mounted on.
 fn is_empty(dir: &Path) -> io::Result<bool> {
+    let is_place = |entry: fs::DirEntry| {
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        is_dir && fs::read_dir(entry.path()).is_ok_and(|mut below| below.next().is_none())
+    };
     match fs::read_dir(dir) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
+        Ok(mut entries) => Ok(entries.all(|entry| entry.is_ok_and(is_place))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(told("can't look into", dir, &error)),
     }

@@ -30,8 +30,10 @@ use crate::bay::mount::{Mount, MountRule};
 use crate::bay::name::Name;
 use crate::bay::remote::{Remote, Scheme};
 use crate::bay::template::{ParentSpec, Template};
+use crate::bay::volume::VolumeName;
 use crate::config::env::Env;
 use crate::config::paths::{Paths, private_dir, told};
+use crate::config::volumes::VOLUME;
 
 use build::Build;
 use mounts::MountList;
@@ -43,6 +45,13 @@ pub use user::Account;
 
 /// Where a worker's workspace stands in it, and where it starts.
 pub const WORKSPACE: &str = "/workspace";
+
+/// What a setup over the API must remember, beside the workspace.
+pub const SETUP: &str = "setup.json";
+/// Where clients of other hosts look for a workspace; it is there beside the other place for those that name a volume.
+const APP: &str = "/app";
+/// Where a volume that is asked for by its name stands in a workspace.
+const PACKAGES: &str = "node_modules";
 
 /// What a container is given of this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,6 +133,9 @@ pub fn prepare(ground: &Ground<'_>, name: &Name, template: &Template) -> Result<
     };
     list.add_own(&workspace, Path::new(WORKSPACE), false)?;
     volumes(ground, template, user.owner(ground.env), &mut list)?;
+    if let Some(volume) = &template.named_volume {
+        named_volume(ground, (name, volume), (&mut build, user.owner(ground.env)), (&workspace, &mut list))?;
+    }
     home::agent(ground, &template.agent_home, &mut build, &mut list)?;
     list.add_rules(&template.mounts)?;
     list.add_ssh(template.ssh)?;
@@ -156,6 +168,33 @@ fn volumes(
         list.add_own(&path, &rule.target, false)?;
     }
     Ok(())
+}
+
+/// The directory that all workers share which name the same volume, and the workspace at the place where their clients
+/// look for it.
+fn named_volume(
+    ground: &Ground<'_>,
+    (name, volume): (&Name, &VolumeName),
+    (build, owner): (&mut Build, Option<(u32, u32)>),
+    (workspace, list): (&Path, &mut MountList<'_>),
+) -> Result<(), WorkspaceError> {
+    let path = ground.paths.volume(volume.as_str(), &volume.identity())?;
+    if let Some((uid, gid)) = owner {
+        std::os::unix::fs::lchown(&path, Some(uid), Some(gid))?;
+    }
+    // So that nobody takes it for unused.
+    build.replace(Path::new(VOLUME), 0o600, volume.identity().as_bytes())?;
+    if workspace == ground.paths.worker(name).join("workspace") {
+        // Left to the engine, the place that it is mounted on would be root's.
+        build.dir(&Path::new("workspace").join(PACKAGES))?;
+    }
+    list.add_own(&path, &Path::new(WORKSPACE).join(PACKAGES), false)?;
+    if list.mounts().iter().any(|mount| mount.target.starts_with(APP)) {
+        list.notes.push(format!("{APP} is not the workspace: the template mounts something there"));
+        return Ok(());
+    }
+    list.add_own(workspace, Path::new(APP), false)?;
+    list.add_own(&path, &Path::new(APP).join(PACKAGES), false)
 }
 
 /// Whom a worker's files are given to; `None`: they stay with the invoking user.
@@ -282,7 +321,17 @@ pub fn forget(paths: &Paths, name: &Name) -> io::Result<Vec<String>> {
         }
     }
     clone::clear_half(&worker)?;
+    for file in [VOLUME, SETUP, "setup.new"] {
+        match fs::remove_file(worker.join(file)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(told("can't remove", &worker.join(file), &error));
+            }
+            _ => {}
+        }
+    }
     let workspace = worker.join("workspace");
+    // A place that a volume was mounted on; with anything in it, it stays.
+    let _ = fs::remove_dir(workspace.join(PACKAGES));
     match fs::remove_dir(&workspace) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
             return Ok(vec![format!("{name}'s workspace is not empty and was kept: {}", workspace.display())]);

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use crate::bay::container::{ContainerSpec, NetworkSpec};
 use crate::bay::gate;
 use crate::bay::name::{ContainerName, Name};
-use crate::bay::port::PortMapping;
 use crate::bay::template::{Hardening, ParentSpec, Template};
 
 use super::Prepared;
@@ -34,8 +33,8 @@ pub struct ParentArgs<'a> {
     pub bay: &'a Name,
     /// `[parent]`.
     pub parent: &'a ParentSpec,
-    /// What it publishes.
-    pub ports: Vec<PortMapping>,
+    /// Its network, with what it publishes.
+    pub network: NetworkSpec,
     /// `[worker]`: the parent has its limits and walls.
     pub worker: &'a Template,
     /// What was prepared for it.
@@ -74,7 +73,7 @@ pub fn worker_spec(args: WorkerArgs<'_>) -> ContainerSpec {
 /// The parent: a namespace of its own, its ports published, no tty. Without a command it sleeps.
 #[must_use]
 pub fn parent_spec(args: ParentArgs<'_>) -> ContainerSpec {
-    let ParentArgs { bay, parent, ports, worker, prepared, labels } = args;
+    let ParentArgs { bay, parent, network, worker, prepared, labels } = args;
     let holds = parent.command.is_empty();
     let command = if holds { vec!["sleep".to_owned(), "infinity".to_owned()] } else { parent.command.clone() };
     // `sleep` as process 1 would not hear SIGTERM, and every stop would wait for SIGKILL.
@@ -90,7 +89,7 @@ pub fn parent_spec(args: ParentArgs<'_>) -> ContainerSpec {
         workdir: prepared.workdir,
         env: prepared.env,
         labels,
-        network: NetworkSpec::Bridge(ports),
+        network,
         mounts: prepared.mounts,
         tty: false,
         stop_signal: None,
@@ -151,7 +150,7 @@ mod tests {
             parent_spec(ParentArgs {
                 bay: &config.bay,
                 parent,
-                ports: config.parent_ports(true).0,
+                network: config.parent_network(config.parent_ports(true).0),
                 worker,
                 prepared,
                 labels: BTreeMap::new(),

@@ -22,6 +22,8 @@ pub fn run(plan: Plan) -> Outcome {
     let floor = Times::of(&bare, keys)?;
     println!("key to echo, bare pty: {floor}");
     bay.done(&["spawn", "echo", "--detach", "--", "cat"])?;
+    let engine = engine(&bay, keys)?;
+    println!("key to echo, `docker attach` quiet: {engine}: p50 {:.1} x bare", engine.p50() / floor.p50());
     let dashboard = Pty::start(&[Bay::program()], &bay.vars(), 40, 120).map_err(|error| error.to_string())?;
     dashboard.wait_for("echo", PATIENCE)?;
     into(&dashboard)?;
@@ -36,8 +38,24 @@ pub fn run(plan: Plan) -> Outcome {
     type_in(&dashboard, "k")?;
     into(&dashboard)?;
     let beside = Times::of(&dashboard, keys / 2)?;
+    drop(dashboard);
+    let engine = self::engine(&bay, keys / 2)?;
+    println!(
+        "key to echo, `docker attach`, another container floods: {engine}: p50 {:.1} x bare",
+        engine.p50() / floor.p50()
+    );
     println!("key to echo, another pane floods: {beside}: p50 {:.1} x bare (goal: 20)", beside.p50() / floor.p50());
     Ok(())
+}
+
+/// What the engine itself takes: podbay is away.
+fn engine(bay: &Bay, keys: usize) -> Result<Times, String> {
+    bay.kill_supervisor()?;
+    let container = format!("{}-echo", bay.name());
+    let attached = Pty::start(&["docker", "attach", &container], &bay.vars(), 40, 120);
+    let attached = attached.map_err(|error| error.to_string())?;
+    std::thread::sleep(Duration::from_secs(1));
+    Times::of(&attached, keys)
 }
 
 fn type_in(pty: &Pty, text: &str) -> Outcome {
@@ -45,7 +63,7 @@ fn type_in(pty: &Pty, text: &str) -> Outcome {
 }
 
 /// Gives the selected worker's terminal the keys.
-fn into(dashboard: &Pty) -> Outcome {
+pub fn into(dashboard: &Pty) -> Outcome {
     type_in(dashboard, "\r")?;
     dashboard.wait_for("TERMINAL", PATIENCE)?;
     std::thread::sleep(QUIET);
@@ -60,10 +78,17 @@ fn leave(dashboard: &Pty) -> Outcome {
 }
 
 /// How long each key took, sorted.
-struct Times(Vec<Duration>);
+pub struct Times(Vec<Duration>);
 
 impl Times {
-    fn of(pty: &Pty, count: usize) -> Result<Self, String> {
+    /// All of these together.
+    pub fn all(parts: Vec<Self>) -> Self {
+        let mut times: Vec<Duration> = parts.into_iter().flat_map(|part| part.0).collect();
+        times.sort_unstable();
+        Self(times)
+    }
+
+    pub fn of(pty: &Pty, count: usize) -> Result<Self, String> {
         let mut times = Vec::new();
         let letters = (b'a'..=b'z').map(char::from).cycle().take(count);
         for (at, letter) in letters.enumerate() {

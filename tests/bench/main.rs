@@ -12,6 +12,7 @@ mod first;
 mod idle;
 mod lines;
 mod list;
+mod load;
 #[cfg(target_os = "linux")]
 mod local;
 mod process;
@@ -56,6 +57,7 @@ const PARTS: &[Part] = &[
     ("local", local::run),
     ("list", list::run),
     ("api", api::run),
+    ("load", load::run),
     ("idle", idle::run),
     ("services", services::run),
     ("echo", echo::run),

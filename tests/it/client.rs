@@ -140,6 +140,45 @@ async fn nobody_there_is_told_apart_from_somebody_silent() {
     assert!(matches!(silent.hasty().main_terminal("x").await.err(), Some(ClientError::Deadline(_))));
 }
 
+/// A server that closes each connection after so many answers; what it heard on which is told.
+fn closing(answers: usize) -> (Server, tokio::sync::mpsc::Receiver<(usize, String)>) {
+    let (heard, told) = tokio::sync::mpsc::channel(64);
+    let server = Server::with(move |listener| async move {
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let heard = heard.clone();
+            tokio::spawn(async move {
+                for _ in 0..answers {
+                    let mut request = vec![0; 4096];
+                    let Ok(read @ 1..) = stream.read(&mut request).await else { return };
+                    let head = String::from_utf8_lossy(&request[..read]).lines().next().unwrap().to_owned();
+                    heard.send((number, head)).await.unwrap();
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{\"text\":\"ok\"}").await.unwrap();
+                }
+            });
+        }
+    });
+    (server, told)
+}
+
+#[tokio::test]
+async fn requests_go_over_one_connection_while_it_lasts_and_none_is_sent_twice() {
+    for answers in 1..4 {
+        let (server, mut told) = closing(answers);
+        let client = server.client();
+        for number in 0..6 {
+            timeout(LONG, client.act(&format!("w{number}"), Verb::Stop)).await.unwrap().unwrap();
+            // The other side's end is on its way.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for number in 0..6 {
+            let expected = (number / answers, format!("POST /api/containers/w{number}/stop HTTP/1.1"));
+            assert_eq!(told.recv().await.unwrap(), expected, "{answers} answers a connection");
+        }
+        assert!(told.try_recv().is_err(), "{answers} answers a connection: one was sent twice");
+    }
+}
+
 #[tokio::test]
 async fn garbage_is_an_error_and_not_a_panic() {
     let garbage: [&'static [u8]; 7] = [

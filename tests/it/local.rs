@@ -1,5 +1,9 @@
 //! The bay without a daemon, by the binary: verbs, a supervisor that is killed, and nothing left over.
 
+mod left;
+mod network;
+mod whole;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -12,22 +16,22 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A bay of its own, on this machine's own namespaces.
-struct Nest {
-    bay: String,
+pub struct Nest {
+    pub bay: String,
     /// Nothing of the machine's `/run` is there.
-    hidden: bool,
+    pub hidden: bool,
     root: TempDir,
 }
 
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Nest {
     /// `None` where this user has no user namespaces, after saying so.
-    fn new(test: &str, more: &str) -> Option<Self> {
+    pub fn new(test: &str, more: &str) -> Option<Self> {
         use std::hash::{BuildHasher as _, RandomState};
         let may = Command::new("unshare").args(["--user", "true"]).output();
         if !may.is_ok_and(|output| output.status.success()) {
@@ -48,11 +52,11 @@ impl Nest {
         Some(Self { bay, hidden: false, root })
     }
 
-    fn path(&self, part: &str) -> PathBuf {
+    pub fn path(&self, part: &str) -> PathBuf {
         self.root.path().join(part)
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let podbay = env!("CARGO_BIN_EXE_podbay");
         let mut command = if self.hidden {
             let mut command = Command::new("unshare");
@@ -73,35 +77,35 @@ impl Nest {
         command
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
+    pub fn run(&self, args: &[&str]) -> Ran {
         let output = self.command(args).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ran { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
-    fn ok(&self, args: &[&str]) -> String {
+    pub fn ok(&self, args: &[&str]) -> String {
         let ran = self.run(args);
         assert_eq!(ran.code, 0, "podbay {}: {}{}", args.join(" "), ran.stdout, ran.stderr);
         ran.stdout
     }
 
-    fn json(&self, args: &[&str]) -> Value {
+    pub fn json(&self, args: &[&str]) -> Value {
         serde_json::from_str(&self.ok(&[&["--json"], args].concat())).unwrap()
     }
 
-    fn row(&self, name: &str) -> Value {
+    pub fn row(&self, name: &str) -> Value {
         let rows = self.json(&["ls"]);
         rows.as_array().unwrap().iter().find(|row| row["name"] == name).cloned().unwrap_or(Value::Null)
     }
 
-    fn until_state(&self, name: &str, state: &str) {
+    pub fn until_state(&self, name: &str, state: &str) {
         until(&format!("{name} is {state}"), || {
             let row = self.row(name);
             if row["state"] == state { Ok(()) } else { Err(row.to_string()) }
         });
     }
 
-    fn kill_supervisor(&self) {
+    pub fn kill_supervisor(&self) {
         let pid = self.json(&["status"])["pid"].as_i64().unwrap();
         let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -126,7 +130,7 @@ impl Nest {
         pids.filter_map(of_bay).collect()
     }
 
-    fn is_empty(&self) {
+    pub fn is_empty(&self) {
         until("nothing is left", || {
             let left = self.processes();
             if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
@@ -176,7 +180,7 @@ impl Drop for Nest {
     }
 }
 
-fn until(what: &str, mut look: impl FnMut() -> Result<(), String>) {
+pub fn until(what: &str, mut look: impl FnMut() -> Result<(), String>) {
     let begun = Instant::now();
     while let Err(seen) = look() {
         assert!(begun.elapsed() < PATIENCE, "{what}: saw {seen}");
@@ -310,40 +314,4 @@ fn a_warm_worker_is_claimed() {
     nest.ok(&["pool", "scale", "0"]);
     nest.ok(&["down", "--workers", "-y"]);
     nest.is_empty();
-}
-
-/// Kills the supervisor while it does something, again and again.
-fn killed_at_random(nest: &Nest, times: u64) {
-    for turn in 0..times {
-        let name = format!("w{}", turn % 4);
-        let verbs: [&[&str]; 4] = [&["spawn", &name, "-d"], &["restart", &name], &["stop", &name], &["rm", &name]];
-        let verb = verbs[usize::try_from(turn / 4 % 4).unwrap()];
-        let mut running = nest.command(verb).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // Somewhere in the middle of it, at another place each time.
-        std::thread::sleep(Duration::from_millis(turn * 7 % 60));
-        nest.kill_supervisor();
-        let _ = running.wait();
-    }
-    nest.ok(&["ls"]);
-    until("each container is one of the bay's", || {
-        let rows = nest.json(&["ls"]);
-        let states: Vec<String> = rows.as_array().unwrap().iter().map(|row| row["state"].to_string()).collect();
-        let settled = states.iter().all(|state| !state.contains("creating") && !state.contains("unknown"));
-        if settled { Ok(()) } else { Err(format!("{states:?}")) }
-    });
-    nest.ok(&["down", "--workers", "-y"]);
-    nest.is_empty();
-}
-
-#[test]
-fn kills_at_random_leave_nothing() {
-    let Some(nest) = Nest::new("kills_at_random_leave_nothing", "") else { return };
-    killed_at_random(&nest, 16);
-}
-
-#[test]
-#[ignore = "the long form: 200 kills"]
-fn two_hundred_kills_leave_nothing() {
-    let Some(nest) = Nest::new("two_hundred_kills_leave_nothing", "") else { return };
-    killed_at_random(&nest, 200);
 }

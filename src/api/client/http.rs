@@ -1,6 +1,7 @@
-//! One request, one connection, one deadline.
+//! One request at a time on a connection, one deadline each. The last connection is kept for the next request.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,7 +36,45 @@ pub(super) struct Call<'a> {
 /// An answer whose body is still on its way. Dropping it closes the connection.
 pub(super) struct OpenAnswer {
     pub response: Response<Incoming>,
-    pub connection: AbortOnDropHandle<()>,
+    line: Line,
+}
+
+/// One connection. Dropping it closes it.
+struct Line {
+    sender: http1::SendRequest<Full<Bytes>>,
+    connection: AbortOnDropHandle<()>,
+}
+
+impl OpenAnswer {
+    /// For a connection that is about to speak something else.
+    pub fn into_upgrade(self) -> (Response<Incoming>, AbortOnDropHandle<()>) {
+        (self.response, self.line.connection)
+    }
+}
+
+/// The connection whose answer was read to its end: who asks again need not connect again.
+#[derive(Clone, Default)]
+pub(super) struct Idle(Arc<Mutex<Option<Line>>>);
+
+impl Idle {
+    fn take(&self) -> Option<Line> {
+        self.slot().take().filter(|line| !line.sender.is_closed())
+    }
+
+    fn keep(&self, line: Line) {
+        *self.slot() = Some(line);
+    }
+
+    /// Held for a moment, never across an await.
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Line>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Idle {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(if self.slot().is_some() { "Idle(connected)" } else { "Idle" })
+    }
 }
 
 impl<'a> Call<'a> {
@@ -66,8 +105,8 @@ impl<'a> Call<'a> {
 pub(super) async fn json<T: DeserializeOwned>(client: &Client, call: Call<'_>) -> Answer<T> {
     let deadline = call.deadline;
     let exchange = async {
-        let answer = send(client.socket(), call).await?;
-        let bytes = body(answer).await?;
+        let (bytes, line) = body(send(client, call).await?).await?;
+        client.idle.keep(line);
         serde_json::from_slice(&bytes).map_err(|error| ClientError::Broken(error.to_string()))
     };
     within(deadline, exchange).await
@@ -75,28 +114,54 @@ pub(super) async fn json<T: DeserializeOwned>(client: &Client, call: Call<'_>) -
 
 /// Sends and waits for the headers of a good answer.
 pub(super) async fn open(client: &Client, call: Call<'_>) -> Answer<OpenAnswer> {
-    within(call.deadline, send(client.socket(), call)).await
+    within(call.deadline, send(client, call)).await
 }
 
 async fn within<T>(deadline: Duration, work: impl Future<Output = Answer<T>>) -> Answer<T> {
     tokio::time::timeout(deadline, work).await.unwrap_or(Err(ClientError::Deadline(deadline)))
 }
 
-async fn send(socket: &Path, call: Call<'_>) -> Answer<OpenAnswer> {
-    let request = call.into_request()?;
-    let stream = connect(socket).await?;
+async fn send(client: &Client, call: Call<'_>) -> Answer<OpenAnswer> {
+    let mut request = call.into_request()?;
+    if let Some(line) = client.idle.take() {
+        match again(line, request).await? {
+            Ok(answer) => return good(answer).await,
+            Err(unsent) => request = unsent,
+        }
+    }
+    let stream = connect(client.socket()).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let connection = AbortOnDropHandle::new(tokio::spawn(async move {
         // What goes wrong here is told by the response or its body, which fail at the same moment.
         let _ = connection.with_upgrades().await;
     }));
     let response = sender.send_request(request).await.map_err(broken)?;
-    let answer = OpenAnswer { response, connection };
+    good(OpenAnswer { response, line: Line { sender, connection } }).await
+}
+
+/// Asks on a connection that has answered before. The request comes back where the other side has closed it since: it was
+/// not sent, or it only asks and may be sent twice.
+async fn again(mut line: Line, request: Request<Full<Bytes>>) -> Answer<Result<OpenAnswer, Request<Full<Bytes>>>> {
+    if line.sender.ready().await.is_err() {
+        return Ok(Err(request));
+    }
+    let copy = (request.method() == Method::GET).then(|| request.clone());
+    match line.sender.try_send_request(request).await {
+        Ok(response) => Ok(Ok(OpenAnswer { response, line })),
+        Err(mut error) => match error.take_message().or(copy) {
+            Some(unsent) => Ok(Err(unsent)),
+            None => Err(broken(error.into_error())),
+        },
+    }
+}
+
+/// The answer, unless it is a refusal.
+async fn good(answer: OpenAnswer) -> Answer<OpenAnswer> {
     let status = answer.response.status();
     if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(answer);
     }
-    let bytes = body(answer).await?;
+    let (bytes, _) = body(answer).await?;
     Err(refusal(status, &bytes))
 }
 
@@ -114,11 +179,10 @@ async fn connect(socket: &Path) -> Answer<UnixStream> {
     }
 }
 
-async fn body(answer: OpenAnswer) -> Answer<Bytes> {
-    let OpenAnswer { response, connection } = answer;
+async fn body(answer: OpenAnswer) -> Answer<(Bytes, Line)> {
+    let OpenAnswer { response, line } = answer;
     let collected = Limited::new(response.into_body(), BODY_MAX).collect().await;
-    drop(connection);
-    collected.map(http_body_util::Collected::to_bytes).map_err(|error| ClientError::Broken(error.to_string()))
+    collected.map(|body| (body.to_bytes(), line)).map_err(|error| ClientError::Broken(error.to_string()))
 }
 
 pub(super) fn broken(error: impl std::error::Error) -> ClientError {

@@ -1,4 +1,4 @@
-//! The client's side of the wire: one short connection a request, one long one a stream.
+//! The client's side of the wire: a connection that is kept from request to request, one more for each stream.
 //!
 //! Owns deadlines, limits and the decoding of answers; trusts no answer to be whole, small or well-formed. Knows nothing
 //! of terminals or of the supervisor's insides. Called by the CLI and the dashboard.
@@ -20,9 +20,11 @@ use tokio::sync::mpsc;
 
 use super::types::{
     BayEvent, ContainerDetail, ContainerRow, Done, DownRequest, ErrorDetail, ExecRequest, Figures, Finding, Frame,
-    ImageRow, LogEntry, PoolRequest, PoolRow, PortRow, Reloaded, SendRequest, ServiceRow, ServiceVerb, SessionRequest,
-    SessionRow, SpawnReply, SpawnRequest, StatsRow, Status, UpRequest, Verb, Why,
+    ImageRow, IsolationRequest, LogEntry, NetworkRequest, NetworkStatus, PoolRequest, PoolRow, PortRow, Reloaded,
+    SendRequest, ServiceRow, ServiceVerb, SessionRequest, SessionRow, SpawnReply, SpawnRequest, StatsRow, Status,
+    UpRequest, Verb, Why,
 };
+use crate::bay::isolation::Isolation;
 use crate::bay::session::{SessionId, TermSize};
 use http::Call;
 
@@ -55,6 +57,7 @@ pub enum ClientError {
 pub struct Client {
     socket: PathBuf,
     patience: Patience,
+    idle: http::Idle,
 }
 
 /// How long a client waits for an answer.
@@ -130,7 +133,7 @@ impl Client {
     /// A client of the supervisor behind this socket. Connects nothing yet.
     #[must_use]
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into(), patience: Patience::default() }
+        Self { socket: socket.into(), patience: Patience::default(), idle: http::Idle::default() }
     }
 
     /// The same client with other deadlines.
@@ -161,6 +164,11 @@ impl Client {
     /// `POST /api/reload`: the supervisor reads its configuration again.
     pub async fn reload(&self) -> Answer<Reloaded> {
         self.post("/api/reload", &(), self.patience.answer).await
+    }
+
+    /// `POST /api/isolation`: the user's word for a level.
+    pub async fn allow(&self, level: Isolation) -> Answer<Done> {
+        self.post("/api/isolation", &IsolationRequest { level }, self.patience.answer).await
     }
 
     /// `POST /api/token`: another token takes the place of the present one.
@@ -202,6 +210,16 @@ impl Client {
             return http::json(self, Call::new(Method::DELETE, &path, self.patience.work)).await;
         }
         self.post(&container_path(id, &format!("/{}", verb.as_str())), &(), self.patience.work).await
+    }
+
+    /// `GET /api/network`.
+    pub async fn network(&self) -> Answer<NetworkStatus> {
+        self.get("/api/network").await
+    }
+
+    /// `POST /api/network`.
+    pub async fn answer_network(&self, request: &NetworkRequest) -> Answer<Done> {
+        self.post("/api/network", request, self.patience.work).await
     }
 
     /// `GET /api/pool`.
@@ -338,6 +356,12 @@ impl Client {
         websocket::open(self, &container_path(id, &format!("/terminal{}", size_query(size)))).await
     }
 
+    /// The same for one who only draws: of a flood comes the screen as it is, some times a second, and not every byte.
+    pub async fn main_screen(&self, id: &str, size: TermSize) -> Answer<Terminal> {
+        let path = container_path(id, &format!("/terminal{}&frames=true", size_query(Some(size))));
+        websocket::open(self, &path).await
+    }
+
     /// `GET /api/sessions/{id}/terminal` (WebSocket).
     pub async fn terminal(&self, id: SessionId) -> Answer<Terminal> {
         self.terminal_at(id, None).await
@@ -346,6 +370,12 @@ impl Client {
     /// The same, and says the size of the terminal that looks, so that the first screen fits.
     pub async fn terminal_at(&self, id: SessionId, size: Option<TermSize>) -> Answer<Terminal> {
         websocket::open(self, &format!("/api/sessions/{id}/terminal{}", size_query(size))).await
+    }
+
+    /// The same for one who only draws, as [`Client::main_screen`].
+    pub async fn screen(&self, id: SessionId, size: TermSize) -> Answer<Terminal> {
+        let path = format!("/api/sessions/{id}/terminal{}&frames=true", size_query(Some(size)));
+        websocket::open(self, &path).await
     }
 
     /// `GET /api/containers/{id}/exec` (WebSocket).

@@ -79,10 +79,11 @@ async fn upgrade(client: &Client, path: &str) -> Answer<(Socket, AbortOnDropHand
     if accept != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
         return Err(ClientError::Broken(format!("{path} is not a WebSocket")));
     }
-    let upgraded = hyper::upgrade::on(answer.response).await.map_err(broken)?;
+    let (response, connection) = answer.into_upgrade();
+    let upgraded = hyper::upgrade::on(response).await.map_err(broken)?;
     let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(config)).await;
-    Ok((socket, answer.connection))
+    Ok((socket, connection))
 }
 
 /// Ends with the connection, or when the user lets go of what comes in.

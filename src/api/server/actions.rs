@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use super::extract::{Asked, Body, Segment};
 use super::{ApiError, App};
 use crate::api::types::{
-    ContainerDetail, ContainerRow, Done, DownRequest, PoolRequest, Reloaded, SEND_MAX, SendRequest, SessionRequest,
-    SessionRow, SpawnReply, SpawnRequest, StatsRow, UpRequest, Verb, Why,
+    ContainerDetail, ContainerRow, Done, DownRequest, NetworkRequest, PoolRequest, Reloaded, SEND_MAX, SendRequest,
+    SessionRequest, SessionRow, SpawnReply, SpawnRequest, StatsRow, UpRequest, Verb, Why,
 };
 use crate::bay::container::{ContainerId, Role};
 use crate::bay::matching::{self, MatchError};
@@ -24,7 +24,7 @@ use crate::bay::template::WorkspaceMode;
 use crate::engine::{SharedEngine, Stats};
 use crate::supervisor::event::{Command, Reply};
 use crate::supervisor::refusal;
-use crate::supervisor::session::Typed;
+use crate::supervisor::session::{ShellSpec, Typed};
 
 pub(super) type Answer<T> = Result<Json<T>, ApiError>;
 
@@ -236,6 +236,10 @@ pub(super) async fn reload(app: &App) -> Result<Reloaded, ApiError> {
     }
 }
 
+pub async fn network(State(app): State<App>, Body(request): Body<NetworkRequest>) -> Answer<Done> {
+    app.done(Command::Network(request)).await
+}
+
 /// Puts another token in the place of the present one, and lets go whoever used that.
 pub async fn rotate_token(State(app): State<App>) -> Answer<Done> {
     let tokens = app.tokens.clone();
@@ -302,7 +306,8 @@ pub async fn open_session(
     let (row, id, engine) = app.worked_in(&id).await?;
     let name: Name = row.name.parse().map_err(|_| ApiError::new("internal", "its name can't be read"))?;
     let size = TermSize::new(request.size.rows, request.size.cols);
-    Ok(Json(app.handle.sessions.open_shell(&engine, &id, &name, &request.command, size).await?))
+    let shell = ShellSpec { command: &request.command, env: app.given_env(&row).await, size };
+    Ok(Json(app.handle.sessions.open_shell(&engine, &id, &name, shell).await?))
 }
 
 pub async fn close_session(State(app): State<App>, Segment(id): Segment<u64>) -> Answer<Done> {

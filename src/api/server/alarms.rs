@@ -44,7 +44,10 @@ pub(super) async fn keep(app: App) {
 
 async fn begin(app: &App, url: &str) -> Option<Callback> {
     let config = app.handle.config.borrow().clone();
-    let target = callback::target(url, &config.api.callback_hosts).await;
+    let target = tokio::select! {
+        target = callback::found(url, &config.api.callback_hosts) => target,
+        () = app.handle.ending.cancelled() => return None,
+    };
     let secret = crate::workspace::alert_secret(&app.handle.paths, &config.api.alert_secret);
     let (target, secret) = match (target, secret) {
         (Ok(target), Ok(secret)) => (target, secret),

@@ -12,8 +12,10 @@ use axum::extract::State;
 use rustix::fs::{Access, access};
 
 use super::App;
-use crate::api::types::{ContainerRow, Finding, LinkState, State as Is, Status, Verdict};
+use crate::api::types::{ContainerRow, Finding, LinkState, ServiceRow, State as Is, Status, Verdict};
 use crate::bay::container::{ImageRef, Role};
+use crate::bay::isolation::Isolation;
+use crate::bay::template::Template;
 use crate::config::{Config, EngineKind, HostReason, ServicePort, ServiceRun};
 use crate::engine::{listeners, publishes_here};
 
@@ -30,20 +32,22 @@ pub async fn doctor(State(app): State<App>) -> Json<Vec<Finding>> {
     drop(tokio::time::timeout(FIRST_LOOK, app.first_look()).await);
     let snapshot = app.snapshot();
     let (status, config) = (&snapshot.status, app.handle.config.borrow().clone());
-    let (permissions, cgroups, ports, services, images) = tokio::join!(
+    let (permissions, cgroups, ports, services, images, missing) = tokio::join!(
         within("permissions", blocking(permissions(&app, status))),
         within("cgroups", blocking(cgroups(status))),
         within("ports", ports(&app, status, &config)),
         within("services", blocking(service_ports(status, &config))),
         within("image", images(&app, &config)),
+        within("configuration", blocking(missing(&app, &config))),
     );
     let mut findings = vec![engine(status), context(&app, &config)];
     findings.extend([permissions, cgroups].concat());
     findings.push(disk(status));
     findings.extend(status.engine.limits.iter().map(|limit| warn("engine limits", limit, NOT_ENFORCED)));
     findings.extend(capacity(status));
-    findings.extend([ports, services, images].concat());
+    findings.extend([ports, services, images, missing].concat());
     findings.push(sharing(&snapshot.containers));
+    findings.extend(status.services.iter().filter_map(|row| troubled(row, &config)));
     findings.extend(config.services.iter().filter_map(could_be_a_container));
     findings.extend(
         status.troubles.iter().map(|trouble| warn("supervisor", trouble, "its log says more: `podbay events`")),
@@ -87,7 +91,18 @@ async fn blocking(work: impl FnOnce() -> Vec<Finding> + Send + 'static) -> Vec<F
 fn engine(status: &Status) -> Finding {
     let engine = &status.engine;
     match engine.state {
-        LinkState::Up => good("engine", format!("{} {} answers at {}", engine.kind, engine.version, engine.endpoint)),
+        LinkState::Up => {
+            let level = engine.isolation.unwrap_or(Isolation::Container);
+            let text = format!("{} {} answers at {}, isolation {level}", engine.kind, engine.version, engine.endpoint);
+            if level < Isolation::Namespaces {
+                return warn(
+                    "engine",
+                    text,
+                    "weaker than namespaces, by your word; `podbay status` says what it leaves open",
+                );
+            }
+            good("engine", text)
+        }
         LinkState::Connecting => fail("engine", format!("{} does not answer", engine.endpoint), START_IT),
         LinkState::Away => fail("engine", engine.reason.clone().unwrap_or_default(), START_IT),
     }
@@ -305,6 +320,35 @@ fn sharing(rows: &[ContainerRow]) -> Finding {
         0 => skipped(CHECK, "no worker runs in the shared network"),
         count => good(CHECK, format!("{count} in the parent's network")),
     }
+}
+
+/// What the configuration names that is not there.
+fn missing(app: &App, config: &Config) -> impl FnOnce() -> Vec<Finding> + Send + 'static {
+    let (env, paths, config) = (app.handle.env.clone(), app.handle.paths.clone(), config.clone());
+    move || {
+        let hint = "make it, or take it out of the configuration; what failed for it is tried again by `podbay up`";
+        let finding = |missing: crate::config::Missing| {
+            let verdict = if missing.stops_workers { fail } else { warn };
+            verdict("configuration", missing.text, hint)
+        };
+        config.missing(&env, &paths).into_iter().map(finding).collect()
+    }
+}
+
+/// A service that does not run and should. It stops those workers that wait for it.
+fn troubled(row: &ServiceRow, config: &Config) -> Option<Finding> {
+    if !matches!(row.state.as_str(), "failed" | "backoff" | "stuck") {
+        return None;
+    }
+    let reason = row.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let text = format!("service {} is {}{reason}", row.name, row.state);
+    let hint = format!("`podbay why {0}` says more, `podbay service logs {0}` shows what it said", row.name);
+    let needs = |template: &Template| template.depends_on.keys().any(|name| name.as_str() == row.name);
+    let needed = std::iter::once(&config.worker).chain(&config.templates).find(|template| needs(template));
+    Some(match needed {
+        Some(template) => fail("services", format!("{text}; template {} waits for it", template.name), &hint),
+        None => warn("services", text, &hint),
+    })
 }
 
 /// A reason of the user's own is none that containers are known not to do.

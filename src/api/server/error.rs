@@ -59,7 +59,7 @@ impl fmt::Display for ApiError {
 impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         let code = match &error {
-            EngineError::Away { .. } | EngineError::Deadline { .. } => "engine-away",
+            EngineError::Away { .. } | EngineError::NoWalls { .. } | EngineError::Deadline { .. } => "engine-away",
             EngineError::NotFound { .. } => "not-found",
             EngineError::NameTaken(_) => "name-taken",
             EngineError::NoImage(_) => "impossible",

@@ -1,5 +1,6 @@
 //! One more process in a container, for the length of a WebSocket. Its first text frame is the [`ExecRequest`].
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
@@ -38,24 +39,28 @@ pub async fn exec(
     Segment(id): Segment<String>,
     Upgrade(upgrade): Upgrade,
 ) -> Result<Response, ApiError> {
-    let (_, id, engine) = app.worked_in(&id).await?;
+    let (row, id, engine) = app.worked_in(&id).await?;
+    let env = app.given_env(&row).await;
     let near = app.handle.view.borrow().status.engine.is_here();
     let drain = if near { DRAIN } else { FAR_DRAIN };
     let place = app.stream()?;
     Ok(upgrade.on_upgrade(async move |socket| {
         let _place = place;
-        run(socket, engine, id, drain).await;
+        run(socket, (engine, id, env), drain).await;
     }))
 }
 
-async fn run(socket: WebSocket, engine: SharedEngine, id: ContainerId, drain: Duration) {
+/// Where it runs, and with what.
+type Inside = (SharedEngine, ContainerId, BTreeMap<String, String>);
+
+async fn run(socket: WebSocket, inside: Inside, drain: Duration) {
     let (mut to_client, mut from_client) = socket.split();
-    let ended = match begin(&engine, &id, &mut from_client).await {
+    let ended = match begin(&inside, &mut from_client).await {
         Ok(exec) => {
             let exec_id = exec.id.clone();
             let quiet = Quiet::new(drain);
-            carry(exec, (&engine, &quiet), &mut to_client, from_client).await;
-            exit_of(&engine, &exec_id).await
+            carry(exec, (&inside.0, &quiet), &mut to_client, from_client).await;
+            exit_of(&inside.0, &exec_id).await
         }
         Err(reason) => Frame::Ended { reason, code: None },
     };
@@ -64,11 +69,7 @@ async fn run(socket: WebSocket, engine: SharedEngine, id: ContainerId, drain: Du
     drop(to_client.close().await);
 }
 
-async fn begin(
-    engine: &SharedEngine,
-    id: &ContainerId,
-    from_client: &mut SplitStream<WebSocket>,
-) -> Result<Exec, String> {
+async fn begin((engine, id, env): &Inside, from_client: &mut SplitStream<WebSocket>) -> Result<Exec, String> {
     let first = tokio::time::timeout(REQUEST, from_client.next()).await;
     let Ok(Some(Ok(Message::Text(request)))) = first else { return Err("no request came".to_owned()) };
     let request: ExecRequest = serde_json::from_str(&request).map_err(|error| format!("not a request: {error}"))?;
@@ -76,7 +77,7 @@ async fn begin(
         return Err("no command was given".to_owned());
     }
     let tty = request.tty.map(|size| TermSize::new(size.rows, size.cols));
-    let mut spec = ExecSpec { command: request.command, tty, ..ExecSpec::default() };
+    let mut spec = ExecSpec { command: request.command, tty, env: env.clone(), ..ExecSpec::default() };
     if tty.is_some() {
         spec.env.insert("TERM".to_owned(), "xterm-256color".to_owned());
     }

@@ -22,11 +22,11 @@ pub fn understood(request: &mut SpawnRequest, config: &Config) -> Result<Vec<Str
     // One that is not there is the machine's to refuse.
     let Some(template) = template else { return Ok(notes) };
     let asked = &mut request.overrides;
-    if let Some(volume) = &request.volume_name {
-        notes.push(format!(
-            "the volume {volume:?} is not mounted: a template's volumes are shared by all clones of one repository"
-        ));
-        if asked.ports.is_empty() && asked.network.is_none() && request.pool != Some(true) {
+    if let Some(volume) = asked.volume.clone() {
+        if request.pool == Some(true) {
+            asked.volume = None;
+            notes.push(format!("the volume {:?} is not mounted: a pooled one was made before", volume.as_str()));
+        } else if asked.ports.is_empty() && asked.network.is_none() {
             asked.ports = vec![USUAL_PORT];
         }
     }
@@ -77,7 +77,8 @@ mod tests {
                           "volumeName": "owner-repo-node_modules"});
         let (request, notes) = asked(body, &config("")).unwrap();
         assert_eq!((request.overrides.network, request.overrides.ports), (Some(NetworkMode::Bridge), vec![3000]));
-        assert_eq!(notes, 2);
+        assert_eq!(notes, 1);
+        assert_eq!(request.overrides.volume.unwrap().as_str(), "owner-repo-node_modules");
         let (request, _) = asked(json!({"name": "x", "volumeName": "v"}), &config("")).unwrap();
         assert_eq!(request.overrides.ports, [3000], "the default of such a client");
     }
@@ -105,6 +106,9 @@ mod tests {
         assert_eq!(asked(body.clone(), &one).unwrap().0.template.unwrap().as_str(), "web");
         let two = config(&(template("web", "img") + &template("api", "other")));
         assert_eq!(asked(body, &two).unwrap_err(), "invalid");
+        let body = json!({"name": "x", "pool": true, "volumeName": "v"});
+        let (request, notes) = asked(body, &one).unwrap();
+        assert_eq!((request.overrides.volume, notes), (None, 1), "what is made already gets no mount");
         let by_image = json!({"name": "x", "pool": true, "image": "other"});
         assert_eq!(asked(by_image, &two).unwrap().0.template.unwrap().as_str(), "api");
     }

@@ -38,7 +38,9 @@ pub async fn prune(State(app): State<App>) -> Answer<Done> {
     let pruned = app.handle.prebuilt.prune(store(&engine)?).await;
     let (removed, kept) = pruned.map_err(|error| match error {
         StepError::Engine(error) => ApiError::from(error),
-        other @ (StepError::Workspace(_) | StepError::Fill(_)) => ApiError::new("internal", other.to_string()),
+        other @ (StepError::Workspace(_) | StepError::Fill(_) | StepError::Ports(_)) => {
+            ApiError::new("internal", other.to_string())
+        }
     })?;
     let text = match removed.len() {
         0 => "no image was removed".to_owned(),

@@ -6,10 +6,23 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 /// One line's id: `1700000000123456789.2` is the third line of that nanosecond.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LineId {
     at: Timestamp,
     place: u64,
+}
+
+impl LineId {
+    /// When the line came.
+    pub const fn at(self) -> Timestamp {
+        self.at
+    }
+
+    /// After all lines that are older than this, and before all others.
+    pub fn before(at: Timestamp) -> Self {
+        let at = at.checked_sub(jiff::SignedDuration::from_nanos(1)).unwrap_or(at);
+        Self { at, place: u64::MAX }
+    }
 }
 
 impl std::fmt::Display for LineId {

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 
+use super::requests::Counts;
 use super::{ApiError, App};
 use crate::api::types::{LinkState, PoolRow, ServiceRow, Snapshot, State as Is};
 use crate::bay::alert::RULES;
@@ -25,7 +26,8 @@ pub async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
         return Err(ApiError::new("not-found", "the configuration has turned them off: [api] metrics"));
     }
     app.first_look().await;
-    let text = text(&app.snapshot(), &app.handle.meter.read());
+    let mut text = text(&app.snapshot(), &app.handle.meter.read());
+    text.push_str(&of_the_api(&app.requests.read(), super::STREAMS - app.streams.available_permits()));
     Ok(([(CONTENT_TYPE, TEXT)], text).into_response())
 }
 
@@ -102,6 +104,20 @@ fn text(snapshot: &Snapshot, calls: &BTreeMap<&'static str, Calls>) -> String {
         let firing = status.alerts.iter().filter(|alert| alert.name == rule.name).count();
         page.sample(&metric::ALERTS, &[rule.name], number(firing as u64));
     }
+    std::mem::take(&mut page.0)
+}
+
+fn of_the_api(counts: &Counts, streams: usize) -> String {
+    let page = &mut Page::default();
+    page.family(&metric::REQUESTS);
+    for ((route, method, code), count) in &counts.answers {
+        page.sample(&metric::REQUESTS, &[route, method, &code.to_string()], number(*count));
+    }
+    page.family(&metric::REQUEST_SECONDS);
+    for (route, took) in &counts.took {
+        page.histogram(&metric::REQUEST_SECONDS, &[route], took);
+    }
+    page.one(&metric::STREAMS, number(streams as u64));
     std::mem::take(&mut page.0)
 }
 

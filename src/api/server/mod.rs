@@ -6,6 +6,7 @@
 mod actions;
 mod alarms;
 mod callback;
+mod contained_logs;
 mod doctor;
 mod door;
 mod error;
@@ -15,17 +16,20 @@ mod figures;
 mod handover;
 mod hosted;
 mod images;
+mod isolation;
 mod line_id;
 mod lines;
 mod listener;
 mod metrics;
 mod openapi;
 mod ports;
+mod requests;
 pub mod routes;
 mod run;
 mod service_terminal;
 mod services;
 mod setup;
+mod shared_log;
 mod shown;
 mod streams;
 mod terminal;
@@ -45,7 +49,9 @@ use crate::supervisor::lock::LockError;
 use crate::supervisor::store::StoreError;
 
 use door::Tokens;
+use requests::Requests;
 use setup::{Lent, Setups};
+use shared_log::SharedLogs;
 use shown::Listed;
 
 pub use error::ApiError;
@@ -102,6 +108,8 @@ pub struct App {
     setups: Setups,
     lent: Lent,
     listed: Listed,
+    requests: Requests,
+    shared_logs: SharedLogs,
     streams: Arc<Semaphore>,
     opening: Arc<Semaphore>,
 }
@@ -132,17 +140,20 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
         handle: handle.clone(),
         reload,
         tokens,
-        setups: Setups::default(),
+        setups: Setups::new(handle.paths.clone()),
         lent: Lent::default(),
         listed: Listed::default(),
+        requests: Requests::default(),
+        shared_logs: SharedLogs::default(),
         streams: Arc::new(Semaphore::new(STREAMS)),
         opening: Arc::new(Semaphore::new(OPENING)),
     };
     let ending = handle.ending.clone();
-    let server = axum::serve(listener, routes::router(app.clone(), true))
-        .with_graceful_shutdown(ending.clone().cancelled_owned());
+    let routes = app.requests.of(routes::router(app.clone(), true));
+    let server = axum::serve(listener, routes).with_graceful_shutdown(ending.clone().cancelled_owned());
     let door = tokio::spawn(door::keep(app.clone(), routes::router(app.clone(), false)));
     tokio::spawn(alarms::keep(app.clone()));
+    tokio::spawn(setup::resume(app.clone()));
     if up {
         tokio::spawn(bring_up(app.clone()));
     }

@@ -74,7 +74,11 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     put("summary", route.what.into());
     put("operationId", id.into());
     put("parameters", parameters.into());
-    put("responses", json!({route.status.to_string(): good, "default": {"$ref": "#/components/responses/Error"}}));
+    let mut responses = json!({route.status.to_string(): good, "default": {"$ref": "#/components/responses/Error"}});
+    if let Some(responses) = responses.as_object_mut().filter(|_| route.tagged) {
+        responses.insert("304".to_owned(), json!({"description": "As If-None-Match has it"}));
+    }
+    put("responses", responses);
     if let Some(shape) = route.takes {
         let schema = shape(generator);
         put("requestBody", json!({"required": true, "content": {"application/json": {"schema": schema}}}));

@@ -1,7 +1,7 @@
 //! The port table: what leads where, and who listens there, inside the bay too.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use serde_json::Value;
 
 use super::App;
 use super::error::ApiError;
-use crate::api::types::{ContainerRow, PortRow};
+use crate::api::types::{ContainerRow, PortRow, ServiceRow, State as RowState};
 use crate::bay::clash;
 use crate::bay::container::{ContainerId, Role, Status};
-use crate::bay::port::PortMapping;
+use crate::bay::port::{PortMapping, Protocol};
+use crate::config::Config;
 use crate::engine::SharedEngine;
 use crate::engine::listeners::{Listener, listeners};
 
@@ -24,8 +25,65 @@ const LOOK: Duration = Duration::from_secs(5);
 pub async fn ports(State(app): State<App>) -> Result<Json<Vec<PortRow>>, ApiError> {
     app.first_look().await;
     let containers = app.handle.view.borrow().containers.clone();
-    let (inside, screens) = tokio::join!(inside(&app, &containers), screens(&app, &containers));
-    Ok(Json(rows(&containers, inside.as_deref(), &screens)))
+    let services: Vec<ServiceRow> = app.handle.view.borrow().status.services.clone();
+    let (inside, screens, here) =
+        tokio::join!(inside(&app, &containers), screens(&app, &containers), of_services(&services));
+    let mut all = rows(&containers, inside.as_deref(), &screens);
+    all.extend(native(&services, here.as_deref()));
+    all.sort_by_key(place);
+    Ok(Json(all))
+}
+
+/// The order of the table.
+fn place(row: &PortRow) -> impl Ord + use<> {
+    (row.port.is_none(), row.port, row.inside, row.process.is_none())
+}
+
+/// What listens on this machine where native services are to.
+async fn of_services(services: &[ServiceRow]) -> Option<Vec<Listener>> {
+    let wanted: BTreeSet<u16> = ports_of_native(services).map(|(_, port)| port).collect();
+    if wanted.is_empty() {
+        return Some(Vec::new());
+    }
+    let look = tokio::task::spawn_blocking(move || listeners(Path::new("/proc"), None, |port| wanted.contains(&port)));
+    tokio::time::timeout(LOOK, look).await.ok()?.ok()
+}
+
+fn ports_of_native(services: &[ServiceRow]) -> impl Iterator<Item = (&ServiceRow, u16)> {
+    let native = services.iter().filter(|service| service.run == "host");
+    native.flat_map(|service| service.ports.iter().map(move |port| (service, *port)))
+}
+
+/// A line for each port of a native service: who listens there, or why it is not the service.
+fn native(services: &[ServiceRow], here: Option<&[Listener]>) -> Vec<PortRow> {
+    let line = |(service, port): (&ServiceRow, u16)| {
+        let mapping = PortMapping { ip: None, host: port, container: port, protocol: Protocol::Tcp };
+        let row = published(&mapping, &format!("svc-{}", service.name));
+        let is = || service.reason.as_ref().map_or(service.state.clone(), |why| format!("{}: {why}", service.state));
+        let Some(here) = here else {
+            return PortRow { reason: Some("who listens can't be seen from this machine".to_owned()), ..row };
+        };
+        let listener = here.iter().find(|listener| (listener.port, listener.protocol) == (port, Protocol::Tcp));
+        let holder = listener.and_then(|listener| listener.holder.as_ref());
+        let refused = service.reason.as_ref().filter(|why| why.contains(&format!("port {port} ")));
+        match (listener, service.pid) {
+            (Some(_), Some(_)) => PortRow {
+                process: holder.map(|holder| holder.command.clone()),
+                pid: holder.map(|holder| holder.pid),
+                ..row
+            },
+            (None, Some(_)) => PortRow { url: None, reason: Some("it runs, and does not listen".to_owned()), ..row },
+            (_, None) if let Some(why) = refused => {
+                PortRow { url: None, reason: Some(format!("in conflict: {why}")), ..row }
+            }
+            (Some(_), None) => {
+                let who = holder.map_or_else(|| "another process".to_owned(), ToString::to_string);
+                PortRow { url: None, reason: Some(format!("{who} listens there; the service is {}", is())), ..row }
+            }
+            (None, None) => PortRow { url: None, reason: Some(format!("nobody listens: {}", is())), ..row },
+        }
+    };
+    ports_of_native(services).map(line).collect()
 }
 
 /// What the terminals of workers in the parent's namespace show, by name: a program that was refused a port says so there
@@ -84,18 +142,31 @@ async fn inside(app: &App, containers: &[ContainerRow]) -> Option<Vec<Listener>>
     let engine = app.engine().ok()?;
     let seen = engine.inspect(&ContainerId::new(parent.id.clone())).await.ok()?;
     let Status::Running { pid, .. } = seen.status else { return None };
-    if pid == 0 || !engine.identify().await.ok()?.local {
+    let identity = engine.identify().await.ok()?;
+    if pid == 0 || !identity.local {
         return None;
     }
     let look = tokio::task::spawn_blocking(move || listeners(Path::new("/proc"), Some(pid), |_| true));
     let all = tokio::time::timeout(LOOK, look).await.ok()?.ok()?;
-    Some(if shares_ours(pid) { of_the_bay(&engine, containers, all).await } else { all })
+    if shares_ours(pid) {
+        return Some(of_the_bay(&engine, containers, all).await);
+    }
+    Some(if identity.kind == "local" { behind_the_wall(all, &app.handle.config.borrow()) } else { all })
+}
+
+/// What programs of the bay have in a network with a wall: without what podbay itself listens on there, and with what is
+/// published arriving at the loopback.
+fn behind_the_wall(all: Vec<Listener>, config: &Config) -> Vec<Listener> {
+    let own: Vec<u16> = config.native_ports().into_iter().chain(config.proxy_port()).collect();
+    let theirs = all.into_iter().filter(|listener| listener.holder.is_some() || !own.contains(&listener.port));
+    let reached = |ip: IpAddr| if ip == Ipv4Addr::LOCALHOST { Ipv4Addr::UNSPECIFIED.into() } else { ip };
+    theirs.map(|listener| Listener { ip: reached(listener.ip), ..listener }).collect()
 }
 
 /// Every port of the bay, by its number on the machine and then by its number inside.
 fn rows(containers: &[ContainerRow], inside: Option<&[Listener]>, screens: &BTreeMap<String, String>) -> Vec<PortRow> {
     let own = containers.iter().filter(|row| row.role != Role::Parent);
-    let mut rows: Vec<PortRow> = own.flat_map(|row| row.ports.iter().map(|port| published(port, &row.name))).collect();
+    let mut rows: Vec<PortRow> = own.flat_map(|row| row.ports.iter().map(|port| of_container(port, row))).collect();
     let parent = containers.iter().find(|row| row.role == Role::Parent);
     let through: &[PortMapping] = parent.map_or(&[], |row| &row.ports);
     let mut known = BTreeSet::new();
@@ -130,7 +201,7 @@ fn rows(containers: &[ContainerRow], inside: Option<&[Listener]>, screens: &BTre
     }
     note_sharing(&mut rows);
     rows.extend(refused(&rows, screens));
-    rows.sort_by_key(|row| (row.port.is_none(), row.port, row.inside, row.process.is_none()));
+    rows.sort_by_key(place);
     rows
 }
 
@@ -180,6 +251,19 @@ fn who(row: &PortRow) -> String {
 
 const UNPUBLISHED: &str = "inside the bay only: [parent] ports publishes it";
 
+/// A port of its own; of a service that does not run, why.
+fn of_container(mapping: &PortMapping, row: &ContainerRow) -> PortRow {
+    let port = published(mapping, &row.name);
+    if row.role != Role::Service || matches!(row.state, RowState::Running | RowState::Unknown) {
+        return port;
+    }
+    let is = row
+        .reason
+        .as_ref()
+        .map_or_else(|| row.state.as_str().to_owned(), |why| format!("{}: {why}", row.state.as_str()));
+    PortRow { url: None, reason: Some(format!("nobody listens: {is}")), ..port }
+}
+
 fn published(mapping: &PortMapping, name: &str) -> PortRow {
     let host = match mapping.ip {
         Some(IpAddr::V6(ip)) if !ip.is_unspecified() => format!("[{ip}]"),
@@ -193,7 +277,7 @@ fn published(mapping: &PortMapping, name: &str) -> PortRow {
         name: name.to_owned(),
         process: None,
         pid: None,
-        url: (mapping.protocol == crate::bay::port::Protocol::Tcp).then(|| format!("http://{host}:{}", mapping.host)),
+        url: (mapping.protocol == Protocol::Tcp).then(|| format!("http://{host}:{}", mapping.host)),
         reason: None,
     }
 }
@@ -214,7 +298,6 @@ fn bare(listener: &Listener) -> PortRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bay::port::Protocol;
     use crate::engine::listeners::Holder;
 
     fn container(name: &str, role: &str, ports: &[&str]) -> ContainerRow {
@@ -279,6 +362,37 @@ mod tests {
         let words = serde_json::json!({"Config": {"Cmd": ["python3", "-m", "http.server", "9000"]}});
         assert_eq!(command_of(&words), "python3 -m http.server 9000");
         assert_eq!(command_of(&serde_json::json!({"Config": {"Cmd": null}})), "");
+    }
+
+    #[test]
+    fn a_port_of_a_native_service_says_who_has_it_or_why_the_service_has_not() {
+        let service = |name: &str, port: u16, state: &str, pid: Option<u32>, reason: Option<&str>| -> ServiceRow {
+            serde_json::from_value(serde_json::json!({
+                "name": name, "run": "host", "reason_for_host": "gpu", "state": state, "pid": pid, "ports": [port],
+                "ready": null, "restarts": 0, "last_exit": null, "next_start_at": null, "depends_on": {},
+                "reason": reason
+            }))
+            .unwrap()
+        };
+        let services = [
+            service("web", 3000, "running", Some(7), None),
+            service("mute", 3001, "running", Some(9), None),
+            service("late", 3002, "backoff", None, Some("port 3002 is held by nc (pid 7)")),
+            service("off", 3003, "stopped", None, Some("stopped by request")),
+            service("out", 3004, "stopped", None, None),
+        ];
+        let here =
+            [listener("127.0.0.1:3000", "fox"), listener("0.0.0.0:3002", "fox"), listener("0.0.0.0:3004", "fox")];
+        assert_eq!(
+            said(native(&services, Some(&here))),
+            [
+                "3000:3000 svc-web node http://127.0.0.1:3000",
+                "3001:3001 svc-mute  it runs, and does not listen",
+                "3002:3002 svc-late  in conflict: port 3002 is held by nc (pid 7)",
+                "3003:3003 svc-off  nobody listens: stopped: stopped by request",
+                "3004:3004 svc-out  node (pid 7) listens there; the service is stopped",
+            ]
+        );
     }
 
     #[test]

@@ -6,14 +6,16 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, delete, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use super::isolation;
 use super::{
     App, BODY, actions, doctor, error, exec, figures, images, metrics, openapi, ports, run, services, setup, shown,
     streams, terminal,
 };
 use crate::api::types::{
-    ContainerDetail, ContainerRow, Done, DownRequest, Figures, Finding, Health, ImageRow, PoolRequest, PoolRow,
-    PortRow, Reloaded, RunReply, RunRequest, SendRequest, ServiceRow, SessionRequest, SessionRow, SetupReply,
-    SetupRequest, SpawnReply, SpawnRequest, StatsRow, Status, UpRequest, Why,
+    ContainerDetail, ContainerRow, Done, DownRequest, Figures, Finding, Health, ImageRow, IsolationRequest,
+    NetworkRequest, NetworkStatus, PoolRequest, PoolRow, PortRow, Reloaded, RunReply, RunRequest, SendRequest,
+    ServiceRow, SessionRequest, SessionRow, SetupReply, SetupRequest, SpawnReply, SpawnRequest, StatsRow, Status,
+    UpRequest, Why,
 };
 
 /// The schema of a type.
@@ -57,6 +59,8 @@ pub struct Route {
     /// The status of a good answer.
     pub(super) status: u16,
     pub(super) asks: &'static [Ask],
+    /// It has an `ETag`, and is 304 to who has it.
+    pub(super) tagged: bool,
     serve: fn() -> MethodRouter<App>,
 }
 
@@ -77,6 +81,10 @@ impl Route {
         Self { gives: Gives::Socket, status: 101, ..self }
     }
 
+    const fn tagged(self) -> Self {
+        Self { tagged: true, ..self }
+    }
+
     const fn asks(self, asks: &'static [Ask]) -> Self {
         Self { asks, ..self }
     }
@@ -90,7 +98,7 @@ const fn route(
     serve: fn() -> MethodRouter<App>,
 ) -> Route {
     let gives = Gives::Json(shape::<Done>);
-    Route { method, path, private: false, what, takes: None, gives, status: 200, asks: &[], serve }
+    Route { method, path, private: false, what, takes: None, gives, status: 200, asks: &[], tagged: false, serve }
 }
 
 const fn ask(name: &'static str, kind: &'static str, what: &'static str) -> Ask {
@@ -102,8 +110,11 @@ const LOGS: &[Ask] = &[
     ask("tail", "integer", "the last so many lines"),
     ask("since", "integer", "not before this time, in milliseconds since 1970"),
 ];
-const SIZE: &[Ask] =
-    &[ask("rows", "integer", "rows of the terminal that looks"), ask("cols", "integer", "its columns")];
+const LOOK: &[Ask] = &[
+    ask("rows", "integer", "rows of the terminal that looks"),
+    ask("cols", "integer", "its columns"),
+    ask("frames", "boolean", "of a flood the whole screen, some times a second, instead of every byte"),
+];
 const OF: &[Ask] = &[ask("of", "string", "names, with commas between them; absent: all that run")];
 const FORCE: &[Ask] = &[ask("force", "boolean", "also what is in its clone and nowhere else")];
 
@@ -112,7 +123,8 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/health", "Whether it answers; needs no token", || get(shown::health)).gives(shape::<Health>),
     route("GET", "/api/status", "The bay", || get(shown::status)).gives(shape::<Status>),
     route("GET", "/api/containers", "Parent, workers and services", || get(shown::containers))
-        .gives(shape::<Vec<ContainerRow>>),
+        .gives(shape::<Vec<ContainerRow>>)
+        .tagged(),
     route("POST", "/api/containers", "Makes a worker, or claims a warm one", || post(actions::spawn))
         .takes(shape::<SpawnRequest>)
         .gives(shape::<SpawnReply>),
@@ -130,7 +142,7 @@ pub const ROUTES: &[Route] = &[
         .takes(shape::<SessionRequest>)
         .gives(shape::<SessionRow>),
     route("GET", "/api/containers/{id}/logs", "Its log", || get(streams::logs)).streams().asks(LOGS),
-    route("GET", "/api/containers/{id}/terminal", "Its terminal", || get(terminal::main)).is_socket().asks(SIZE),
+    route("GET", "/api/containers/{id}/terminal", "Its terminal", || get(terminal::main)).is_socket().asks(LOOK),
     route("GET", "/api/containers/{id}/exec", "A command in it, both ways", || get(exec::exec)).is_socket(),
     route("POST", "/api/containers/{id}/exec", "A command in it, to its end", || post(run::run))
         .takes(shape::<RunRequest>)
@@ -141,6 +153,11 @@ pub const ROUTES: &[Route] = &[
             .takes(shape::<SetupRequest>)
             .gives(shape::<SetupReply>)
     },
+    route("GET", "/api/network", "The way out of the bay", || get(shown::network)).gives(shape::<NetworkStatus>),
+    route("POST", "/api/network", "Answers what was asked for outside of the bay, and refused", || {
+        post(actions::network)
+    })
+    .takes(shape::<NetworkRequest>),
     route("GET", "/api/pool", "Pools", || get(shown::pool)).gives(shape::<Vec<PoolRow>>),
     route("POST", "/api/pool", "Sizes, drains or cleans up pools", || post(actions::pool)).takes(shape::<PoolRequest>),
     route("GET", "/api/services", "Services", || get(services::list)).gives(shape::<Vec<ServiceRow>>),
@@ -150,13 +167,15 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/services/{name}/logs", "Its log", || get(services::logs)).streams().asks(LOGS),
     route("GET", "/api/sessions", "Open terminals", || get(shown::sessions)).gives(shape::<Vec<SessionRow>>),
     route("DELETE", "/api/sessions/{id}", "Ends a shell", || delete(actions::close_session)),
-    route("GET", "/api/sessions/{id}/terminal", "Any terminal", || get(terminal::session)).is_socket().asks(SIZE),
+    route("GET", "/api/sessions/{id}/terminal", "Any terminal", || get(terminal::session)).is_socket().asks(LOOK),
     route("GET", "/api/images", "Images that podbay made", || get(images::list)).gives(shape::<Vec<ImageRow>>),
     route("POST", "/api/images", "Makes the host image", || post(images::host)),
     route("DELETE", "/api/images", "Removes images that nobody uses", || delete(images::prune)),
     route("POST", "/api/up", "Brings the bay to its configuration", || post(actions::up))
         .takes(shape::<Option<UpRequest>>),
     route("POST", "/api/down", "Stops the bay", || post(actions::down)).takes(shape::<DownRequest>),
+    route("POST", "/api/isolation", "Takes weaker walls, by the user's word", || post(isolation::allow))
+        .takes(shape::<IsolationRequest>),
     route("POST", "/api/reload", "Reads the configuration anew", || post(actions::reload_route))
         .gives(shape::<Reloaded>),
     route("GET", "/api/why/{name}", "Why something is as it is", || get(actions::why)).gives(shape::<Why>),

@@ -38,8 +38,8 @@ pub async fn run(
         return Err(ApiError::new("invalid", format!("a timeout is between 1 and {most} ms")).field("timeout"));
     }
     let command = argv(&request.command).map_err(|why| ApiError::new("invalid", why).field("command"))?;
-    let (_, id, engine) = app.worked_in(&id).await?;
-    let spec = ExecSpec { command, ..ExecSpec::default() };
+    let (row, id, engine) = app.worked_in(&id).await?;
+    let spec = ExecSpec { command, env: app.given_env(&row).await, ..ExecSpec::default() };
     let Exec { id: exec, io } = engine.exec(&id, &spec).await?;
     let mut output = Output::default();
     let deadline = Instant::now() + time;

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use crate::bay::session::TermSize;
 use crate::service::link::{self, Link};
 use crate::service::protocol::{Order, Place, Told};
-use crate::supervisor::session::{Attachment, Sent, Typed};
+use crate::supervisor::session::{Attachment, Flood, Pace, RESET_PACE, Sent, Typed};
 use crate::terminal::emulator::Emulator;
 use crate::terminal::keys;
 
@@ -18,18 +19,19 @@ use crate::terminal::keys;
 const OUTPUT: usize = 64;
 /// Messages of a client. Full: it waits.
 const INPUT: usize = 64;
-const CHUNK: usize = 16 * 1024;
+const CHUNK: usize = 64 * 1024;
 const SCROLLBACK: usize = 1000;
 /// How long the newest output may take to come; then the screen begins empty.
 const NEWEST: Duration = Duration::from_millis(50);
 
 /// Looks at it. `None`: it has no shim, so it does not run.
-pub(super) async fn attach(place: Place, size: TermSize) -> Option<Attachment> {
+pub(super) async fn attach(place: Place, size: TermSize, pace: Pace) -> Option<Attachment> {
     let stream = link::attach(&place).await.ok()?;
     resize(&place, size).await;
     let (output, receiver) = mpsc::channel(OUTPUT);
     let (input, typed) = mpsc::channel(INPUT);
-    let viewer = Viewer { place, emulator: Emulator::new(size, SCROLLBACK), output };
+    let flood = Flood::new(pace);
+    let viewer = Viewer { place, emulator: Emulator::new(size, SCROLLBACK), output, flood, missed: None };
     tokio::spawn(viewer.run(stream, typed));
     Some(Attachment { output: receiver, input })
 }
@@ -46,6 +48,9 @@ struct Viewer {
     place: Place,
     emulator: Emulator,
     output: mpsc::Sender<Sent>,
+    flood: Flood,
+    /// The client was not sent all: it gets the screen then.
+    missed: Option<Instant>,
 }
 
 impl Viewer {
@@ -76,8 +81,23 @@ impl Viewer {
                 break;
             }
         }
+        self.reset().await
+    }
+
+    /// The whole screen; `false`: the client is gone.
+    async fn reset(&mut self) -> bool {
+        self.missed = None;
         let reset = Sent::Reset(self.emulator.size(), Bytes::from(self.emulator.snapshot()));
         self.output.send(reset).await.is_ok()
+    }
+
+    /// What was printed, or that it is to be looked at later; `false`: the client is gone.
+    async fn live(&mut self, bytes: Vec<u8>) -> bool {
+        let flooded = self.flood.takes(bytes.len());
+        if flooded && self.missed.is_none() {
+            self.missed = Some(Instant::now() + RESET_PACE);
+        }
+        bytes.is_empty() || self.missed.is_some() || self.output.send(Sent::Live(Bytes::from(bytes))).await.is_ok()
     }
 
     /// Both ways until one ends; `false`: the client is gone.
@@ -91,7 +111,12 @@ impl Viewer {
                     if !fed.replies.is_empty() && stream.write_all(&fed.replies).await.is_err() {
                         return true;
                     }
-                    if !fed.forward.is_empty() && self.output.send(Sent::Live(Bytes::from(fed.forward))).await.is_err() {
+                    if !self.live(fed.forward).await {
+                        return false;
+                    }
+                }
+                () = sleep_until(self.missed.unwrap_or_else(Instant::now)), if self.missed.is_some() => {
+                    if !self.reset().await {
                         return false;
                     }
                 }

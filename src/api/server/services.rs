@@ -60,6 +60,14 @@ impl App {
         rows.into_iter().find(|row| row.name == name && row.run == "host")
     }
 
+    /// The service that runs in a container, and has none, where that is asked for.
+    pub(super) fn service_without_container(&self, word: &str) -> Option<ServiceRow> {
+        let name = word.strip_prefix("svc-")?;
+        let snapshot = self.snapshot();
+        let made = snapshot.containers.iter().any(|row| row.name == word && !row.id.is_empty());
+        snapshot.status.services.into_iter().find(|row| row.name == name && row.run == "container" && !made)
+    }
+
     /// The service that a route's `{name}` means.
     pub(super) fn service_row(&self, word: &str) -> Result<ServiceRow, ApiError> {
         let rows = self.snapshot().status.services;
@@ -90,7 +98,7 @@ pub async fn logs(
     app.first_look().await;
     let row = app.service_row(&name)?;
     if row.run == "container" {
-        return super::streams::container_logs(&app, &format!("svc-{}", row.name), &query).await;
+        return super::contained_logs::logs(&app, &row, &query).await;
     }
     native_logs(&app, &row, &query).await
 }

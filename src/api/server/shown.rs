@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 
 use super::App;
-use crate::api::types::{Health, PoolRow, SessionRow, Snapshot, Status};
+use crate::api::types::{Health, NetworkStatus, PoolRow, SessionRow, Snapshot, Status};
+use crate::bay::template::short_hash;
 
 pub async fn health(State(app): State<App>) -> Json<Health> {
     let container_count = app.handle.view.borrow().containers.len() as u64;
@@ -21,30 +23,42 @@ pub async fn status(State(app): State<App>) -> Json<Status> {
     Json(app.snapshot().status)
 }
 
-pub async fn containers(State(app): State<App>) -> Response {
+/// Whoever asks again and says what he has is only told that nothing has changed.
+pub async fn containers(State(app): State<App>, headers: HeaderMap) -> Response {
     app.first_look().await;
     let view = app.handle.view.borrow().clone();
-    ([(CONTENT_TYPE, "application/json")], app.listed.of(&view)).into_response()
+    let (bytes, tag) = app.listed.of(&view);
+    let known = headers.get(IF_NONE_MATCH).is_some_and(|known| *known == *tag);
+    if known {
+        return (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response();
+    }
+    ([(CONTENT_TYPE, "application/json")], [(ETAG, tag)], bytes).into_response()
 }
 
 /// The list as it was last written: it is asked for far more often than it changes.
 #[derive(Clone, Default)]
 pub struct Listed(Arc<Mutex<Last>>);
 
-/// Of which view, and its list.
-type Last = Option<(Arc<Snapshot>, Bytes)>;
+/// Of which view, its list, and by what that is told from another one.
+type Last = Option<(Arc<Snapshot>, Bytes, String)>;
 
 impl Listed {
-    fn of(&self, view: &Arc<Snapshot>) -> Bytes {
+    fn of(&self, view: &Arc<Snapshot>) -> (Bytes, String) {
         // Held while it is written, which takes less than to write it twice. A panic elsewhere leaves it as good as it was.
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, bytes)) = last.as_ref().filter(|(known, _)| Arc::ptr_eq(known, view)) {
-            return bytes.clone();
+        if let Some((_, bytes, tag)) = last.as_ref().filter(|(known, ..)| Arc::ptr_eq(known, view)) {
+            return (bytes.clone(), tag.clone());
         }
         let bytes = Bytes::from(serde_json::to_vec(&view.containers).unwrap_or_default());
-        *last = Some((view.clone(), bytes.clone()));
-        bytes
+        let tag = format!("\"{}\"", short_hash(&bytes));
+        *last = Some((view.clone(), bytes.clone(), tag.clone()));
+        (bytes, tag)
     }
+}
+
+pub async fn network(State(app): State<App>) -> Json<NetworkStatus> {
+    app.first_look().await;
+    Json(app.snapshot().status.network)
 }
 
 pub async fn pool(State(app): State<App>) -> Json<Vec<PoolRow>> {

@@ -13,10 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::extract::{Asked, Segment};
 use super::line_id::{LineId, Numbering};
-use super::lines::{LineEvent, Lines};
+use super::lines::{LineEvent, Lines, entry};
+use super::shared_log::Follower;
 use super::{ApiError, App};
 use crate::api::types::{LogEntry, Snapshot};
-use crate::engine::{LogLine, LogQuery};
+use crate::engine::LogQuery;
 
 /// Changes that come faster than this are told together.
 const TOGETHER: Duration = Duration::from_millis(25);
@@ -112,13 +113,23 @@ pub async fn logs(
     if let Some(service) = app.native_service(&id) {
         return super::services::native_logs(&app, &service, &query).await;
     }
+    if let Some(service) = app.service_without_container(&id) {
+        return super::contained_logs::logs(&app, &service, &query).await;
+    }
     container_logs(&app, &id, &query).await
 }
 
 /// Those of a container.
 pub(super) async fn container_logs(app: &App, id: &str, query: &LogsQuery) -> Result<Lines, ApiError> {
     let place = app.stream()?;
-    let (_, id, engine) = app.container(id).await?;
+    let (row, id, engine) = app.container(id).await?;
+    // Podman's log has lines without a time, and no ids by which they could be known again.
+    let shared = query.follow && row.started_at.is_some() && app.handle.view.borrow().status.engine.kind != "podman";
+    if shared && let Some(follower) = Follower::begin(app, (&engine, &id), query).await? {
+        let pieces = stream::unfold(follower, |mut follower| async move { Some((follower.next().await?, follower)) });
+        let pieces = pieces.take_until(app.handle.ending.clone().cancelled_owned());
+        return Ok(Lines::written(held(pieces, place)));
+    }
     let since = query.not_before()?;
     let turn = app.opening.acquire().await;
     let lines = engine.logs(&id, &LogQuery { follow: query.follow, tail: query.tail, since }).await?;
@@ -133,14 +144,6 @@ pub(super) async fn container_logs(app: &App, id: &str, query: &LogsQuery) -> Re
     let end = stream::once(std::future::ready(LineEvent::End));
     let all = entries.chain(end).take_until(app.handle.ending.clone().cancelled_owned());
     Ok(Lines::new(held(all, place)))
-}
-
-fn entry(line: &LogLine) -> LogEntry {
-    LogEntry {
-        line: String::from_utf8_lossy(&line.bytes).into_owned(),
-        timestamp: line.at.map(jiff::Timestamp::as_millisecond),
-        stderr: line.stderr,
-    }
 }
 
 pub(super) const fn data(entry: LogEntry, id: Option<LineId>) -> LineEvent {

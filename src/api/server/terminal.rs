@@ -15,29 +15,36 @@ use crate::api::types::{Frame, ServiceRow};
 use crate::bay::name::Name;
 use crate::bay::session::{SessionId, TermSize};
 use crate::service::protocol::Place;
-use crate::supervisor::session::{Attachment, Sent, Typed};
+use crate::supervisor::session::{Attachment, Pace, Sent, Typed};
 
 /// A message of a client is at most this long.
 const MESSAGE: usize = 1 << 20;
 
-/// `?rows=24&cols=80`.
+/// `?rows=24&cols=80&frames=true`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct SizeQuery {
+pub struct LookQuery {
     rows: u16,
     cols: u16,
+    frames: bool,
+}
+
+impl LookQuery {
+    const fn pace(&self) -> Pace {
+        if self.frames { Pace::Frames } else { Pace::Bytes }
+    }
 }
 
 /// The main tty of a container.
 pub async fn main(
     State(app): State<App>,
     Segment(id): Segment<String>,
-    Asked(size): Asked<SizeQuery>,
+    Asked(look): Asked<LookQuery>,
     Upgrade(upgrade): Upgrade,
 ) -> Result<Response, ApiError> {
     app.first_look().await;
     if let Some(service) = app.native_service(&id) {
-        return of_service(&app, &service, &size, upgrade).await;
+        return of_service(&app, &service, &look, upgrade).await;
     }
     let row = app.row(&id)?;
     super::actions::not_warm(&row)?;
@@ -51,13 +58,13 @@ pub async fn main(
             ),
         )
     })?;
-    attach(&app, session, &size, upgrade).await
+    attach(&app, session, &look, upgrade).await
 }
 
 async fn of_service(
     app: &App,
     service: &ServiceRow,
-    size: &SizeQuery,
+    look: &LookQuery,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
     let refused = |why: &str| ApiError::new("refused", format!("{} has no terminal: {why}", service.name));
@@ -67,7 +74,7 @@ async fn of_service(
     let name: Name = service.name.parse().map_err(|_| refused("its name can't be read"))?;
     let paths = &app.handle.paths;
     let place = Place { dir: paths.service(&name), socket: paths.service_socket(&name) };
-    let attachment = service_terminal::attach(place, TermSize::new(size.rows, size.cols)).await;
+    let attachment = service_terminal::attach(place, TermSize::new(look.rows, look.cols), look.pace()).await;
     let attachment = attachment.ok_or_else(|| refused("its shim does not answer"))?;
     let (ending, place) = (app.handle.ending.clone(), app.stream()?);
     Ok(upgrade.max_message_size(MESSAGE).on_upgrade(async move |socket| {
@@ -80,18 +87,18 @@ async fn of_service(
 pub async fn session(
     State(app): State<App>,
     Segment(id): Segment<u64>,
-    Asked(size): Asked<SizeQuery>,
+    Asked(look): Asked<LookQuery>,
     Upgrade(upgrade): Upgrade,
 ) -> Result<Response, ApiError> {
-    attach(&app, SessionId(id), &size, upgrade).await
+    attach(&app, SessionId(id), &look, upgrade).await
 }
 
-async fn attach(app: &App, id: SessionId, size: &SizeQuery, upgrade: WebSocketUpgrade) -> Result<Response, ApiError> {
-    let size = TermSize::new(size.rows, size.cols);
+async fn attach(app: &App, id: SessionId, look: &LookQuery, upgrade: WebSocketUpgrade) -> Result<Response, ApiError> {
+    let size = TermSize::new(look.rows, look.cols);
     let attachment = app
         .handle
         .sessions
-        .attach(id, size)
+        .attach(id, size, look.pace())
         .await
         .ok_or_else(|| ApiError::new("not-found", format!("there is no session {id}")))?;
     let (ending, place) = (app.handle.ending.clone(), app.stream()?);

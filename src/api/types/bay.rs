@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bay::isolation::Isolation;
+
 /// The answer to a verb.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Done {
@@ -39,6 +41,14 @@ pub struct Reloaded {
 pub struct UpRequest {
     /// Only what is missing: nothing that runs is restarted, nothing that the user stopped is started.
     pub gently: bool,
+}
+
+/// `POST /api/isolation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IsolationRequest {
+    /// How far containers without a daemon are to be kept apart.
+    pub level: Isolation,
 }
 
 /// `POST /api/down`.

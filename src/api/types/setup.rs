@@ -15,7 +15,7 @@ pub struct SetupRequest {
     /// A branch of it, or a new one; absent: its default branch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
-    /// Opens a private repository on GitHub; kept nowhere longer than the clone takes.
+    /// Opens a private repository on GitHub; kept nowhere longer than it takes to clone it, for the image, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub github_token: Option<String>,
     /// Told of each phase.
@@ -24,11 +24,11 @@ pub struct SetupRequest {
     /// Signs what it is told. Of 32 or more characters, it also opens this container's terminal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callback_secret: Option<String>,
-    /// The caller knows of a prebuilt image; podbay finds its own.
+    /// The container was made from the repository's image: what the setup command installs is there already.
     pub has_main_image: bool,
-    /// The caller wants one made; a template with a setup command makes it.
+    /// Makes the repository's image, `<owner>-<repo>:main`, once the setup is done and there is none.
     pub build_main_image: bool,
-    /// Environment of the setup command.
+    /// Environment of the setup command, and of all that is run in the container from then on beside its program.
     pub env_vars: BTreeMap<String, String>,
 }
 

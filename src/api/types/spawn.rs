@@ -24,9 +24,6 @@ pub struct SpawnRequest {
     /// One of the pool's; where no template is named, of the only one that has a pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<bool>,
-    /// Read for the clients of other hosts: volumes are a template's.
-    #[serde(rename = "volumeName", skip_serializing_if = "Option::is_none")]
-    pub volume_name: Option<String>,
     /// The size of the terminal that will look at it first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<TermSize>,

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::AlertRow;
 use super::container::ContainerRow;
+use super::network::NetworkStatus;
 use super::pool::PoolRow;
 use super::service::ServiceRow;
+use crate::bay::isolation::Isolation;
 
 /// How the supervisor stands with its engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +30,12 @@ pub enum LinkState {
 pub struct EngineStatus {
     /// `docker`, `podman`, `local`; empty while it has never answered.
     pub kind: String,
+    /// How far its containers are kept apart from its machine; `null` while it has never answered.
+    #[serde(default)]
+    pub isolation: Option<Isolation>,
+    /// Something weaker that could be had, where that is all that is missing: by the user's word alone.
+    #[serde(default)]
+    pub weaker: Option<Isolation>,
     /// Where it is.
     pub endpoint: String,
     /// Its version; empty while it has never answered.
@@ -124,6 +132,9 @@ pub struct Status {
     pub pid: u32,
     /// The engine.
     pub engine: EngineStatus,
+    /// The way out of the bay.
+    #[serde(default)]
+    pub network: NetworkStatus,
     /// The parent, when there is one.
     pub parent: Option<ContainerRow>,
     /// Workers by state.

@@ -162,9 +162,21 @@ impl Lifecycle {
         }
     }
 
-    /// Takes over a run that was found.
-    pub fn adopt(&mut self, now: Duration) {
-        self.phase = Phase::Running { since: now, ready: self.rules.ready_at_once.then_some(now) };
+    /// Takes over a run that was found, and has gone on for so long.
+    pub fn adopt(&mut self, since: Duration) {
+        self.phase = Phase::Running { since, ready: self.rules.ready_at_once.then_some(since) };
+    }
+
+    /// Takes it that the present run, which is ready, has been so since an earlier time.
+    pub fn ready_since(&mut self, at: Duration) {
+        if let Phase::Running { since, ready: Some(ready) } = &mut self.phase {
+            *ready = at.max(*since).min(*ready);
+        }
+    }
+
+    /// Takes these as its latest starts, oldest first.
+    pub fn recall_starts(&mut self, starts: impl IntoIterator<Item = Duration>) {
+        self.memory.starts = starts.into_iter().collect();
     }
 
     /// Takes it as ended for good, as another left it.

@@ -72,9 +72,10 @@ impl fmt::Display for Exit {
             Self::Unhealthy(why) => write!(f, "ended for its liveness probe: {why}"),
             Self::Daemonised(count) => write!(
                 f,
-                "went into the background (it left {count} process{} behind, which were ended): podbay runs services in \
+                "went into the background (it left {count} process{} behind, which {} ended): podbay runs services in \
                  the foreground; most programs have a flag for that",
-                if *count == 1 { "" } else { "es" }
+                if *count == 1 { "" } else { "es" },
+                if *count == 1 { "was" } else { "were" }
             ),
             Self::Lost => f.write_str("went down with what held it, unseen"),
         }

@@ -55,6 +55,10 @@ pub async fn service(
     let mut mark = Mark::default();
     let mut away = false;
     let mut request = first.clone();
+    let mut seen = 0_usize;
+    if args.follow {
+        tell_of_rest(client, name).await;
+    }
     loop {
         let failure = match client.service_logs(name, &request).await {
             Ok(entries) => {
@@ -62,7 +66,10 @@ pub async fn service(
                     note("the supervisor is back; the log goes on");
                 }
                 let mut is_new = |entry: &Result<LogEntry, ClientError>| match entry {
-                    Ok(entry) => mark.is_new(entry),
+                    Ok(entry) => {
+                        seen += 1;
+                        mark.is_new(entry)
+                    }
                     Err(_) => true,
                 };
                 let entries = entries.filter(|entry| std::future::ready(is_new(entry)));
@@ -71,7 +78,12 @@ pub async fn service(
             Err(error) => Some(error),
         };
         match failure {
-            None => return Ok(Exit::Done),
+            None => {
+                if seen == 0 && first.tail != Some(0) {
+                    tell_of_silence(client, name, first.since.is_some()).await;
+                }
+                return Ok(Exit::Done);
+            }
             Some(ClientError::NoSupervisor { .. } | ClientError::Broken(_) | ClientError::Deadline(_))
                 if args.follow => {}
             Some(error) => return Err(error.into()),
@@ -82,6 +94,30 @@ pub async fn service(
         tokio::time::sleep(RETRY).await;
         request = mark.resume(first.clone());
     }
+}
+
+/// Who follows a service that does not run is told why nothing comes.
+async fn tell_of_rest(client: &Client, name: &str) {
+    if let Some((_, is)) = how_it_is(client, name).await.filter(|(running, _)| !running) {
+        note(&format!("{name} is {is}; what it writes is shown here as it comes"));
+    }
+}
+
+/// An empty log may be that of a service that never ran.
+async fn tell_of_silence(client: &Client, name: &str, lately: bool) {
+    let Some((running, is)) = how_it_is(client, name).await else { return };
+    let when = if lately { "since then" } else { "yet" };
+    let hint =
+        if running { String::new() } else { format!(" (`podbay why {name}` says more, `-f` waits for its lines)") };
+    note(&format!("{name} has written nothing {when}; it is {is}{hint}"));
+}
+
+/// Whether it runs, and its state with the reason. A courtesy: its log was answered.
+async fn how_it_is(client: &Client, name: &str) -> Option<(bool, String)> {
+    let row = client.services().await.ok()?.into_iter().find(|row| row.name == name)?;
+    let running = row.state == "running";
+    let reason = row.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    Some((running, format!("{}{reason}", row.state)))
 }
 
 #[cfg(test)]

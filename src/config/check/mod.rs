@@ -3,6 +3,7 @@
 //! Pure: a check sees the values and says the path of what is wrong; the caller finds the line.
 
 pub mod graph;
+mod network;
 mod probe;
 pub mod service;
 pub mod template;
@@ -42,6 +43,7 @@ pub fn check(file: &File) -> Checked {
         template::template(one, &path)?;
     }
     git(&file.git)?;
+    network::network(file)?;
     api(&file.api)?;
     ui(&file.ui)
 }

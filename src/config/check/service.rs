@@ -131,7 +131,7 @@ fn host(table: &ServiceTable, path: &Path) -> Result<ServiceRun, Fault> {
         ensure(matches!(port, ServicePort::Listens(_)), || {
             Fault::new(
                 path.key("ports").item(index),
-                "must be a number: a native service listens on the machine itself",
+                "must be a number, like 3002: a native service listens on the machine itself and publishes nothing",
             )
         })?;
     }

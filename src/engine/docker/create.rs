@@ -95,7 +95,8 @@ fn host_config(spec: &ContainerSpec, target: &Target<'_>, warnings: &mut Vec<Str
         network_mode: Some(match &spec.network {
             NetworkSpec::Join(id) => format!("container:{id}"),
             NetworkSpec::Bridge(_) => "bridge".to_owned(),
-            NetworkSpec::None => "none".to_owned(),
+            // The latter is refused before.
+            NetworkSpec::None | NetworkSpec::Walled(_) => "none".to_owned(),
         }),
         port_bindings: (!ports.is_empty()).then_some(ports),
         cap_drop: Some(walls.cap_drop.clone()),
@@ -187,10 +188,7 @@ fn health(health: &Health) -> Option<HealthConfig> {
 }
 
 fn bridged(spec: &ContainerSpec) -> &[PortMapping] {
-    match &spec.network {
-        NetworkSpec::Bridge(ports) => ports,
-        NetworkSpec::Join(_) | NetworkSpec::None => &[],
-    }
+    spec.network.published()
 }
 
 fn bindings(ports: &[PortMapping]) -> PortMap {

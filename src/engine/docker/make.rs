@@ -11,8 +11,8 @@ use serde::Deserialize;
 use super::host_image::Layout;
 use super::session::Session;
 use super::{DockerEngine, create, error, session, transport};
-use crate::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef};
-use crate::engine::{Created, EngineError};
+use crate::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef, NetworkSpec};
+use crate::engine::{Created, EngineError, NO_WALLS};
 
 /// An answer about an image.
 #[derive(Deserialize)]
@@ -100,6 +100,9 @@ impl DockerEngine {
 
     pub(super) async fn create_now(&self, spec: &ContainerSpec) -> Result<Created, EngineError> {
         let what = format!("create {}", spec.name);
+        if matches!(spec.network, NetworkSpec::Walled(_)) {
+            return Err(EngineError::Refused { what, message: NO_WALLS.to_owned() });
+        }
         let session = self.session().await?;
         let layout = match spec.image {
             ImageRef::Host => Some(self.host_layout(&session).await?),

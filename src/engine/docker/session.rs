@@ -97,6 +97,7 @@ impl Session {
     pub async fn identity(&self, wire: &Wire) -> Result<Identity, EngineError> {
         let machine: Machine = wire.json("ask for the engine's machine", &self.path("/info")).await?;
         Ok(Identity {
+            isolation: crate::bay::isolation::Isolation::Container,
             kind: if self.podman { "podman" } else { "docker" },
             version: self.version.clone(),
             api: format!("1.{}", self.minor),

@@ -12,10 +12,12 @@ use super::place::{self, Place, Record, Stand};
 use super::plan::{Facts, Plan, plan};
 use super::shim::Birth;
 use super::wire::{Answer, Ask};
-use super::{LocalEngine, cgroup, containers};
+use super::{LocalEngine, cgroup, containers, left};
 use crate::bay::container::{
     ContainerId, ContainerSpec, ImageRef, NetworkSpec, Observed, ObservedNetwork, Status, label,
 };
+use crate::bay::isolation::Isolation;
+use crate::bay::mount::Mount;
 use crate::bay::name::Name;
 use crate::bay::port::{PortMapping, Protocol};
 use crate::bay::service::StopSignal;
@@ -23,6 +25,10 @@ use crate::engine::docker::host_image::Layout;
 use crate::engine::{Created, EngineError};
 use crate::service::process::signal_of;
 
+/// How long the shim of a run that is over may take to end.
+const SETTLE: Duration = Duration::from_secs(5);
+/// Between two looks, meanwhile.
+const LOOK: Duration = Duration::from_millis(5);
 /// A bay's directory of containers that have none.
 pub(super) const NO_BAY: &str = ".none";
 
@@ -30,10 +36,10 @@ pub(super) const NO_BAY: &str = ".none";
 ///
 /// # Errors
 /// [`EngineError::Away`] with what would help.
-pub fn ready(state: &Path) -> Result<(), EngineError> {
+pub fn ready(state: &Path, level: Isolation) -> Result<(), EngineError> {
     crate::config::paths::private_dir(state)
         .map(drop)
-        .map_err(|error| EngineError::Away { endpoint: super::ENDPOINT.to_owned(), why: error.to_string() })
+        .map_err(|error| EngineError::Away { endpoint: super::endpoint(level).to_owned(), why: error.to_string() })
 }
 
 /// # Errors
@@ -59,29 +65,35 @@ pub fn observed(place: &Place, record: Record) -> Option<Observed> {
     let Record { id, created_at, spec } = record;
     let network = match &spec.network {
         NetworkSpec::Join(parent) => ObservedNetwork::Of(parent.clone()),
-        NetworkSpec::Bridge(_) | NetworkSpec::None => ObservedNetwork::Own,
+        _ => ObservedNetwork::Own,
     };
-    let ports = match spec.network {
-        NetworkSpec::Bridge(ports) => ports,
-        NetworkSpec::Join(_) | NetworkSpec::None => Vec::new(),
-    };
+    let ports = spec.network.published().to_vec();
+    let status = place.status();
+    // Without a run, what is still written is of the one before.
+    let verdict = if status.is_running() { place.verdict() } else { None };
     Some(Observed {
         id: ContainerId::new(id),
         name: place.name()?,
         image: spec.image.to_string(),
         labels: spec.labels,
-        status: place.status(),
+        status,
         created_at,
         network,
         ports,
-        health: None,
-        failed_probes: 0,
+        health: verdict.map(|verdict| verdict.state),
+        failed_probes: verdict.map_or(0, |verdict| verdict.failed),
         tty: spec.tty,
     })
 }
 
-/// In its own words, without what may be secret.
+/// In its own words, without what may be secret: what was asked for, and what came of it.
 pub fn described(place: &Place, record: &Record) -> serde_json::Value {
+    let plan = place.planned();
+    // In the words of other engines, which are looked for.
+    let mount = |mount: &Mount| serde_json::json!({"Source": mount.source, "Destination": mount.target, "RW": !mount.read_only});
+    let mounts: Vec<_> = plan.iter().flat_map(|plan| &plan.binds).map(mount).collect();
+    let memory: Vec<_> = plan.iter().flat_map(|plan| &plan.memory).map(|(target, _)| target).collect();
+    let command: Vec<_> = record.spec.entrypoint.iter().chain(&record.spec.command).collect();
     let mut spec = serde_json::to_value(&record.spec).unwrap_or_default();
     if let Some(env) = spec.get_mut("env") {
         *env = serde_json::json!(record.spec.env.keys().collect::<Vec<_>>());
@@ -94,20 +106,29 @@ pub fn described(place: &Place, record: &Record) -> serde_json::Value {
         "Name": place.name(),
         "Created": record.created_at,
         "State": place.stand(),
+        "Health": place.verdict(),
+        "Config": {"Cmd": command},
+        "Mounts": mounts,
+        "Memory": memory,
+        "ReadOnly": record.spec.hardening.read_only,
         "Directory": place.dir(),
         "Spec": spec,
     })
 }
 
+/// Whether a shim ended at this moment.
+fn is_ending(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+}
+
 /// What a failed call to a shim means.
 pub(super) fn failed(what: &str) -> impl Fn(io::Error) -> EngineError {
     let what = what.to_owned();
-    move |error| match error.kind() {
-        // It ended at this moment.
-        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-            EngineError::Conflict { what: what.clone(), message: "it is not running".to_owned() }
+    move |error| {
+        if is_ending(&error) {
+            return EngineError::Conflict { what: what.clone(), message: "it is not running".to_owned() };
         }
-        _ => EngineError::Failed { what: what.clone(), message: error.to_string() },
+        EngineError::Failed { what: what.clone(), message: error.to_string() }
     }
 }
 
@@ -146,7 +167,10 @@ impl LocalEngine {
         let state = self.state.clone();
         let sweep = move || {
             let bays = std::fs::read_dir(&state).into_iter().flatten().flatten();
-            bays.for_each(|bay| place::sweep(&bay.path().join("containers")));
+            for containers in bays.map(|bay| bay.path().join("containers")) {
+                place::sweep(&containers);
+                place::all(&containers).iter().filter(|place| place.is_torn()).for_each(left::end);
+            }
         };
         // What is left is tried again by the next one.
         drop(blocking(sweep).await);
@@ -220,10 +244,16 @@ impl LocalEngine {
             resolv: &read("/etc/resolv.conf"),
             own: self.launch.own,
             joined_hostname: joined.and_then(|joined| joined.spec.hostname.as_deref()),
+            joined_proxy: joined.and_then(|joined| match &joined.spec.network {
+                NetworkSpec::Walled(wall) => wall.proxy,
+                _ => None,
+            }),
             cgroups: cgroup::available().is_ok(),
             sys: &|name| Path::new("/sys").join(name).is_dir(),
         };
-        plan(&record.spec, &record.id, facts)
+        let mut plan = plan(&record.spec, &record.id, facts)?;
+        self.lower(&mut plan, record, joined)?;
+        Ok(plan)
     }
 
     /// The container whose network is joined, and its first process.
@@ -242,10 +272,13 @@ impl LocalEngine {
         let joined = self.joined(what, &record.spec.network)?;
         let plan = self.plan(place, record, joined.as_ref().map(|(record, _)| record));
         let plan = plan.map_err(|why| refused(what, why))?;
+        left::unlink(place);
         Place::write(&place.plan(), &plan).map_err(failed(what))?;
         // Of a run whose shim was killed.
         cgroup::leave(place);
-        let birth = Birth { join: joined.map(|(_, pid)| pid) };
+        left::end(place);
+        let bare = plan.bare.is_some();
+        let birth = Birth { join: joined.map(|(_, pid)| pid), bare, opener: self.opener().filter(|_| !bare) };
         if let Err(why) = self.launch.start(place, &birth).await {
             // Told again by whoever looks at it; the call says it anyway.
             let _ = place.set_stand(&Stand::Failed(why.clone()));
@@ -262,9 +295,20 @@ impl LocalEngine {
         }
         self.joined(&what, &record.spec.network)?;
         self.check_ports(id, &record.spec.network).await?;
-        for _ in 0..2 {
-            match link::ask(&place, &Ask::Start).await.map_err(failed(&what))? {
+        let begun = tokio::time::Instant::now();
+        let mut woken = 0;
+        while woken < 2 {
+            let asked = match link::ask(&place, &Ask::Start).await {
+                // The shim of the run before has ended between the question and the answer.
+                Err(error) if is_ending(&error) && begun.elapsed() < SETTLE => {
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+                asked => asked.map_err(failed(&what))?,
+            };
+            match asked {
                 Some((_, Answer::Done, _)) => {
+                    self.listen_first(&place, &record.spec.network).await;
                     self.tell(&record, &place, "start");
                     return Ok(());
                 }
@@ -272,13 +316,15 @@ impl LocalEngine {
                 Some((_, answer, _)) => return Err(other(&what, answer)),
                 None => self.wake(&what, &place, &record).await?,
             }
+            woken += 1;
         }
         Err(EngineError::Failed { what, message: "its shim ends as soon as it has begun".to_owned() })
     }
 
     /// Two containers of one port: nobody need listen there yet.
     async fn check_ports(&self, id: &ContainerId, network: &NetworkSpec) -> Result<(), EngineError> {
-        let NetworkSpec::Bridge(wanted) = network else { return Ok(()) };
+        let wanted = network.published();
+        let alone = network.is_alone();
         let places = self.all();
         let others = places.iter().filter_map(|place| observed(place, place.record().ok()?));
         let running = others.filter(|seen| seen.id != *id && seen.status.is_running());
@@ -289,7 +335,8 @@ impl LocalEngine {
                 }
                 // All of them listen in the machine's one network: the second of them would be given the first one's.
                 let same = |wanted: &&PortMapping| {
-                    seen.label(label::ROLE) == "worker"
+                    !alone
+                        && seen.label(label::ROLE) == "worker"
                         && (wanted.container, wanted.protocol) == (port.container, port.protocol)
                 };
                 if let Some(wanted) = wanted.iter().find(same) {
@@ -346,6 +393,7 @@ impl LocalEngine {
         }
         let gone = place.clone();
         let removed = blocking(move || {
+            left::end(&gone);
             cgroup::leave(&gone);
             gone.remove()
         });
@@ -380,12 +428,9 @@ fn overlaps(one: &PortMapping, other: &PortMapping) -> bool {
 /// What of a spec is not done here.
 fn warnings(spec: &ContainerSpec) -> Vec<String> {
     let mut warnings = Vec::new();
-    if spec.health.is_some() {
-        warnings.push("its health check is not run: the local engine has none".to_owned());
-    }
-    if let NetworkSpec::Bridge(ports) = &spec.network
-        && ports.iter().any(|port| port.protocol == Protocol::Udp && port.host != port.container)
-    {
+    let alone = spec.network.is_alone();
+    let elsewhere = |port: &PortMapping| alone || port.host != port.container;
+    if spec.network.published().iter().any(|port| port.protocol == Protocol::Udp && elsewhere(port)) {
         warnings.push("UDP ports are not passed on to other numbers: the local engine does that for TCP".to_owned());
     }
     warnings

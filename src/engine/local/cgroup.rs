@@ -1,11 +1,16 @@
-//! Limits by the kernel's control groups, where this user may make some.
+//! Limits by the kernel's control groups, where this user may make some: of version 2 where that is all there is, else of
+//! version 1.
+
+mod one;
+mod two;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::place::Place;
 use crate::bay::container::ContainerSpec;
-use crate::bay::template::Limits;
 
 /// The group of all local containers; each has one below it, by its id.
 const GROUP: &str = "podbay";
@@ -13,28 +18,86 @@ const GROUP: &str = "podbay";
 const ROOT: &str = "/sys/fs/cgroup";
 /// The time that a share of the CPUs is measured over, in microseconds.
 const PERIOD: u64 = 100_000;
+/// A group whose last process is still on its way out can't be removed: tried so often, with a pause between.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(5);
 
-/// A hierarchy of version 1, and what is written into a container's group there.
-type Setting = (&'static str, Vec<(&'static str, String)>);
+/// A file and what is written into it.
+type Setting = (&'static str, String);
 
-/// What version 1 is told. Memory before swap: the kernel refuses the other order.
-fn settings(limits: &Limits) -> Vec<Setting> {
-    let memory = limits.memory.as_u64();
-    let mut own = Vec::new();
-    if memory > 0 {
-        own.push(("memory.limit_in_bytes", memory.to_string()));
-        own.push(("memory.memsw.limit_in_bytes", memory.to_string()));
+/// Where groups are made.
+enum Tree {
+    One(PathBuf),
+    /// The group that holds those of containers.
+    Two(PathBuf),
+}
+
+impl Tree {
+    /// Of this machine; why there is none.
+    fn find() -> Result<Self, String> {
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        Self::below(Path::new(ROOT), &own, &two::may_write)
     }
-    if let Some(kept) = limits.memory_reservation.filter(|kept| kept.as_u64() > 0) {
-        own.push(("memory.soft_limit_in_bytes", kept.as_u64().to_string()));
+
+    fn below(root: &Path, own: &str, may: &dyn Fn(&Path) -> bool) -> Result<Self, String> {
+        if root.join("cgroup.controllers").exists() {
+            let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+            return two::find(root, own, may).map(Self::Two);
+        }
+        one::check(root).map(|()| Self::One(root.to_owned()))
     }
-    let mut cpu = Vec::new();
-    if limits.cpus > 0.0 {
-        cpu.push(("cpu.cfs_period_us", PERIOD.to_string()));
-        cpu.push(("cpu.cfs_quota_us", quota(limits.cpus).to_string()));
+
+    fn enter(&self, spec: &ContainerSpec, id: &str, pid: u32) {
+        match self {
+            Self::One(root) => {
+                for (hierarchy, values) in one::settings(&spec.limits) {
+                    put(&root.join(hierarchy).join(GROUP).join(id), values, pid);
+                }
+            }
+            Self::Two(top) => put(&top.join(id), two::settings(&spec.limits), pid),
+        }
     }
-    let pids = if limits.pids > 0 { vec![("pids.max", limits.pids.to_string())] } else { Vec::new() };
-    vec![("memory", own), ("cpu", cpu), ("pids", pids), ("cpuacct", Vec::new()), ("blkio", Vec::new())]
+
+    fn leave(&self, id: &str) -> bool {
+        let (killed, groups) = match self {
+            Self::One(root) => (one::killed(root, id), one::groups(root, id)),
+            Self::Two(top) => (two::killed(&top.join(id)), vec![top.join(id)]),
+        };
+        for group in groups {
+            remove(&group);
+        }
+        killed
+    }
+}
+
+/// What can't be set is not, and [`available`] says so where that is known before.
+fn put(group: &Path, values: Vec<Setting>, pid: u32) {
+    if fs::create_dir_all(group).is_err() {
+        return;
+    }
+    for (file, value) in values {
+        // Swap accounting may be missing; then memory alone is limited.
+        let _ = fs::write(group.join(file), value);
+    }
+    let _ = fs::write(group.join("cgroup.procs"), pid.to_string());
+}
+
+fn remove(group: &Path) {
+    for _ in 0..TRIES {
+        match fs::remove_dir(group) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::sleep(PAUSE),
+            // Already gone, or not ours to remove.
+            _ => return,
+        }
+    }
+}
+
+/// Makes a group that this user may make others in.
+fn made(group: &Path) -> Result<(), String> {
+    let made = fs::create_dir_all(group);
+    let may = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    let usable = made.and_then(|()| Ok(rustix::fs::access(group, may)?));
+    usable.map_err(|error| format!("cgroups are not delegated to this user ({}: {error})", group.display()))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of CPUs times 1e5 fits")]
@@ -43,86 +106,138 @@ fn quota(cpus: f64) -> u64 {
     ((cpus * 1e5).round() as u64).max(1000)
 }
 
-fn groups(id: &str) -> Vec<PathBuf> {
-    let all = ["memory", "cpu", "pids", "cpuacct", "blkio"];
-    all.map(|name| Path::new(ROOT).join(name).join(GROUP).join(id)).to_vec()
-}
-
 fn id_of(place: &Place) -> Option<&str> {
     place.dir().file_name()?.to_str()
 }
 
-/// Whether this user may make groups of version 1, and why not.
+/// Whether this user may make groups, and why not.
 ///
 /// # Errors
 /// What is missing, in words.
 pub fn available() -> Result<(), String> {
-    for name in ["memory", "cpu", "pids"] {
-        let dir = Path::new(ROOT).join(name);
-        if !dir.join("tasks").exists() {
-            return Err(format!("no cgroup hierarchy of version 1 is mounted on {}", dir.display()));
-        }
-        let group = dir.join(GROUP);
-        let made = fs::create_dir_all(&group);
-        let may = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-        let usable = made.and_then(|()| Ok(rustix::fs::access(&group, may)?));
-        if let Err(error) = usable {
-            return Err(format!("cgroups are not delegated to this user ({}: {error})", group.display()));
-        }
-    }
-    Ok(())
+    Tree::find().map(drop)
 }
 
-/// Puts a container's first process under its limits. What can't be set is not, and [`available`] says so.
+/// Puts a container's first process under its limits.
 pub fn enter(spec: &ContainerSpec, place: &Place, pid: u32) {
-    let Some(id) = id_of(place) else { return };
-    for (hierarchy, values) in settings(&spec.limits) {
-        let group = Path::new(ROOT).join(hierarchy).join(GROUP).join(id);
-        if fs::create_dir_all(&group).is_err() {
-            continue;
-        }
-        for (file, value) in values {
-            // Swap accounting may be missing; then memory alone is limited.
-            let _ = fs::write(group.join(file), value);
-        }
-        let _ = fs::write(group.join("cgroup.procs"), pid.to_string());
+    if let (Some(id), Ok(tree)) = (id_of(place), Tree::find()) {
+        tree.enter(spec, id, pid);
     }
 }
 
 /// Takes a container's groups away, once nothing is in them; whether the kernel had killed in it for memory.
 pub fn leave(place: &Place) -> bool {
-    let Some(id) = id_of(place) else { return false };
-    let groups = groups(id);
-    let killed = groups.first().is_some_and(|memory| {
-        let text = fs::read_to_string(memory.join("memory.oom_control")).unwrap_or_default();
-        text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0"))
-    });
-    for group in groups {
-        // Already gone, or not ours to remove.
-        let _ = fs::remove_dir(group);
+    match (id_of(place), Tree::find()) {
+        (Some(id), Ok(tree)) => tree.leave(id),
+        _ => false,
     }
-    killed
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bay::template::Limits;
     use crate::config::Config;
 
-    #[test]
-    fn limits_become_what_the_kernel_takes() {
+    fn limits() -> Limits {
         let mut limits = Config::defaults().unwrap().worker.limits;
         (limits.cpus, limits.pids) = (1.5, 100);
         limits.memory = crate::bay::size::ByteSize::bytes(1 << 20);
-        let all = settings(&limits);
+        limits
+    }
+
+    fn none(mut limits: Limits) -> Limits {
+        (limits.cpus, limits.pids) = (0.0, 0);
+        limits.memory = crate::bay::size::ByteSize::bytes(0);
+        limits
+    }
+
+    #[test]
+    fn limits_become_what_the_kernel_takes() {
+        let all = one::settings(&limits());
         let find = |name: &str| all.iter().find(|(hierarchy, _)| *hierarchy == name).unwrap().1.clone();
         assert_eq!(find("cpu")[1], ("cpu.cfs_quota_us", "150000".to_owned()));
         assert_eq!(find("pids"), [("pids.max", "100".to_owned())]);
         let memory: Vec<_> = find("memory").into_iter().map(|(file, _)| file).collect();
         assert_eq!(memory, ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]);
-        (limits.cpus, limits.pids) = (0.0, 0);
-        limits.memory = crate::bay::size::ByteSize::bytes(0);
-        assert!(settings(&limits).iter().all(|(_, values)| values.is_empty()), "0 is no limit");
+        assert!(one::settings(&none(limits())).iter().all(|(_, values)| values.is_empty()), "0 is no limit");
+        let of_two = two::settings(&limits()).into_iter().map(|(file, value)| format!("{file}={value}"));
+        let of_two: Vec<String> = of_two.collect();
+        assert_eq!(of_two, ["memory.max=1048576", "memory.swap.max=0", "cpu.max=150000 100000", "pids.max=100"]);
+        assert_eq!(two::settings(&none(limits())), []);
         assert_eq!(quota(0.001), 1000);
+    }
+
+    /// A tree of version 2 as files: groups with what they have and what they hand down. The rules of the kernel are not
+    /// in it.
+    fn fake(groups: &[(&str, &str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, controllers, handed) in groups {
+            let dir = root.path().join(path);
+            fs::create_dir_all(&dir).unwrap();
+            let files =
+                [("cgroup.controllers", *controllers), ("cgroup.subtree_control", *handed), ("cgroup.procs", "")];
+            for (file, text) in files {
+                fs::write(dir.join(file), text).unwrap();
+            }
+        }
+        root
+    }
+
+    const ALL: &str = "cpuset cpu io memory pids";
+
+    #[test]
+    fn root_makes_groups_at_the_top_and_a_container_is_put_there() {
+        let root = fake(&[("", ALL, ""), ("podbay", ALL, ""), ("system.slice", ALL, "")]);
+        let tree = Tree::below(root.path(), "0::/system.slice\n", &|_| true).unwrap();
+        let read = |path: &str| fs::read_to_string(root.path().join(path)).unwrap();
+        assert_eq!(read("cgroup.subtree_control"), "+cpu +memory +pids");
+        assert_eq!(read("podbay/cgroup.subtree_control"), "+cpu +memory +pids");
+        let spec =
+            crate::engine::local::probe::sample().map(|spec| ContainerSpec { limits: limits(), ..spec }).unwrap();
+        tree.enter(&spec, "ab", 42);
+        let group = |file: &str| read(&format!("podbay/ab/{file}"));
+        let all = ["cgroup.procs", "memory.max", "cpu.max", "pids.max"].map(group);
+        assert_eq!(all, ["42", "1048576", "150000 100000", "100"]);
+        fs::write(root.path().join("podbay/ab/memory.events"), "low 0\nmax 3\noom 1\noom_kill 1\n").unwrap();
+        assert!(tree.leave("ab"), "it was killed for its memory");
+        fs::write(root.path().join("podbay/ab/memory.events"), "oom_kill 0\n").unwrap();
+        assert!(!tree.leave("ab"));
+    }
+
+    #[test]
+    fn what_is_handed_down_already_is_not_asked_for_again() {
+        let root = fake(&[("", ALL, "cpu io memory pids"), ("podbay", ALL, "memory pids")]);
+        Tree::below(root.path(), "0::/\n", &|_| true).unwrap();
+        let read = |path: &str| fs::read_to_string(root.path().join(path)).unwrap();
+        assert_eq!(read("cgroup.subtree_control"), "cpu io memory pids");
+        assert_eq!(read("podbay/cgroup.subtree_control"), "+cpu");
+    }
+
+    #[test]
+    fn a_user_has_the_highest_group_that_is_delegated() {
+        let (user, own) = ("user.slice/user@7.service", "user.slice/user@7.service/app.slice/podbay.service");
+        let root = fake(&[
+            ("", ALL, "cpu memory pids"),
+            ("user.slice", ALL, "cpu memory pids"),
+            (user, ALL, "cpu memory pids"),
+            ("user.slice/user@7.service/app.slice", ALL, "cpu memory pids"),
+            (own, ALL, ""),
+            ("user.slice/user@7.service/podbay", ALL, ""),
+        ]);
+        let below = |part: &'static str| {
+            let part = root.path().join(part);
+            move |dir: &Path| dir.starts_with(&part)
+        };
+        let Ok(Tree::Two(top)) = Tree::below(root.path(), &format!("0::/{own}\n"), &below(user)) else {
+            panic!("no tree")
+        };
+        assert_eq!(top, root.path().join(user).join("podbay"));
+        let why = Tree::below(root.path(), &format!("0::/{own}\n"), &below("elsewhere")).err().unwrap();
+        assert!(why.contains("not delegated") && why.contains("Delegate=yes"), "{why}");
+        // Delegated, and without what limits need.
+        let root = fake(&[("", "cpu io", "")]);
+        let why = Tree::below(root.path(), "0::/\n", &|_| true).err().unwrap();
+        assert!(why.contains("no controller memory"), "{why}");
     }
 }

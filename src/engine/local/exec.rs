@@ -41,13 +41,16 @@ impl LocalEngine {
                 plan::ids(Some(user), &passwd, self.launch.own).map_err(|why| refused(what, why))?
             }
         };
-        let program = Program {
+        let mut program = Program {
             command: spec.command.clone(),
             env: plan::exec_env(&plan.main.env, &spec.env, spec.tty.is_some()),
             cwd: spec.workdir.as_ref().map_or(plan.main.cwd, Into::into),
             ids,
             tty: spec.tty,
         };
+        if let Some(bare) = &plan.bare {
+            bare.place(&mut program);
+        }
         let (number, mut fds) = match link::ask(&place, &Ask::Exec(Box::new(program))).await.map_err(failed(what))? {
             Some((_, Answer::Began(number), fds)) => (number, fds),
             Some((_, answer, _)) => return Err(other(what, answer)),

@@ -7,13 +7,20 @@
 //! What is shown of the machine is what the host image shows with any other engine: `/usr` and parts of `/etc`, not to
 //! be written. The rest of its root is the container's own directory.
 
+mod bare;
 mod calls;
 mod cgroup;
 mod events;
 mod exec;
+mod filter;
 mod init;
+mod inside;
+mod ladder;
+pub mod landlock;
+mod left;
 mod link;
 mod logs;
+mod opener;
 mod place;
 mod plan;
 mod probe;
@@ -34,6 +41,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::broadcast;
 
 use crate::bay::container::{ContainerId, ContainerSpec, ImageFacts, ImageRef, Observed, Status};
+use crate::bay::isolation::Isolation;
 use crate::bay::name::Name;
 use crate::bay::port::PortMapping;
 use crate::bay::session::TermSize;
@@ -48,7 +56,14 @@ pub const SHIM_VERB: &str = "container-shim";
 pub const INIT_VERB: &str = "container-init";
 
 /// Where it is, and how far its containers are apart from the machine.
-const ENDPOINT: &str = "local://namespaces";
+const fn endpoint(level: Isolation) -> &'static str {
+    match level {
+        Isolation::Landlock => "local://landlock",
+        Isolation::None => "local://none",
+        Isolation::Namespaces | Isolation::Container => "local://namespaces",
+    }
+}
+
 /// For what only looks.
 const READ: Duration = Duration::from_secs(5);
 /// For what changes something.
@@ -71,16 +86,23 @@ pub fn run_if_asked(arguments: &[OsString]) -> Option<ExitCode> {
 pub struct LocalEngine {
     /// `$XDG_STATE_HOME/podbay`: each bay's directory is below it.
     state: PathBuf,
-    endpoint: String,
+    /// How far its containers are kept apart from the machine.
+    level: Isolation,
     launch: link::Launch,
     done: broadcast::Sender<events::Done>,
     readings: stats::Readings,
     /// Terminals of processes that this engine began, for their size. Nobody else has them open.
     terminals: Mutex<HashMap<ExecId, Weak<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>>>>,
+    /// Who opens user namespaces, where this process itself may not.
+    opener: Mutex<Option<PathBuf>>,
     /// It was seen that containers can be had here.
     proved: tokio::sync::OnceCell<()>,
     /// Why nothing else is taken, where it was not asked for by name.
     instead: Option<String>,
+    /// The user is asked for something weaker where its level is refused.
+    asks: bool,
+    /// What was tried in its place and failed, in words.
+    tried: Option<String>,
     /// A name is looked for and taken in one go.
     naming: Arc<tokio::sync::Mutex<()>>,
 }
@@ -92,21 +114,61 @@ impl LocalEngine {
     pub fn new(state: PathBuf, program: PathBuf, own: (u32, u32)) -> Self {
         Self {
             state,
-            endpoint: ENDPOINT.to_owned(),
+            level: Isolation::Namespaces,
             launch: link::Launch { program, root: own.0 == 0, own },
             done: events::channel(),
             readings: stats::Readings::default(),
             terminals: Mutex::default(),
+            opener: Mutex::default(),
             proved: tokio::sync::OnceCell::new(),
             instead: None,
+            asks: true,
+            tried: None,
             naming: Arc::default(),
         }
+    }
+
+    /// The same, taken though something else was tried first; what came of that.
+    #[must_use]
+    pub fn after(self, tried: Option<String>) -> Self {
+        Self { tried, ..self }
+    }
+
+    /// The same, and nobody is asked for anything weaker.
+    #[must_use]
+    pub fn without_question(self) -> Self {
+        Self { asks: false, ..self }
+    }
+
+    /// The same at this level, which the user has named.
+    #[must_use]
+    pub fn at(self, level: Isolation) -> Self {
+        Self { level, ..self }
     }
 
     /// The same, taken because there is nothing else; why there is not.
     #[must_use]
     pub fn in_place_of(self, others: String) -> Self {
         Self { instead: Some(others), ..self }
+    }
+
+    /// The same by a namespace that this program opens, as where podbay is refused one of its own.
+    #[must_use]
+    pub fn opened_by(self, program: PathBuf) -> Self {
+        self.set_opener(Some(program));
+        self
+    }
+
+    fn opener(&self) -> Option<PathBuf> {
+        self.opener.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn set_opener(&self, program: Option<PathBuf>) {
+        *self.opener.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = program;
+    }
+
+    fn tried(&self) -> impl Iterator<Item = Limitation> {
+        self.tried.clone().into_iter().map(|why| Limitation { what: "podman".to_owned(), why })
     }
 
     fn tell(&self, record: &place::Record, place: &place::Place, action: &'static str) {
@@ -127,7 +189,7 @@ async fn within<T>(
 }
 
 /// What it can't do, and why.
-fn limitations() -> Vec<Limitation> {
+fn limitations(level: Isolation, opener: Option<&Path>) -> Vec<Limitation> {
     let mut limits = vec![
         Limitation {
             what: "seccomp".to_owned(),
@@ -138,8 +200,12 @@ fn limitations() -> Vec<Limitation> {
             what: "bridge network".to_owned(),
             why: "a container with a network shares the machine's own".to_owned(),
         },
-        Limitation { what: "health checks".to_owned(), why: "nothing runs them here".to_owned() },
     ];
+    if level == Isolation::Landlock {
+        // There it is a part of the walls.
+        limits.retain(|limit| limit.what != "seccomp");
+    }
+    limits.extend(ladder::differences(level, opener));
     if let Err(why) = cgroup::available() {
         limits.push(Limitation { what: "limit of CPU".to_owned(), why: format!("not enforced, {why}") });
         let why = format!("held for each process alone, not for all of them together, {why}");
@@ -151,20 +217,21 @@ fn limitations() -> Vec<Limitation> {
 #[async_trait]
 impl Engine for LocalEngine {
     fn endpoint(&self) -> &str {
-        &self.endpoint
+        endpoint(self.level)
     }
 
     async fn identify(&self) -> Result<Identity, EngineError> {
-        calls::ready(&self.state)?;
+        calls::ready(&self.state, self.level)?;
         self.sweep().await;
         self.proved.get_or_try_init(|| self.prove()).await?;
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let system = rustix::system::sysinfo();
         Ok(Identity {
             kind: "local",
+            isolation: self.level,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             api: "1".to_owned(),
-            limits: limitations(),
+            limits: self.tried().chain(limitations(self.level, self.opener().as_deref())).collect(),
             local: true,
             cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
             memory: u64::from(system.mem_unit).saturating_mul(system.totalram),
@@ -172,7 +239,7 @@ impl Engine for LocalEngine {
     }
 
     async fn ping(&self) -> Result<(), EngineError> {
-        calls::ready(&self.state)
+        calls::ready(&self.state, self.level)
     }
 
     async fn list(&self, bay: &Name) -> Result<Vec<Observed>, EngineError> {
@@ -253,7 +320,7 @@ impl Engine for LocalEngine {
         let Status::Running { pid, .. } = place.status() else {
             return Err(EngineError::Conflict { what, message: "it is not running".to_owned() });
         };
-        let own = matches!(record.spec.network, crate::bay::container::NetworkSpec::None);
+        let own = record.spec.network.is_alone();
         Ok(self.readings.share(id, stats::read(id, pid, (own, record.spec.limits.memory.as_u64()))))
     }
 
@@ -262,6 +329,11 @@ impl Engine for LocalEngine {
         let running = self.list_now(bay).await?.into_iter().filter(|seen| seen.status.is_running());
         let places = running.filter_map(|seen| self.find(&seen.id, "follow").ok().map(|(place, _)| (seen.id, place)));
         Ok(events::follow(bay, done, places.collect()))
+    }
+
+    async fn listen(&self, id: &ContainerId, port: u16) -> Result<std::net::TcpListener, EngineError> {
+        let what = format!("listen on port {port} of {}", id.short());
+        within(&what, READ, self.listen_now(id, &what, port)).await
     }
 
     async fn published(&self) -> Result<Vec<(PortMapping, String)>, EngineError> {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::bay::container::{ContainerSpec, Status};
+use crate::bay::container::{ContainerSpec, HealthState, Status};
 use crate::service::process::{self, ProcessId};
 
 /// What a container is, as it was made.
@@ -85,6 +85,15 @@ impl Stand {
     }
 }
 
+/// What its health check has come to in its present run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// In a word.
+    pub state: HealthState,
+    /// Failed probes in a row.
+    pub failed: u32,
+}
+
 /// The files of one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place(PathBuf);
@@ -118,6 +127,12 @@ impl Place {
     #[must_use]
     pub fn plan(&self) -> PathBuf {
         self.0.join("plan.json")
+    }
+
+    /// The same, as it was last written.
+    #[must_use]
+    pub fn planned(&self) -> Option<super::plan::Plan> {
+        read(&self.plan()).ok()
     }
 
     /// Held by the shim as long as it lives.
@@ -172,12 +187,36 @@ impl Place {
         status
     }
 
+    /// Whether its shim was killed in the middle of a run.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        matches!(self.stand(), Stand::Running { .. }) && !self.status().is_running()
+    }
+
     /// Writes down how it stands.
     ///
     /// # Errors
     /// The system's.
     pub fn set_stand(&self, stand: &Stand) -> io::Result<()> {
         replace(&self.0.join("state.json"), &serde_json::to_vec(stand)?)
+    }
+
+    /// What its health check has come to; `None`: it has none, or does not run.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        read(&self.0.join("health.json")).ok()
+    }
+
+    /// Writes that down; `None`: nothing is known any more.
+    pub fn set_verdict(&self, verdict: Option<Verdict>) {
+        let path = self.0.join("health.json");
+        // What can't be written is as good as not known.
+        let _ = match verdict {
+            Some(verdict) => {
+                serde_json::to_vec(&verdict).map_err(io::Error::from).and_then(|text| replace(&path, &text))
+            }
+            None => fs::remove_file(path),
+        };
     }
 
     /// Writes a file that only its owner reads.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
+use super::bare::Bare;
 use super::wire::Program;
 use crate::bay::container::{ContainerSpec, NetworkSpec};
 use crate::bay::mount::Mount;
@@ -60,6 +61,9 @@ pub struct Plan {
     pub nofile: (u64, u64),
     /// Where control groups do not hold them: processes of all of it, and memory of each process.
     pub instead: Option<(u64, u64)>,
+    /// How it is walled where it has no namespaces.
+    #[serde(default)]
+    pub bare: Option<Bare>,
     /// The main process.
     pub main: Program,
 }
@@ -80,6 +84,8 @@ pub struct Facts<'a> {
     pub own: (u32, u32),
     /// What the one whose network it joins calls itself.
     pub joined_hostname: Option<&'a str>,
+    /// The port of the proxy in the network that it joins.
+    pub joined_proxy: Option<u16>,
     /// Control groups hold its limits.
     pub cgroups: bool,
     /// What stands below `/sys`.
@@ -98,7 +104,7 @@ pub fn plan(spec: &ContainerSpec, id: &str, facts: Facts<'_>) -> Result<Plan, St
     let ids = ids(spec.user.as_deref(), facts.passwd, facts.own)?;
     let hostname = spec.hostname.as_deref().or(facts.joined_hostname).unwrap_or(id.get(..12).unwrap_or(id));
     let hostname: String = hostname.chars().take(63).collect();
-    let alone = matches!(spec.network, NetworkSpec::None);
+    let alone = spec.network.is_alone();
     let mut main = Program {
         command,
         env: spec.env.clone(),
@@ -110,6 +116,13 @@ pub fn plan(spec: &ContainerSpec, id: &str, facts: Facts<'_>) -> Result<Plan, St
     let terminal = spec.tty.then_some(("TERM", "xterm-256color"));
     for (key, value) in defaults.into_iter().chain(terminal) {
         main.env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+    }
+    let proxy = match &spec.network {
+        NetworkSpec::Walled(wall) => wall.proxy,
+        _ => facts.joined_proxy,
+    };
+    for (key, value) in proxy.into_iter().flat_map(by_proxy) {
+        main.env.entry(key.to_owned()).or_insert(value);
     }
     Ok(Plan {
         root: facts.root,
@@ -124,8 +137,18 @@ pub fn plan(spec: &ContainerSpec, id: &str, facts: Facts<'_>) -> Result<Plan, St
         no_new_privileges: spec.hardening.no_new_privileges,
         nofile: spec.limits.nofile,
         instead: (!facts.cgroups).then(|| (u64::from(spec.limits.pids), spec.limits.memory.as_u64())),
+        bare: None,
         main,
     })
+}
+
+/// What tells programs to ask a proxy for everything that is not on their own loopback. Some read the one form of the
+/// names, some the other.
+fn by_proxy(port: u16) -> Vec<(&'static str, String)> {
+    let proxy = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"];
+    let proxy = proxy.map(|key| (key, format!("http://127.0.0.1:{port}")));
+    let not = ["NO_PROXY", "no_proxy"].map(|key| (key, "localhost,127.0.0.1,::1".to_owned()));
+    proxy.into_iter().chain(not).collect()
 }
 
 /// Outer mounts come before inner ones, whatever their order was.

@@ -40,6 +40,7 @@ fn planned(spec: &ContainerSpec, own: (u32, u32)) -> Result<Plan, String> {
         resolv: "nameserver 9.9.9.9\n",
         own,
         joined_hostname: Some("bay"),
+        joined_proxy: None,
         cgroups: own.0 == 0,
         sys: &|name| name == "class",
     };
@@ -138,4 +139,21 @@ fn what_has_no_command_is_refused() {
     assert!(planned(&empty, (0, 0)).unwrap_err().contains("no command"));
     let both = ContainerSpec { entrypoint: vec!["sh".to_owned(), "-c".to_owned()], ..spec() };
     assert_eq!(planned(&both, (0, 0)).unwrap().main.command, ["sh", "-c", "bash"]);
+}
+
+#[test]
+fn programs_behind_a_wall_are_told_of_its_proxy() {
+    use crate::bay::container::Wall;
+    let wall = |proxy| NetworkSpec::Walled(Wall { proxy, ..Wall::default() });
+    let mut spec = ContainerSpec { network: wall(Some(3128)), ..spec() };
+    spec.env.insert("NO_PROXY".to_owned(), "example.org".to_owned());
+    let walled = planned(&spec, (0, 0)).unwrap();
+    assert!(walled.own_network);
+    for key in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
+        assert_eq!(walled.main.env[key], "http://127.0.0.1:3128");
+    }
+    assert_eq!(walled.main.env["NO_PROXY"], "example.org", "what the user says goes first");
+    assert_eq!(walled.main.env["no_proxy"], "localhost,127.0.0.1,::1");
+    spec.network = wall(None);
+    assert!(!planned(&spec, (0, 0)).unwrap().main.env.contains_key("HTTP_PROXY"));
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::LocalEngine;
-use super::calls::{NO_BAY, new_id, refused};
+use super::calls::{NO_BAY, new_id};
 use crate::bay::container::{ContainerSpec, ImageRef, NetworkSpec};
 use crate::bay::hardening::Hardening;
 use crate::bay::name::ContainerName;
 use crate::bay::size::ByteSize;
 use crate::bay::template::Limits;
-use crate::engine::{Engine as _, EngineError};
+use crate::engine::Engine as _;
 
 /// What the machine says of itself. `None`: it has no such setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,12 +49,18 @@ impl Facts {
     }
 }
 
+/// Whether a start failed because the machine refuses namespaces, or what is done with them.
+#[must_use]
+pub fn is_refusal(message: &str) -> bool {
+    let stages = ["user namespace", "given a number", "pid namespace", "make namespaces", "mount /", "bind /"];
+    let refused = ["not permitted", "No space left", "Permission denied", "Invalid argument"];
+    stages.iter().any(|stage| message.contains(stage)) && refused.iter().any(|word| message.contains(word))
+}
+
 /// What helps against a start that failed so; `None`: nothing that is known.
 #[must_use]
 pub fn remedy(message: &str, facts: &Facts) -> Option<String> {
-    let stages = ["user namespace", "given a number", "pid namespace", "make namespaces", "mount /", "bind /"];
-    let refused = ["not permitted", "No space left", "Permission denied", "Invalid argument"];
-    if !stages.iter().any(|stage| message.contains(stage)) || !refused.iter().any(|word| message.contains(word)) {
+    if !is_refusal(message) {
         return None;
     }
     if facts.most == Some(0) {
@@ -87,32 +93,22 @@ pub fn remedy(message: &str, facts: &Facts) -> Option<String> {
 }
 
 impl LocalEngine {
-    /// Has a container come and go, so that it is known now whether one can.
+    /// Has one container come and go.
     ///
     /// # Errors
-    /// [`EngineError::Away`] with what would help.
-    pub(super) async fn prove(&self) -> Result<(), EngineError> {
-        let spec = sample().map_err(|message| refused("make a first container", message))?;
-        let made = self.create(&spec).await?;
+    /// Why it does not, in words.
+    pub(super) async fn first(&self) -> Result<(), String> {
+        let spec = sample()?;
+        let made = self.create(&spec).await.map_err(|error| error.to_string())?;
         let begun = self.start(&made.id).await;
         // Not the trouble that is told of, if it is one.
         let _ = self.remove(&made.id).await;
-        begun.map_err(|error| {
-            let message = error.to_string();
-            let facts = Facts::of_machine(self.launch.own.0 == 0);
-            let why = match remedy(&message, &facts) {
-                Some(remedy) => format!("{message}; {remedy}"),
-                None => message,
-            };
-            let why =
-                self.instead.as_ref().map_or_else(|| why.clone(), |others| format!("{others}. Without one: {why}"));
-            EngineError::Away { endpoint: super::ENDPOINT.to_owned(), why }
-        })
+        begun.map_err(|error| error.to_string())
     }
 }
 
 /// A container that ends at once.
-fn sample() -> Result<ContainerSpec, String> {
+pub(super) fn sample() -> Result<ContainerSpec, String> {
     let bay = NO_BAY.trim_start_matches('.').parse().map_err(|_| "no bay is called so")?;
     let id = new_id().map_err(|error| error.to_string())?;
     let name = format!("first-{}", id.get(..12).unwrap_or(&id)).parse().map_err(|_| "it has no name")?;

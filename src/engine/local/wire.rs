@@ -46,6 +46,8 @@ pub enum Ask {
     Exec(Box<Program>),
     /// How one of those stands.
     ExecState(u64),
+    /// A listener on this port of the container's own loopback; it comes beside the answer.
+    Listen(u16),
 }
 
 /// The shim's answer, one line.
@@ -95,6 +97,14 @@ pub enum Order {
     Exec(u64, Box<Program>),
     /// A signal for the main process.
     Signal(i32),
+    /// One more process that reads and writes nothing, under this number.
+    Probe(u64, Box<Program>),
+    /// The process with this number and its group end now.
+    Kill(u64),
+    /// A listener on this port of the loopback, under this number.
+    Listen(u64, u16),
+    /// A socket that connects in this network, under this number.
+    Socket(u64),
 }
 
 /// What the first process tells.
@@ -113,6 +123,10 @@ pub enum News {
     ExecFailed(u64, String),
     /// It has ended.
     ExecEnded(u64, i64),
+    /// The listener or socket with this number comes beside this.
+    Gave(u64),
+    /// There is none; why.
+    GaveNot(u64, String),
 }
 
 /// One line.

@@ -99,15 +99,24 @@ impl Shim {
     /// Tells of an end that was held back.
     pub(super) fn part(&mut self) {
         let Some((exit, _)) = self.parting.take() else { return };
-        let daemonised = self.status.main.filter(|_| !self.empty).and_then(daemonised);
-        let exit = daemonised.unwrap_or(exit);
+        let exit = match self.status.main.filter(|_| !self.empty).map(left_by) {
+            Some((away, _)) if away > 0 => Exit::Daemonised(away),
+            // A shell's `&`: what a script leaves is no failure of it, and who looks for a server that is gone must be told.
+            Some((_, here)) => {
+                self.status.left = here;
+                exit
+            }
+            None => exit,
+        };
         self.status.exit = Some(exit.clone());
         self.live(Event::Ended(exit));
     }
 }
 
-/// A main process that ended by itself and left others in sessions of their own went into the background.
-fn daemonised(main: ProcessId) -> Option<Exit> {
-    let away = process::descendants(std::process::id()).into_iter().filter(|process| process.session != main.pid);
-    u32::try_from(away.count()).ok().filter(|count| *count > 0).map(Exit::Daemonised)
+/// What a main process left that ended by itself: in sessions of their own, for good, and in its own.
+fn left_by(main: ProcessId) -> (u32, u32) {
+    let left = process::descendants(std::process::id());
+    let (away, here): (Vec<_>, Vec<_>) = left.into_iter().partition(|process| process.session != main.pid);
+    let count = |left: Vec<_>| u32::try_from(left.len()).unwrap_or(u32::MAX);
+    (count(away), count(here))
 }

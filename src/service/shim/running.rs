@@ -152,6 +152,7 @@ fn inherited(birth: &Birth, past: Status) -> (Status, Option<Exit>) {
         run: past.run,
         memory,
         ended_at: past.ended_at,
+        left: past.left,
         memory_clue: past.memory_clue,
         ..Status::default()
     };
@@ -322,6 +323,7 @@ impl Shim {
         self.status.run += 1;
         self.status.log_start = self.output.position();
         (self.status.exit, self.status.port_taken, self.status.ready_log) = (None, None, false);
+        self.status.left = 0;
         // It was checked with the configuration; one that can't be read is never found.
         let sought = spec.ready_log.as_deref().and_then(|pattern| regex::bytes::Regex::new(pattern).ok());
         self.output.log().seek(sought);

@@ -164,7 +164,7 @@ pub(crate) fn resize(terminal: &OwnedFd, size: TermSize) -> io::Result<()> {
 fn settle_in(command: &mut Command, run_lock: &File, (tty, umask): (bool, u32)) {
     let lock = run_lock.as_raw_fd();
     // The supervisor's own is tight; what the service shares with others is the service's to say.
-    let umask = rustix::fs::Mode::from_bits_truncate(umask);
+    let umask = crate::config::paths::mode(umask);
     let shim = std::process::id();
     let settle = move || {
         rustix::process::setsid()?;

@@ -167,6 +167,10 @@ pub(super) async fn open(
                 };
                 wake(hall, &door, id, opening, turn).await?;
                 crash::point("claim-woken");
+                if !seen.0 {
+                    door.place().give_name()?;
+                    crash::point("claim-moved");
+                }
                 watch(hall, door, (id, opening));
                 if ours.is_some() && opening.unseen {
                     found::command(&hall.ground.sessions, id).await?;
@@ -220,6 +224,8 @@ async fn rename(hall: &Hall<'_>, id: &ContainerId, opening: &Opening) -> Result<
     };
     let parent = async {
         let Some((parent, since, pid)) = &opening.parent else { return true };
+        // The engine has its call first.
+        tokio::task::yield_now().await;
         if hall.way.local && is_of(Path::new("/proc"), *pid, parent) {
             return true;
         }

@@ -14,9 +14,9 @@ use crate::bay::pool::warm_template;
 use crate::bay::port::{PortMapping, Protocol};
 use crate::bay::session::TermSize;
 use crate::bay::template::{NetworkMode, Template, WarmMode};
-use crate::engine::{EngineError, SharedEngine};
+use crate::engine::SharedEngine;
 use crate::supervisor::crash;
-use crate::supervisor::event::{StepError, StepNotes};
+use crate::supervisor::event::{NoPorts, StepError, StepNotes};
 use crate::supervisor::goal::{CreateNetwork, Make, What};
 use crate::supervisor::prebuilt::Order;
 use crate::workspace::spec::{ParentArgs, WorkerArgs, parent_spec, worker_spec};
@@ -147,7 +147,7 @@ async fn parent(
     engine: &SharedEngine,
     make: &Make,
 ) -> Result<(ContainerSpec, Vec<String>), StepError> {
-    let labels = labels(ground, Role::Parent, make, ("", &ground.config.parent.hash()));
+    let labels = labels(ground, Role::Parent, make, ("", &ground.config.parent_hash()));
     let ground = ground.clone();
     let (socket, here) = (socket_of(engine), crate::engine::publishes_here(engine.endpoint()));
     blocking(move || {
@@ -160,7 +160,8 @@ async fn parent(
             format!("the parent does not publish port {port}: it is that of service {service} on this machine")
         }));
         let (parent, worker) = (&config.parent, &config.worker);
-        let args = ParentArgs { bay: &config.bay, parent, ports, worker, prepared, labels };
+        let network = config.parent_network(ports);
+        let args = ParentArgs { bay: &config.bay, parent, network, worker, prepared, labels };
         Ok((parent_spec(args), notes))
     })
     .await
@@ -297,10 +298,7 @@ async fn free_ports(
     let used = &(&choice.used | &published) | &promised;
     let kept: Vec<PortMapping> =
         choice.kept.iter().filter(|mapping| !promised.contains(&mapping.host)).copied().collect();
-    let chosen = choose_ports(template, &used, &kept, is_free).ok_or_else(|| {
-        let port = template.port_range.to_string();
-        StepError::from(EngineError::PortTaken { port: format!("each of {port}"), holder: None })
-    })?;
+    let chosen = choose_ports(template, &used, &kept, is_free).map_err(StepError::Ports)?;
     reserved.insert(target.to_owned(), chosen.iter().map(|mapping| mapping.host).collect());
     Ok(chosen)
 }
@@ -318,7 +316,7 @@ fn choose_ports(
     used: &BTreeSet<u16>,
     kept: &[PortMapping],
     is_free: impl Fn(u16) -> bool,
-) -> Option<Vec<PortMapping>> {
+) -> Result<Vec<PortMapping>, NoPorts> {
     let mut used = used.clone();
     let mut mappings = Vec::new();
     for container in &template.ports {
@@ -327,7 +325,10 @@ fn choose_ports(
             known
         } else {
             loop {
-                let candidate = template.port_range.first_free(&used)?;
+                let Some(candidate) = template.port_range.first_free(&used) else {
+                    let free = mappings.iter().map(|mapping: &PortMapping| mapping.host).collect();
+                    return Err(NoPorts { range: template.port_range, wanted: template.ports.len(), free });
+                };
                 used.insert(candidate);
                 if is_free(candidate) {
                     break candidate;
@@ -336,7 +337,7 @@ fn choose_ports(
         };
         mappings.push(PortMapping { ip: None, host, container: *container, protocol: Protocol::Tcp });
     }
-    Some(mappings)
+    Ok(mappings)
 }
 
 #[cfg(test)]
@@ -351,14 +352,15 @@ mod tests {
         let kept = [PortMapping { ip: None, host: 10_003, container: 443, protocol: Protocol::Tcp }];
         let hosts = |used: &[u16], kept: &[PortMapping], busy: &[u16]| {
             let used = used.iter().copied().collect();
-            let chosen = choose_ports(&template, &used, kept, |port| !busy.contains(&port))?;
-            Some(chosen.iter().map(|mapping| mapping.host).collect::<Vec<_>>())
+            let chosen = choose_ports(&template, &used, kept, |port| !busy.contains(&port));
+            chosen.map(|chosen| chosen.iter().map(|mapping| mapping.host).collect::<Vec<_>>()).map_err(|none| none.free)
         };
-        assert_eq!(hosts(&[], &[], &[]), Some(vec![10_000, 10_001]));
-        assert_eq!(hosts(&[10_000], &[], &[10_001]), Some(vec![10_002, 10_003]));
-        assert_eq!(hosts(&[10_000, 10_003], &kept, &[]), Some(vec![10_001, 10_003]), "what it had goes first");
-        assert_eq!(hosts(&[], &kept, &[10_003]), Some(vec![10_000, 10_001]), "unless somebody took it");
-        assert_eq!(hosts(&[10_000, 10_001], &[], &[10_002]), None);
+        assert_eq!(hosts(&[], &[], &[]), Ok(vec![10_000, 10_001]));
+        assert_eq!(hosts(&[10_000], &[], &[10_001]), Ok(vec![10_002, 10_003]));
+        assert_eq!(hosts(&[10_000, 10_003], &kept, &[]), Ok(vec![10_001, 10_003]), "what it had goes first");
+        assert_eq!(hosts(&[], &kept, &[10_003]), Ok(vec![10_000, 10_001]), "unless somebody took it");
+        assert_eq!(hosts(&[10_000, 10_001], &[], &[10_002]), Err(vec![10_003]), "one is not two");
+        assert_eq!(hosts(&[10_000, 10_001, 10_003], &[], &[10_002]), Err(vec![]));
     }
 
     #[test]

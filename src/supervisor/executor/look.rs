@@ -25,7 +25,7 @@ impl Executor {
         let broken = Event::Connected { endpoint: None, answer: Err(super::broken("connecting")) };
         self.spawn_event(broken, async move {
             let chosen = Chosen::of(&ground.paths.state);
-            let engine = match engine::choose(&ground.config.engine, &ground.env, chosen) {
+            let engine = match engine::find(&ground.config, &ground.env, chosen).await {
                 Ok(engine) => Timed::watch(engine, ground.meter.clone()),
                 Err(error) => return Event::Connected { endpoint: None, answer: Err(error) },
             };

@@ -124,6 +124,8 @@ pub struct Executor {
     events: mpsc::Sender<Event>,
     incoming: mpsc::Receiver<Event>,
     commands: mpsc::Receiver<Asked>,
+    /// For those of its own tasks that ask as the API does.
+    asking: mpsc::Sender<Asked>,
     sessions_changed: mpsc::Receiver<()>,
     answers: BTreeMap<CommandId, oneshot::Sender<Reply>>,
     next_command: u64,
@@ -175,7 +177,7 @@ impl Executor {
         let repositories = Arc::new(Repositories::new(paths.state.join("repos"), env.clone()));
         let prebuilt = Arc::new(Prebuilt::new(&paths.state));
         let handle = Handle {
-            commands: commands_tx,
+            commands: commands_tx.clone(),
             view: view_rx,
             engine: engine_rx,
             sessions: sessions.clone(),
@@ -211,6 +213,7 @@ impl Executor {
             events,
             incoming,
             commands,
+            asking: commands_tx,
             sessions_changed,
             answers: BTreeMap::new(),
             next_command: 0,
@@ -236,6 +239,13 @@ impl Executor {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let history = Arc::new(super::history::Writer::new(&self.ground.paths.state));
         self.tasks.spawn(super::history::keep(self.view.subscribe(), history.clone(), self.ending.clone()));
+        self.tasks.spawn(super::outgoing::keep(super::outgoing::Ground {
+            view: self.view.subscribe(),
+            engine: self.engine.subscribe(),
+            config: self.config.subscribe(),
+            machine: self.asking.clone(),
+            ending: self.ending.clone(),
+        }));
         while !self.exit {
             let due = self.machine.due().and_then(|due| self.started.checked_add(due));
             let event = tokio::select! {
@@ -297,14 +307,25 @@ impl Executor {
         self.turn_began = Instant::now();
         let effects = self.machine.handle(event, now(self.started));
         self.adopt_config();
-        if self.machine.seq() != before {
+        let changed = self.machine.seq() != before;
+        // A claim's first call is on its way before anybody looks at it.
+        let hurries = effects.iter().any(|effect| matches!(effect, Effect::Jot(_)))
+            && effects.iter().all(|effect| matches!(effect, Effect::Jot(_) | Effect::Step(..)));
+        if changed && !hurries {
             // Before any answer: who was told of a worker must find it.
-            self.view.send_replace(Arc::new(self.machine.snapshot(now(self.started))));
+            self.publish();
         }
         self.perform(effects);
-        if looked {
-            super::heap::give_back();
+        if changed && hurries {
+            self.publish();
         }
+        if looked {
+            crate::service::heap::give_back();
+        }
+    }
+
+    fn publish(&self) {
+        self.view.send_replace(Arc::new(self.machine.snapshot(now(self.started))));
     }
 
     /// What sessions have to tell: rows at the next turn, and first outputs now.

@@ -8,6 +8,7 @@ use crate::api::types::{Done, ErrorDetail, ServiceVerb, SpawnRequest, Verb};
 use crate::bay::container::{Observed, Role, Status};
 use crate::bay::matching::{self, MatchError};
 use crate::bay::name::Name;
+use crate::bay::outgoing::Outgoing;
 use crate::bay::owner::Nonce;
 use crate::bay::template::NetworkMode;
 
@@ -31,6 +32,9 @@ impl Machine {
             }
             Command::Reload(read) => return self.reload(id, read, now, out),
             Command::Note { name, text } => return self.take_note(id, &name, text, now, out),
+            Command::Knock(knock) => return self.knock(id, &knock, now, out),
+            Command::Strayed { host, why } => return self.strayed(id, &host, &why, now, out),
+            Command::Network(request) => return self.answer_network(id, request, now, out),
             Command::Listens(trouble) => return self.listens(id, trouble, now, out),
             Command::Act { target, verb } if !self.exiting && self.means_service(&target) => {
                 let verb = match verb {
@@ -150,6 +154,11 @@ impl Machine {
                 "ports are published of workers with network \"bridge\" only; in the shared network the parent publishes",
             ));
         }
+        if template.network == NetworkMode::Bridge && self.config.outgoing() != Outgoing::Open {
+            return Err(refusal::invalid(
+                "a network of its own is not held by [network] allow: take \"shared\" or \"none\"",
+            ));
+        }
         let name = match &request.name {
             Some(text) => Name::worker(text).map_err(|error| refusal::invalid(&error.to_string()))?,
             None => self.free_name(&template_name),
@@ -219,7 +228,7 @@ impl Machine {
         }
         let kind = match self.parent() {
             None => GoalKind::Made(self.make_parent()),
-            Some(parent) if !parent.status.is_running() => GoalKind::Running,
+            Some(parent) if !parent.status.is_running() => self.bring_parent_back(parent),
             Some(_) => return,
         };
         self.stored.stopped.remove(PARENT);
@@ -346,7 +355,7 @@ impl Machine {
                 let make = self.make_again(parent)?;
                 Some(GoalKind::Recreated { make, old: parent.id.clone(), start: true })
             }
-            (_, status) if !status.is_running() => Some(GoalKind::Running),
+            (_, status) if !status.is_running() => Some(self.bring_parent_back(parent)),
             // It runs, and only its workers are in the old namespace: those are what needs a restart.
             (Verb::Restart, Status::Running { since, .. }) if !cut_off => {
                 Some(GoalKind::Restarted { before: Some(*since) })

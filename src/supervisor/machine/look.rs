@@ -8,7 +8,7 @@ use crate::bay::owner::Nonce;
 use crate::engine::{EngineError, Hint, Identity};
 
 use super::super::event::{Effect, Now, Reply};
-use super::super::goal::{Goal, GoalKind, PARENT, Step};
+use super::super::goal::{Goal, GoalKind, PARENT};
 use super::super::guard::Namespaces;
 use super::super::refusal;
 use super::pool::is_warm;
@@ -32,7 +32,27 @@ const AFTER_CLAIM: std::time::Duration = std::time::Duration::from_secs(1);
 const NONCES: usize = 512;
 
 impl Machine {
-    pub(super) fn link_up(&mut self, identity: Identity, now: Now, out: &mut Out) {
+    pub(super) fn connected(
+        &mut self,
+        endpoint: Option<String>,
+        answer: Result<Identity, EngineError>,
+        now: Now,
+        out: &mut Out,
+    ) {
+        if let Some(endpoint) = endpoint {
+            self.endpoint = endpoint;
+        }
+        self.weaker = match &answer {
+            Err(EngineError::NoWalls { weaker, .. }) => Some(*weaker),
+            _ => None,
+        };
+        match answer {
+            Ok(identity) => self.link_up(identity, now, out),
+            Err(error) => self.link_lost(&error.to_string(), now, out),
+        }
+    }
+
+    fn link_up(&mut self, identity: Identity, now: Now, out: &mut Out) {
         let text = format!("{} {} answers", identity.kind, identity.version);
         self.say(now, None, text);
         self.identity = Some(identity);
@@ -104,9 +124,8 @@ impl Machine {
             if changes_nothing(&hint.action) {
                 return;
             }
-            let claims = |step: &Step| matches!(step, Step::Open(id, _) if *id == hint.id);
-            if hint.action == "rename" && self.busy.values().any(claims) {
-                // What comes of it is known without asking, and somebody waits for the engine.
+            if hint.action == "rename" && self.stored.claims.contains_key(&hint.id) {
+                // What comes of it is known without asking, and somebody waits for the engine; the hint may be late.
                 self.looking.due = self.looking.due.min(now.mono + AFTER_CLAIM);
                 return;
             }

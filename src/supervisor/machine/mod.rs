@@ -13,6 +13,7 @@ mod command;
 mod down;
 mod look;
 mod making;
+mod outgoing;
 mod pace;
 mod pool;
 mod progress;
@@ -35,6 +36,7 @@ use crate::api::types::{ContainerRow, ErrorDetail, HistoryLine, SessionRow, Snap
 use crate::bay::alert::Alerts;
 use crate::bay::backoff::Backoff;
 use crate::bay::container::{ContainerId, Observed, ObservedNetwork};
+use crate::bay::isolation::Isolation;
 use crate::bay::name::Name;
 use crate::bay::owner::{Nonce, OwnerKey};
 use crate::bay::phase::Progress;
@@ -47,6 +49,7 @@ use super::guard::{self, Namespaces};
 use super::refusal;
 use super::store::Stored;
 
+pub use outgoing::Knock;
 pub use service::{Want, Which};
 
 /// Unanswered pings until the engine counts as away.
@@ -142,6 +145,8 @@ pub struct Machine {
     endpoint: String,
     link: Link,
     identity: Option<Identity>,
+    /// What could be had where that is all that is missing.
+    weaker: Option<Isolation>,
     backoff: Backoff,
     looking: Looking,
     seen: BTreeMap<String, Seen>,
@@ -212,6 +217,8 @@ pub struct Machine {
     api_trouble: Option<String>,
     /// Where the API listens since the beginning.
     began_api: ApiConfig,
+    /// Names that are asked for.
+    doors: outgoing::Doors,
     gauges: Gauges,
     alerts: Alerts,
     /// The change that the alerts were judged after, and when they are judged again without one.
@@ -261,6 +268,7 @@ impl Machine {
             endpoint,
             link: Link::Connecting,
             identity: None,
+            weaker: None,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
             looking: Looking::default(),
             seen: BTreeMap::new(),
@@ -303,6 +311,7 @@ impl Machine {
             config_trouble: None,
             api_trouble: None,
             began_api,
+            doors: outgoing::Doors::default(),
             gauges: Gauges::default(),
             alerts: Alerts::default(),
             judging: (0, Duration::ZERO),
@@ -351,15 +360,7 @@ impl Machine {
     fn take(&mut self, event: Event, now: Now, out: &mut Out) {
         match event {
             Event::Command(id, command) => self.take_command(id, command, now, out),
-            Event::Connected { endpoint, answer } => {
-                if let Some(endpoint) = endpoint {
-                    self.endpoint = endpoint;
-                }
-                match answer {
-                    Ok(identity) => self.link_up(identity, now, out),
-                    Err(error) => self.link_lost(&error.to_string(), now, out),
-                }
-            }
+            Event::Connected { endpoint, answer } => self.connected(endpoint, answer, now, out),
             Event::Looked { look, seen, namespaces } => self.take_look(look, seen, namespaces, now, out),
             Event::Pinged(answer) => self.take_ping(answer, now, out),
             Event::Hinted(hint) => self.take_hint(hint, now, out),
@@ -390,6 +391,7 @@ impl Machine {
             Event::Saved(result) => self.saved(result),
             Event::Terminate => {
                 self.exiting = true;
+                self.save_due |= self.jotted;
                 out.push(Effect::Exit);
             }
         }

@@ -278,7 +278,7 @@ impl Machine {
                 _ => false,
             },
             StepError::Fill(_) => astray,
-            StepError::Workspace(_) => false,
+            StepError::Workspace(_) | StepError::Ports(_) => false,
         };
         let broken = matches!(error, StepError::Engine(EngineError::Away { .. }));
         if passing && goal.attempts < TRIES {
@@ -293,7 +293,7 @@ impl Machine {
             self.look(now, out);
             return;
         }
-        let detail = refusal::of_step(step.what(), error);
+        let detail = self.explain_ports(target, refusal::of_step(step.what(), error));
         if matches!(error, StepError::Fill(_)) && self.refuse_claim(target, &detail) {
             return;
         }
@@ -370,6 +370,9 @@ impl Machine {
                     None => self.say(now, Some(name), error.message.clone()),
                 }
             }
+        }
+        if name == PARENT {
+            self.parent_moved();
         }
         let spawn_failed = result.is_err() && matches!(goal.kind, GoalKind::Made(_) | GoalKind::Gone);
         if !self.seen.contains_key(name) && (goal.kind == GoalKind::Gone || spawn_failed) {

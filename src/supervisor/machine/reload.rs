@@ -77,12 +77,15 @@ impl Machine {
             // None has answered yet: the file may have been mended for just that.
             self.backoff.reset();
             self.endpoint.clone_from(&self.config.engine.host);
-            if let Link::Away { next, connecting, .. } = &mut self.link {
-                *next = now.mono;
-                if !*connecting {
-                    *connecting = true;
+            match &mut self.link {
+                // Its answer comes, and then the next try is due at once.
+                Link::Away { next, connecting: true, .. } => *next = now.mono,
+                Link::Away { .. } => {
+                    // Whoever asks for something now waits for the answer, as at the start.
+                    self.link = Link::Connecting;
                     out.push(Effect::Connect);
                 }
+                _ => {}
             }
         }
         self.listens_elsewhere(&self.config)
@@ -119,6 +122,7 @@ impl Machine {
                 let old = &self.endpoint;
                 format!("containers on {old} stay there, and this supervisor with them: {AFTER}")
             }),
+            Part::Network => self.note_on_network(new),
             Part::Parent => self.note_on_parent(diff),
             Part::Template(name) => self.note_on_template(name, change),
             Part::Api => self.listens_elsewhere(new).then(|| format!("where the API listens stays as it was: {AFTER}")),
@@ -141,6 +145,15 @@ impl Machine {
         let stays = self.parent().is_some() && diff.touches(&Part::Parent, &made_by);
         stays.then(|| {
             "the parent is as it was made: `podbay refresh parent` makes it anew and repairs its workers".to_owned()
+        })
+    }
+
+    /// Another list holds at once; whether there is a wall is the parent's.
+    fn note_on_network(&self, new: &Config) -> Option<String> {
+        let stays = self.parent().is_some() && new.parent_hash() != self.config.parent_hash();
+        stays.then(|| {
+            "the network is as the parent was made: `podbay refresh parent` makes it anew and repairs its workers"
+                .to_owned()
         })
     }
 

@@ -140,7 +140,8 @@ impl Machine {
         if down && now.mono >= self.parent_not_before {
             let spread = self.next_spread();
             self.parent_not_before = now.mono + self.parent_backoff.fail(spread) * 2;
-            let kind = if self.parent().is_some() { GoalKind::Running } else { GoalKind::Made(self.make_parent()) };
+            let anew = || GoalKind::Made(self.make_parent());
+            let kind = self.parent().map_or_else(anew, |parent| self.bring_parent_back(parent));
             self.say(now, Some(PARENT), "was lost; it is brought back");
             self.stored.goals.insert(PARENT.to_owned(), Goal::new(kind));
         }

@@ -17,8 +17,13 @@ impl Machine {
         if self.stored == self.written && !due {
             return;
         }
-        let stored = Box::new(self.stored.clone());
         let claims_only = !due && self.stored.but_for_claims() == self.written.but_for_claims();
+        if claims_only && !out.0.iter().any(|effect| matches!(effect, Effect::Step(..))) {
+            // What came of a claim is seen again by whoever comes after a kill: it is written with the next tick.
+            self.jotted = true;
+            return;
+        }
+        let stored = Box::new(self.stored.clone());
         if claims_only {
             // Who waits for a claim need not wait for this: what was claimed is seen again. Steps do wait.
             out.0.sort_by_key(|effect| !matches!(effect, Effect::Reply(..)));

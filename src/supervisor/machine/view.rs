@@ -296,6 +296,7 @@ impl Machine {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: self.pid,
             engine: self.engine_status(),
+            network: self.network_status(),
             parent: self.rows.iter().find(|row| row.role == Role::Parent).cloned(),
             workers,
             pool: self.pool_rows(now),
@@ -325,6 +326,8 @@ impl Machine {
         let identity = self.identity.as_ref();
         EngineStatus {
             kind: identity.map(|identity| identity.kind.to_owned()).unwrap_or_default(),
+            isolation: identity.map(|identity| identity.isolation),
+            weaker: self.weaker.filter(|_| state == LinkState::Away),
             endpoint: self.endpoint.clone(),
             version: identity.map(|identity| identity.version.clone()).unwrap_or_default(),
             state,

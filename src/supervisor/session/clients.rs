@@ -1,7 +1,5 @@
 //! Those who look at a session.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream, SelectAll};
@@ -9,7 +7,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::{Attachment, Sent, Typed};
+use super::{Attachment, Flood, Pace, RESET_PACE, Sent, Typed};
 use crate::bay::session::TermSize;
 
 /// Messages to a client that are on their way.
@@ -18,9 +16,6 @@ const OUTPUT: usize = 64;
 const INPUT: usize = 64;
 /// Live bytes that wait for a client beyond that; one that is further behind gets the whole screen instead.
 const MAX_BACKLOG: usize = 256 * 1024;
-/// Between two resets: a screen is not drawn for clients that are behind more often than they could look at it.
-const RESET_PACE: Duration = Duration::from_millis(50);
-
 /// A client within its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClientId(u64);
@@ -34,6 +29,7 @@ pub(super) enum Said {
 struct Client {
     id: ClientId,
     size: TermSize,
+    flood: Flood,
     output: mpsc::Sender<Sent>,
     backlog: BytesMut,
     /// Has missed something: only a reset helps.
@@ -60,7 +56,7 @@ impl Clients {
     }
 
     /// A new client, and the first that it is sent.
-    pub fn attach(&mut self, size: TermSize, reset: Sent) -> Attachment {
+    pub fn attach(&mut self, size: TermSize, pace: Pace, reset: Sent) -> Attachment {
         self.last += 1;
         let id = ClientId(self.last);
         let (output, receiver) = mpsc::channel(OUTPUT);
@@ -73,6 +69,7 @@ impl Clients {
         self.list.push(Client {
             id,
             size,
+            flood: Flood::new(pace),
             output,
             backlog: BytesMut::new(),
             lost: false,
@@ -180,8 +177,12 @@ impl Clients {
 
 impl Client {
     fn live(&mut self, bytes: &Bytes) {
+        let flooded = self.flood.takes(bytes.len());
         if self.lost {
             return;
+        }
+        if flooded {
+            return self.lose();
         }
         if self.backlog.is_empty() {
             match self.output.try_send(Sent::Live(bytes.clone())) {

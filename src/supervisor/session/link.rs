@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -21,6 +21,8 @@ const HISTORY_BYTES: usize = 512 * 1024;
 const HISTORY_TIME: Duration = Duration::from_secs(5);
 /// Read at once.
 const CHUNK: usize = 16 * 1024;
+/// Read before anything else is done, of a program that floods.
+const MANY: usize = 256 * 1024;
 /// How often a shell is asked whether it still runs: a background process may hold its tty open.
 const CHECK: Duration = Duration::from_secs(1);
 /// So many times a shell is asked after its stream's end, before it is taken as lost.
@@ -102,7 +104,20 @@ impl Line {
             let mut space = [MaybeUninit::uninit(); CHUNK];
             let mut buffer = ReadBuf::uninit(&mut space);
             ready!(Pin::new(&mut *output).poll_read(cx, &mut buffer))?;
-            Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
+            if buffer.remaining() > 0 {
+                return Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())));
+            }
+            let mut bytes = BytesMut::with_capacity(4 * CHUNK);
+            bytes.extend_from_slice(buffer.filled());
+            while bytes.len() < MANY && buffer.remaining() == 0 {
+                buffer.clear();
+                // An end or an error is there for the next read, too.
+                if !matches!(Pin::new(&mut *output).poll_read(cx, &mut buffer), Poll::Ready(Ok(()))) {
+                    break;
+                }
+                bytes.extend_from_slice(buffer.filled());
+            }
+            Poll::Ready(Ok(bytes.freeze()))
         })
         .await
     }

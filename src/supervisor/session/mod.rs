@@ -11,6 +11,7 @@
 mod claim;
 mod clients;
 mod link;
+mod pace;
 mod shell;
 mod sizing;
 mod table;
@@ -30,7 +31,8 @@ use crate::bay::name::Name;
 use crate::bay::session::{SessionId, SessionKind, TermSize};
 use crate::engine::{EngineError, SharedEngine};
 
-pub(in crate::supervisor) use shell::Marked;
+pub use pace::{Flood, Pace, RESET_PACE};
+pub use shell::{Marked, ShellSpec};
 
 use link::{Link, Target};
 use table::{Command, Fate, Table};
@@ -221,8 +223,7 @@ impl Sessions {
         self.table.take_first_outputs()
     }
 
-    /// One more process in a container, on a tty of its own. Empty command: the best shell there is, `bash` before
-    /// `sh`.
+    /// One more process in a container, on a tty of its own.
     ///
     /// # Errors
     /// The engine's; an image without a shell is [`EngineError::Refused`].
@@ -231,11 +232,10 @@ impl Sessions {
         engine: &SharedEngine,
         id: &ContainerId,
         name: &Name,
-        command: &[String],
-        size: TermSize,
+        shell: ShellSpec<'_>,
     ) -> Result<SessionRow, EngineError> {
-        let (target, link, title) = shell::open(engine, id, name, command, size).await?;
-        let row = self.table.row(name, SessionKind::Shell, &title, size);
+        let (target, link, title) = shell::open(engine, id, name, &shell).await?;
+        let row = self.table.row(name, SessionKind::Shell, &title, shell.size);
         task::start(&self.table, row.clone(), target, link);
         Ok(row)
     }
@@ -247,9 +247,9 @@ impl Sessions {
     }
 
     /// Looks at a session. `None`: there is none of this id.
-    pub async fn attach(&self, id: SessionId, size: TermSize) -> Option<Attachment> {
+    pub async fn attach(&self, id: SessionId, size: TermSize, pace: Pace) -> Option<Attachment> {
         let (reply, attachment) = oneshot::channel();
-        self.table.command(id, Command::Attach(size, reply)).await.then_some(())?;
+        self.table.command(id, Command::Attach(size, pace, reply)).await.then_some(())?;
         attachment.await.ok()
     }
 

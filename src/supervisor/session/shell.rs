@@ -28,22 +28,34 @@ done"#;
 const GRACE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(50);
 
+/// One more process in a container, on a tty of its own.
+#[derive(Clone, Debug)]
+pub struct ShellSpec<'a> {
+    /// Its argv; empty: the best shell there is, `bash` before `sh`.
+    pub command: &'a [String],
+    /// Environment beside the container's.
+    pub env: BTreeMap<String, String>,
+    /// The size of its terminal.
+    pub size: TermSize,
+}
+
 /// Starts the process. The title is the program's name.
 pub(super) async fn open(
     engine: &SharedEngine,
     id: &ContainerId,
     name: &Name,
-    command: &[String],
-    size: TermSize,
+    shell: &ShellSpec<'_>,
 ) -> Result<(Target, Link, String), EngineError> {
+    let ShellSpec { command, env: given, size } = shell;
     let best = command.is_empty();
     let marker = format!("{:016x}", std::hash::RandomState::new().build_hasher().finish());
     let command = if best { ["sh", "-c", BEST].map(str::to_owned).to_vec() } else { command.to_vec() };
     let title = if best { "shell" } else { command.first().map_or("", String::as_str) };
     let title = crate::terminal::safe::Safe::new(title.rsplit('/').next().unwrap_or(title)).cut(256).into_string();
     let env = [("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), (MARKER, &marker)];
-    let env: BTreeMap<String, String> = env.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-    let spec = ExecSpec { command, tty: Some(size), env, user: None, workdir: None };
+    let own = env.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let env: BTreeMap<String, String> = given.clone().into_iter().chain(own).collect();
+    let spec = ExecSpec { command, tty: Some(*size), env, user: None, workdir: None };
     let what = || format!("open a shell in {name}");
     let started = engine.exec(id, &spec).await.map_err(|error| if best { no_shell(error, what()) } else { error })?;
     let ExecIo::Tty(tty) = started.io else {
@@ -68,17 +80,32 @@ fn no_shell(error: EngineError, what: String) -> EngineError {
 }
 
 /// A process that can be ended with all that it starts, wherever that goes inside the container.
-pub(in crate::supervisor) struct Marked {
+pub struct Marked {
     container: ContainerId,
     marker: String,
 }
 
 impl Marked {
+    /// A new one, in this container.
+    #[must_use]
     pub fn new(container: ContainerId) -> Self {
         Self { container, marker: format!("{:016x}", std::hash::RandomState::new().build_hasher().finish()) }
     }
 
+    /// One that another supervisor began.
+    #[must_use]
+    pub const fn again(container: ContainerId, marker: String) -> Self {
+        Self { container, marker }
+    }
+
+    /// What tells its processes from others.
+    #[must_use]
+    pub fn marker(&self) -> &str {
+        &self.marker
+    }
+
     /// What it must have in its environment.
+    #[must_use]
     pub fn env(&self) -> BTreeMap<String, String> {
         BTreeMap::from([(MARKER.to_owned(), self.marker.clone())])
     }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::link::Link;
 use super::sizing::Told;
-use super::{Attachment, Peek, Typed, Waking};
+use super::{Attachment, Pace, Peek, Typed, Waking};
 use crate::api::types::SessionRow;
 use crate::bay::container::ContainerId;
 use crate::bay::idle::Activity;
@@ -19,7 +19,7 @@ use crate::engine::SharedEngine;
 
 /// What a session's task is asked.
 pub(super) enum Command {
-    Attach(TermSize, oneshot::Sender<Attachment>),
+    Attach(TermSize, Pace, oneshot::Sender<Attachment>),
     Link(Box<Link>, oneshot::Sender<()>),
     Type(Typed, oneshot::Sender<bool>),
     Claim(Waking, oneshot::Sender<bool>),

@@ -21,7 +21,7 @@ use super::link::{self, Line, Link, Look, Target};
 use super::sizing::Sizing;
 use super::table::{Command, Entry, Heard, Orders, Table};
 use super::typing::Typing;
-use super::{Sent, Typed, Waking};
+use super::{Pace, Sent, Typed, Waking};
 use crate::api::types::SessionRow;
 use crate::bay::session::{SessionId, SessionKind, TermSize};
 use crate::engine::SharedEngine;
@@ -33,6 +33,8 @@ use crate::terminal::keys;
 const SCROLLBACK: usize = 1000;
 /// Commands that wait for the task; then the caller does.
 const COMMANDS: usize = 16;
+/// A flood that has stopped for so long is drawn, and what was put aside of it given back.
+const SETTLED: Duration = Duration::from_millis(100);
 /// How often those who are behind are looked after.
 const CATCH_UP: Duration = Duration::from_millis(10);
 /// How long clients that are behind may take to hear of the end of a session that is forgotten.
@@ -56,6 +58,7 @@ struct Session {
     looking: Looking,
     watching: Watching,
     catch_up_at: Instant,
+    settle_at: Instant,
     said_refusing: bool,
     shown: Shown,
     state: State,
@@ -83,6 +86,7 @@ enum Event {
     Orders,
     SizeDue,
     CatchUp,
+    Settle,
     Watch,
     LastWords,
 }
@@ -109,6 +113,7 @@ pub(super) fn start(table: &Arc<Table>, row: SessionRow, target: Target, link: L
         looking: Looking::default(),
         watching: Watching::default(),
         catch_up_at: Instant::now(),
+        settle_at: Instant::now(),
         said_refusing: false,
         shown: Shown::default(),
         state: State::Open,
@@ -151,6 +156,7 @@ impl Session {
             look = self.looking.next() => Event::Looked(look),
             () = self.sizing.due() => Event::SizeDue,
             () = sleep_until(self.catch_up_at), if behind => Event::CatchUp,
+            () = sleep_until(self.settle_at), if self.emulator.is_behind() => Event::Settle,
             () = self.watching.due() => Event::Watch,
             () = sleep_until(last_words.unwrap_or_else(Instant::now)), if last_words.is_some() => Event::LastWords,
         }
@@ -175,6 +181,10 @@ impl Session {
             Event::Orders => return self.ordered(),
             Event::SizeDue => self.take_size(),
             Event::CatchUp => self.catch_up(),
+            Event::Settle => {
+                let rebuilt = self.emulator.settle();
+                self.mend(rebuilt);
+            }
             Event::Watch => {
                 if self.watching.look(&self.emulator) {
                     self.publish();
@@ -187,7 +197,7 @@ impl Session {
 
     fn obey(&mut self, command: Command) -> bool {
         match command {
-            Command::Attach(size, reply) => self.attach(size, reply),
+            Command::Attach(size, pace, reply) => self.attach(size, pace, reply),
             Command::Link(link, reply) => {
                 self.looking.forget_failures();
                 self.link(*link);
@@ -246,7 +256,7 @@ impl Session {
         woken
     }
 
-    fn attach(&mut self, size: TermSize, reply: tokio::sync::oneshot::Sender<super::Attachment>) {
+    fn attach(&mut self, size: TermSize, pace: Pace, reply: tokio::sync::oneshot::Sender<super::Attachment>) {
         // Its own size first, where that counts: what it sees first is then right already.
         let alone = self.clients.len() == 0 && !matches!(self.state, State::Ended(_));
         if alone {
@@ -258,7 +268,7 @@ impl Session {
             }
         }
         let reset = self.reset();
-        let attachment = self.clients.attach(size, reset);
+        let attachment = self.clients.attach(size, pace, reset);
         if let State::Ended(last) = &self.state {
             self.clients.farewell(&last.clone());
             self.catch_up();
@@ -314,16 +324,21 @@ impl Session {
         if !fed.replies.is_empty() {
             self.typing.push(&fed.replies);
         }
-        if fed.rebuilt {
-            tracing::warn!(session = %self.id, "the emulator failed; the program is asked to draw anew");
-            self.sizing.nudge();
-        }
+        self.settle_at = Instant::now() + SETTLED;
+        self.mend(fed.rebuilt);
         self.watching.wrote(&fed, self.emulator.title());
         if !fed.forward.is_empty() {
             self.clients.live(&Bytes::from(fed.forward));
         }
         if self.watching.changed() || fed.title_changed {
             self.publish();
+        }
+    }
+
+    fn mend(&mut self, rebuilt: bool) {
+        if rebuilt {
+            tracing::warn!(session = %self.id, "the emulator failed; the program is asked to draw anew");
+            self.sizing.nudge();
         }
     }
 

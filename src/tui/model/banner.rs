@@ -26,6 +26,8 @@ pub enum Banner {
     },
     /// So many workers lost their network.
     CutOff(usize),
+    /// So many names were asked for outside of the bay, and wait for an answer.
+    Asked(usize),
     /// The supervisor is in trouble.
     Trouble(String),
 }
@@ -54,7 +56,11 @@ impl Model {
             return Some(Banner::EngineAway { reason, next_try_at: status.engine.next_try_at });
         }
         match self.feed.cut_off() {
-            0 => status.troubles.first().cloned().or_else(|| alerts(status)).map(Banner::Trouble),
+            0 => {
+                let trouble = status.troubles.first().cloned().or_else(|| alerts(status)).map(Banner::Trouble);
+                let asked = Some(status.network.asked.len()).filter(|count| *count > 0).map(Banner::Asked);
+                trouble.or(asked)
+            }
             count => Some(Banner::CutOff(count)),
         }
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::super::widget::ansi::width;
+use super::super::widget::ansi::{Piece, width};
 use super::logs::scan::Query;
 use super::{Model, Tab};
 use crate::terminal::still::Still;
@@ -41,7 +41,9 @@ pub struct Copying {
     pub tab: Tab,
     /// A terminal's rows; the other texts hold still by themselves.
     pub still: Still,
-    /// The first row of the terminal that is shown.
+    /// The rows of a text that changes by itself, as they were.
+    pub held: Vec<Vec<Piece>>,
+    /// The first row of the terminal, or of those, that is shown.
     pub top: usize,
     /// The cursor.
     pub head: Point,
@@ -53,7 +55,9 @@ pub struct Copying {
     pub by_mouse: bool,
     /// It followed before: it follows again after.
     pub followed: bool,
-    /// What is looked for in a terminal's rows.
+    /// A search began it: it ends with a search that is called off.
+    pub by_search: bool,
+    /// What is looked for, but for the logs, which have a search of their own.
     pub search: Option<Query>,
     /// The rows with it.
     pub found: Vec<u64>,
@@ -87,7 +91,9 @@ impl Model {
                 super::inspect::InspectText::Lines(lines) => Some(lines.get(at?)?.as_str().to_owned()),
                 _ => None,
             },
-            Tab::Figures | Tab::Events | Tab::Ports => None,
+            Tab::Figures | Tab::Events | Tab::Ports => {
+                Some(copying.held.get(at?)?.iter().map(|piece| piece.text.as_str()).collect())
+            }
         }
     }
 
@@ -99,7 +105,7 @@ impl Model {
             Tab::Terminal => (at, copying.still.len()),
             Tab::Logs => (self.main.logs.rank(line), self.main.logs.count()),
             Tab::Inspect => (at, self.main.inspect.text.len()),
-            Tab::Figures | Tab::Events | Tab::Ports => (0, 0),
+            Tab::Figures | Tab::Events | Tab::Ports => (at, copying.held.len()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod banner;
 pub mod copying;
+pub mod doors;
 pub mod events;
 pub mod feed;
 pub mod figures;
@@ -332,6 +333,23 @@ impl Model {
             Pane::Services => self.selected_service().and_then(|service| self.feed.service_row(&service.name)),
             _ => self.selected_worker(),
         }
+    }
+
+    /// Where the keys of the subject's list hold.
+    #[must_use]
+    pub const fn list_context(&self) -> Context {
+        match self.focus.list {
+            Pane::Parent => Context::Parent,
+            Pane::Services => Context::Services,
+            _ => Context::Workers,
+        }
+    }
+
+    /// The terminal that is shown is that of a program that has ended.
+    #[must_use]
+    pub fn shows_an_end(&self) -> bool {
+        let ended = |pane: &terminals::TerminalPane| matches!(pane.state, terminals::PaneState::Ended(_));
+        self.main.tab == Tab::Terminal && self.main.terminals.shown().is_some_and(ended)
     }
 
     /// The subject, when that is a native service: no container.

@@ -7,10 +7,11 @@ use tui_textarea::TextArea;
 
 use crate::api::types::Why;
 
-use super::super::action::{ActionSpec, Context, in_context};
+use super::super::action::{Action, ActionSpec, Context, in_context};
 use super::super::effect::Effect;
 use super::super::theme::Theme;
 use super::Pane;
+use super::doors::Doors;
 use super::form::SpawnForm;
 use super::list::subsequence;
 use super::logs::Look;
@@ -45,6 +46,8 @@ pub enum Overlay {
     Filter(Box<FilterLine>),
     /// A line about what is read.
     Prompt(Box<Prompt>),
+    /// Names that were asked for outside of the bay.
+    Doors(Doors),
     /// The themes.
     Looks(Looks),
 }
@@ -93,6 +96,8 @@ pub struct Confirm {
 pub struct Palette {
     /// Where it was opened.
     pub context: Context,
+    /// The list whose row is meant.
+    pub list: Context,
     /// What was typed.
     pub input: TextArea<'static>,
     /// The chosen line.
@@ -150,17 +155,30 @@ impl Overlay {
     pub const fn context(&self) -> Context {
         match self {
             Self::Help { .. } | Self::Why { .. } => Context::Reader,
-            Self::Confirm(_) | Self::Looks(_) => Context::Dialog,
+            Self::Confirm(_) | Self::Doors(_) | Self::Looks(_) => Context::Dialog,
             Self::Form(_) | Self::Palette(_) | Self::Filter(_) | Self::Prompt(_) => Context::Prompt,
         }
     }
 }
 
+/// What is done to the selected row, or to all of them, whichever pane has the keys.
+const OF_THE_ROW: [Action; 9] = [
+    Action::Stop,
+    Action::Restart,
+    Action::Refresh,
+    Action::Remove,
+    Action::StopAll,
+    Action::Shell,
+    Action::ShowInspect,
+    Action::Spawn,
+    Action::SpawnForm,
+];
+
 impl Palette {
     /// Nothing typed yet.
     #[must_use]
-    pub fn new(context: Context) -> Self {
-        Self { context, input: line(""), chosen: 0 }
+    pub fn new(context: Context, list: Context) -> Self {
+        Self { context, list, input: line(""), chosen: 0 }
     }
 
     /// The actions that fit what was typed, the best first.
@@ -172,8 +190,11 @@ impl Palette {
             // Words of the explanation count, too, but after names.
             by_name.or_else(|| subsequence(&typed, spec.text).filter(|_| typed.len() > 2).map(|cost| cost + 1000))
         };
+        // By its name, what is done to the row need not be asked for in its list.
+        let here = |spec: &ActionSpec| in_context(self.context).any(|known| known.action == spec.action);
+        let of_row = in_context(self.list).filter(|spec| OF_THE_ROW.contains(&spec.action) && !here(spec));
         let mut found: Vec<(usize, &ActionSpec)> =
-            in_context(self.context).filter_map(|spec| Some((cost(spec)?, spec))).collect();
+            in_context(self.context).chain(of_row).filter_map(|spec| Some((cost(spec)?, spec))).collect();
         if !typed.is_empty() {
             found.sort_by_key(|(cost, _)| *cost);
         }

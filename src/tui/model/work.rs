@@ -19,6 +19,8 @@ pub struct Work {
     pub spawned_at: Option<Timestamp>,
     /// Notes about new workers that were shown already.
     pub told: BTreeSet<String>,
+    /// The question about weaker walls was put.
+    pub asked_isolation: bool,
     /// The worker whose terminal is to be focused as soon as it can be.
     pub awaited: Option<String>,
     /// What was copied of which row last, and when: the same key then copies the next thing of it.

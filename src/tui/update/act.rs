@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::super::action::Action;
 use super::super::effect::Effect;
-use super::super::model::overlay::{FilterLine, Overlay, Palette, WhyAnswer, line};
+use super::super::model::overlay::{FilterLine, Overlay, WhyAnswer, line};
 use super::super::model::toast::Kind;
 use super::super::model::{Model, Pane, Tab, cycle};
-use super::{copying, inbox, list, log_keys, looks, main_pane, overlay, pool, tell, terminal, tiles, undo, worker};
+use super::{
+    copying, doors, inbox, list, log_keys, looks, main_pane, overlay, pool, tell, terminal, tiles, undo, worker,
+};
 use crate::api::types::Verb;
 use crate::bay::container::Role;
 
@@ -49,7 +51,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::ShowPorts => show_all(model, Tab::Ports),
         Action::Back => back(model),
         Action::Help => model.overlay = Some(Overlay::Help { context: model.context(), top: 0 }),
-        Action::Palette => model.overlay = Some(Overlay::Palette(Box::new(Palette::new(model.context())))),
+        Action::Palette => overlay::open_palette(model, model.context()),
         Action::Filter => filter(model),
         Action::ScrollLeft => main_pane::scroll_sideways(model, -8),
         Action::ScrollRight => main_pane::scroll_sideways(model, 8),
@@ -58,6 +60,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Mark => list::mark(model),
         Action::NextCall => inbox::jump(model),
         Action::Sort => list::sort(model),
+        Action::ShowDoors => doors::open(model),
         Action::Theme => looks::open(model),
         Action::Select => copying::enter(model, true),
         Action::Leave => terminal::leave(model),

@@ -12,6 +12,7 @@ use super::super::model::logs::page::Place;
 use super::super::model::logs::scan::Query;
 use super::super::model::toast::Kind;
 use super::super::model::{Model, Pane, Press, Tab};
+use super::super::view::rows_of_tab;
 use super::super::widget::ansi::width;
 use super::{list, tell};
 
@@ -65,12 +66,14 @@ fn begin(model: &mut Model, tab: Tab) -> Option<Copying> {
         of: model.subject().map(|row| row.name.clone()),
         tab,
         still: crate::terminal::still::Still::default(),
+        held: Vec::new(),
         top: 0,
         head: Point::default(),
         anchor: None,
         unit: Unit::Characters,
         by_mouse: false,
         followed: false,
+        by_search: false,
         search: None,
         found: Vec::new(),
     };
@@ -94,7 +97,17 @@ fn begin(model: &mut Model, tab: Tab) -> Option<Copying> {
             let last = model.main.inspect.text.len().checked_sub(1)?;
             copying.head.line = (model.main.inspect.top + height - 1).min(last) as u64;
         }
-        Tab::Figures | Tab::Events | Tab::Ports => return None,
+        Tab::Figures | Tab::Events | Tab::Ports => {
+            copying.held = rows_of_tab(model, tab, columns);
+            let last = copying.held.len().checked_sub(1)?;
+            copying.top = match tab {
+                Tab::Figures => model.main.figures.top,
+                Tab::Events => model.event_top(copying.held.len(), height),
+                _ => model.main.ports.top,
+            };
+            copying.top = copying.top.min((last + 1).saturating_sub(height));
+            copying.head.line = (copying.top + height.saturating_sub(1)).min(last) as u64;
+        }
     }
     Some(copying)
 }
@@ -192,7 +205,9 @@ fn show(model: &mut Model) {
         Tab::Inspect => {
             model.main.inspect.top = model.main.inspect.top.clamp((at + 1).saturating_sub(height), at);
         }
-        Tab::Figures | Tab::Events | Tab::Ports => {}
+        Tab::Figures | Tab::Events | Tab::Ports => {
+            copying.top = copying.top.clamp((at + 1).saturating_sub(height.max(1)), at);
+        }
         Tab::Logs => {
             let logs = &mut model.main.logs;
             let page = logs.page(columns, height);
@@ -208,16 +223,39 @@ fn show(model: &mut Model) {
     }
 }
 
-/// Looks for an expression in the rows of a terminal: at once, there are only some thousand. `false`: not there.
+/// A search in a text that is not the logs': it is held still for that. `false`: there is none.
+pub fn search(model: &mut Model) -> bool {
+    if model.main.copying.is_some() || model.main.tab == Tab::Logs {
+        return true;
+    }
+    enter(model, false);
+    if let Some(copying) = model.main.copying.as_mut() {
+        copying.by_search = true;
+    }
+    model.main.copying.is_some()
+}
+
+/// Nothing is to be looked for after all.
+pub fn call_off(model: &mut Model) {
+    if model.main.copying.as_ref().is_some_and(|copying| copying.by_search && copying.search.is_none()) {
+        leave(model);
+    }
+}
+
+/// Looks for an expression in rows that are held still: at once, there are only some thousand. `false`: the logs have a
+/// search of their own.
 pub fn look_for(model: &mut Model, query: Option<Query>) -> bool {
-    let Some(copying) = model.main.copying.as_mut().filter(|copying| copying.tab == Tab::Terminal) else {
+    let Some(copying) = model.main.copying.as_ref().filter(|copying| copying.tab != Tab::Logs) else {
         return false;
     };
-    let has = |at: usize| {
-        let text = copying.still.row(at).map(|row| row.text(0, row.cells.len()));
+    let has = |line: &u64| {
+        let text = model.copy_line(copying, *line);
         query.as_ref().zip(text).is_some_and(|(query, text)| query.is_in(&text))
     };
-    copying.found = (0..copying.still.len()).filter(|at| has(*at)).map(|at| at as u64).collect();
+    let count = model.copy_rank(copying, 0).1;
+    let found = (0..count as u64).filter(has).collect();
+    let Some(copying) = model.main.copying.as_mut() else { return false };
+    copying.found = found;
     copying.search = query;
     let last = copying.found.iter().rev().find(|at| **at <= copying.head.line).or(copying.found.last()).copied();
     if let Some(line) = last {
@@ -336,8 +374,7 @@ fn text_area(model: &Model) -> Option<Rect> {
             let margin = u16::try_from(model.main.logs.margin()).ok()?.min(area.width);
             Rect { x: area.x + margin, width: area.width - margin, ..area }
         }
-        Tab::Inspect => model.parts(&layout).1,
-        Tab::Figures | Tab::Events | Tab::Ports => return None,
+        Tab::Inspect | Tab::Figures | Tab::Events | Tab::Ports => model.parts(&layout).1,
     };
     (!area.is_empty()).then_some(area)
 }
@@ -356,7 +393,10 @@ fn point_at(model: &Model, at: Position, area: Rect) -> Option<Point> {
             let line = (inspect.top + y).min(inspect.text.len().saturating_sub(1));
             Some(Point { line: line as u64, column: inspect.left + x })
         }
-        Tab::Figures | Tab::Events | Tab::Ports => None,
+        Tab::Figures | Tab::Events | Tab::Ports => {
+            let row = (copying.top + y).min(copying.held.len().saturating_sub(1));
+            Some(Point { line: row as u64, column: x })
+        }
         Tab::Logs => {
             let logs = &model.main.logs;
             let (columns, height) = model.page(Pane::Main);

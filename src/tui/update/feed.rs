@@ -92,11 +92,12 @@ pub fn spawned(model: &mut Model, result: Answer<SpawnReply>) -> Vec<Effect> {
     model.work.spawning = model.work.spawning.saturating_sub(1);
     match result {
         Ok(reply) => {
-            for note in &reply.notes {
-                // What is so for each worker is said once.
-                if model.work.told.insert(note.clone()) {
-                    tell(model, Kind::Note, &format!("{}: {note}", reply.name));
-                }
+            // What is so for each worker is said once, and all of it in one note.
+            let told = &mut model.work.told;
+            let news: Vec<&str> =
+                reply.notes.iter().filter(|note| told.insert((*note).clone())).map(String::as_str).collect();
+            if !news.is_empty() {
+                tell(model, Kind::Note, &format!("{}: {}", reply.name, news.join("; ")));
             }
             // A filter would hide what was just made.
             if !list::matches(model.lists.filter_of(Pane::Workers), &reply.name) {

@@ -76,10 +76,42 @@ fn unbound(model: &mut Model, context: Context, event: KeyEvent) -> Vec<Effect> 
     if is_interrupt && let Some(key) = model.settings.keymap.key_of(Action::Quit, Context::Global) {
         tell(model, Kind::Note, &format!("{key} leaves the dashboard; in a terminal ctrl-c goes to the program"));
     }
-    if typed.len() > 1 {
-        let keys: Vec<String> = typed.iter().map(Key::to_string).collect();
-        tell(model, Kind::Note, &format!("no action on {}", keys.join(" ")));
+    match typed.as_slice() {
+        [key] if context.takes_global() && !is_interrupt => return unbound_here(model, context, key),
+        [] | [_] => {}
+        keys => {
+            let keys: Vec<String> = keys.iter().map(Key::to_string).collect();
+            tell(model, Kind::Note, &format!("no action on {}", keys.join(" ")));
+        }
     }
+    Vec::new()
+}
+
+/// A key that means nothing in this pane. What is said of it is where it means something.
+fn unbound_here(model: &mut Model, context: Context, key: &Key) -> Vec<Effect> {
+    let list = model.list_context();
+    let (pane, _) = model.focus.list.title();
+    let keymap = &model.settings.keymap;
+    let there = match keymap.find(list, std::slice::from_ref(key)) {
+        Found::Action(action) if context != list => action.spec(),
+        _ => None,
+    };
+    let text = match there {
+        // Where the program has ended, the key that is offered there is meant.
+        Some(spec) if spec.action == Action::Restart && context == Context::Terminal && model.shows_an_end() => {
+            return act::act(model, Action::Restart);
+        }
+        Some(spec) => {
+            let name = if spec.hint.is_empty() { spec.name } else { spec.hint };
+            let palette = keymap.key_of(Action::Palette, Context::Global).unwrap_or_default();
+            format!("{key} ({name}) holds in pane {pane}, not here; {palette} finds it everywhere")
+        }
+        None => {
+            let help = keymap.key_of(Action::Help, Context::Global).unwrap_or_default();
+            format!("{key} does nothing here; {help} shows the keys")
+        }
+    };
+    tell(model, Kind::Note, &text);
     Vec::new()
 }
 

@@ -5,7 +5,7 @@ use super::super::effect::{Effect, SavedLines};
 use super::super::model::logs::scan::Query;
 use super::super::model::overlay::{Overlay, Prompt, PromptKind, text_of};
 use super::super::model::toast::Kind;
-use super::super::model::{Model, Pane};
+use super::super::model::{Model, Pane, Tab};
 use super::{copying, list, logs, tell};
 
 pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
@@ -18,7 +18,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Timestamps => model.main.logs.look.timestamps = !model.main.logs.look.timestamps,
         Action::Fold => model.main.logs.look.fold = !model.main.logs.look.fold,
         Action::Merge => return merge(model),
-        Action::Search => prompt(model, PromptKind::Search),
+        Action::Search => search(model),
         Action::Hide => prompt(model, PromptKind::Hide),
         Action::NextMatch => step(model, true),
         Action::PreviousMatch => step(model, false),
@@ -36,6 +36,12 @@ fn follow(model: &mut Model) {
     logs.look.place = if logs.look.place.is_some() { None } else { logs.place(page.0) };
 }
 
+fn search(model: &mut Model) {
+    if copying::search(model) {
+        prompt(model, PromptKind::Search);
+    }
+}
+
 fn merge(model: &mut Model) -> Vec<Effect> {
     let mut effects = Vec::new();
     model.main.logs.merged = !model.main.logs.merged;
@@ -45,7 +51,9 @@ fn merge(model: &mut Model) -> Vec<Effect> {
 
 fn prompt(model: &mut Model, kind: PromptKind) {
     let logs = &model.main.logs;
+    let held = model.main.copying.as_ref().filter(|copying| copying.tab != Tab::Logs);
     let (query, text) = match kind {
+        PromptKind::Search if held.is_some() => (held.and_then(|copying| copying.search.clone()), String::new()),
         PromptKind::Search => (logs.search.as_ref().map(|search| search.scan.query.clone()), String::new()),
         PromptKind::Hide => {
             let query = logs.filter.as_ref().map(|filter| filter.query.clone());
@@ -123,6 +131,7 @@ pub fn prompted(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Cancel => {
             model.overlay = None;
             if kind == PromptKind::Search && copying::look_for(model, before.clone()) {
+                copying::call_off(model);
                 return Vec::new();
             }
             apply(model, kind, before);

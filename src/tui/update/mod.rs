@@ -4,10 +4,12 @@
 
 mod act;
 mod copying;
+mod doors;
 mod feed;
 mod figures;
 mod inbox;
 mod input;
+mod isolation;
 mod list;
 mod log_keys;
 mod logs;
@@ -59,6 +61,8 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::End => vec![Effect::Quit],
         Msg::Feed(msg) => feed::feed(model, msg),
         Msg::Acted { name, verb, result } => feed::acted(model, &name, verb, result),
+        Msg::NameAnswered { name, result } => doors::answered(model, &name, result),
+        Msg::Allowed { level, result } => isolation::allowed(model, level, result),
         Msg::PoolScaled { template, result } => pool::scaled(model, &template, result),
         Msg::Spawned(result) => feed::spawned(model, result),
         Msg::Why { name, result } => overlay::why_answered(model, &name, result),
@@ -72,6 +76,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::SessionClosed(result) => feed::session_closed(model, result),
         Msg::Copied(result) => feed::copied(model, result),
     };
+    isolation::settle(model);
     effects.extend(settle::settle(model));
     memory::settle(model, &mut effects);
     effects

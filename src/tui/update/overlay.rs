@@ -3,13 +3,13 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tui_textarea::TextArea;
 
-use super::super::action::Action;
+use super::super::action::{Action, Context};
 use super::super::effect::Effect;
 use super::super::model::form::{Field, SpawnForm};
-use super::super::model::overlay::{Overlay, WhyAnswer, text_of};
+use super::super::model::overlay::{Overlay, Palette, WhyAnswer, text_of};
 use super::super::model::{Model, cycle};
 use super::super::msg::Answer;
-use super::{act as actions, error_text, list, log_keys, looks, worker};
+use super::{act as actions, doors, error_text, list, log_keys, looks, worker};
 use crate::api::types::Why;
 
 /// Longest text in a line.
@@ -24,6 +24,7 @@ pub fn act(model: &mut Model, action: Action) -> Option<Vec<Effect>> {
         Overlay::Palette(_) => palette(model, action),
         Overlay::Filter(_) => filter(model, action),
         Overlay::Prompt(_) => log_keys::prompted(model, action),
+        Overlay::Doors(_) => doors::act(model, action),
         Overlay::Looks(_) => {
             looks::act(model, action);
             Vec::new()
@@ -32,7 +33,18 @@ pub fn act(model: &mut Model, action: Action) -> Option<Vec<Effect>> {
     Some(taken)
 }
 
+/// Every action by name, those of the selected row's list included.
+pub fn open_palette(model: &mut Model, context: Context) {
+    let list = model.list_context();
+    model.overlay = Some(Overlay::Palette(Box::new(Palette::new(context, list))));
+}
+
 fn reader(model: &mut Model, action: Action) -> Vec<Effect> {
+    if let (Action::Filter, Some(Overlay::Help { context, .. })) = (action, &model.overlay) {
+        let context = *context;
+        open_palette(model, context);
+        return Vec::new();
+    }
     if matches!(action, Action::Back | Action::Close | Action::Fix) {
         model.overlay = None;
         // The key that a reason names works where the reason is read.

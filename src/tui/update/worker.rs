@@ -12,6 +12,7 @@ use super::super::model::{Model, Pane};
 use super::tell;
 use crate::api::types::{ContainerRow, LinkState, SpawnRequest, State, Verb};
 use crate::bay::container::Role;
+use crate::bay::name::Name;
 use crate::bay::remote::Remote;
 
 /// The word on the button of a removal that loses work.
@@ -138,6 +139,16 @@ pub fn ask(model: &mut Model, question: String, losses: Vec<String>, verb: &'sta
     model.overlay = Some(Overlay::Confirm(confirm));
 }
 
+/// Puts a question that nobody has asked for: whoever types is in the middle of something else.
+pub fn ask_unasked(model: &mut Model, question: String, losses: Vec<String>, verb: &'static str, effects: Vec<Effect>) {
+    ask(model, question, losses, verb, effects);
+    if let Some(Overlay::Confirm(confirm)) = &mut model.overlay {
+        confirm.patience = DEAF_UNASKED;
+    }
+    model.keys.clear();
+    model.dirty = true;
+}
+
 /// A removal that would lose work: what that is, and whether it may go. Several answers make one question; one that
 /// would cover something else that is open, or a terminal that has the keys, is only told.
 pub fn ask_again(model: &mut Model, name: &str, message: &str) {
@@ -231,9 +242,23 @@ pub fn request(model: &mut Model, request: SpawnRequest) -> Vec<Effect> {
         tell(model, Kind::Bad, &format!("the engine is away: nothing can be spawned: {reason}"));
         return Vec::new();
     }
+    if let Some(full) = no_room(model, &request) {
+        tell(model, Kind::Note, &full);
+    }
     model.work.spawning += 1;
     model.work.spawned_at = Some(model.now);
     vec![Effect::Spawn(Box::new(request))]
+}
+
+/// What is said when there is no room for one more beside those that were asked for: it is made all the same.
+fn no_room(model: &Model, request: &SpawnRequest) -> Option<String> {
+    let template = request.template.as_ref().map_or("default", Name::as_str);
+    let capacity = &model.feed.status()?.capacity;
+    let room = capacity.templates.iter().find(|room| room.template == template)?;
+    let coming = u64::try_from(model.work.spawning).unwrap_or(u64::MAX);
+    let left = room.workers?.saturating_sub(coming);
+    let what = room.ends_first.as_deref().unwrap_or("the machine");
+    (left == 0).then(|| format!("past what {what} has room for: one more is made all the same, and all are slower"))
 }
 
 pub fn spawn_form(model: &mut Model) -> Vec<Effect> {

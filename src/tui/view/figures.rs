@@ -2,6 +2,7 @@
 
 use ratatui::layout::Rect;
 
+use super::super::model::Model;
 use super::super::model::figures::{FigureLine, Metric, Point, Series};
 use super::super::widget::ansi::width;
 use super::super::widget::spark;
@@ -20,13 +21,24 @@ pub fn draw(canvas: &mut Canvas<'_>, inner: Rect) {
     let model = canvas.model;
     let lines = model.figure_lines();
     let top = model.main.figures.top.min(lines.len().saturating_sub(usize::from(inner.height)));
+    let numbers = numbers(model, &lines, inner.width);
     for (at, line) in lines.iter().skip(top).take(usize::from(inner.height)).enumerate() {
         let Ok(at) = u16::try_from(at) else { break };
-        one(canvas, row(inner, at), line);
+        one(canvas, row(inner, at), line, numbers);
     }
 }
 
-fn one(canvas: &mut Canvas<'_>, area: Rect, line: &FigureLine) {
+/// Columns of the longest numbers, so that all lines of blocks end at one column.
+fn numbers(model: &Model, lines: &[FigureLine], columns: u16) -> u16 {
+    let texts = lines.iter().filter_map(|line| match line {
+        FigureLine::Figure(name, metric) => said(model, name.as_deref(), *metric, columns).map(|(_, text)| text),
+        _ => None,
+    });
+    let widest = texts.map(|text| u16::try_from(width(&text)).unwrap_or(u16::MAX)).max().unwrap_or(0);
+    widest.max(if columns >= ROOMY { NUMBERS } else { 0 })
+}
+
+fn one(canvas: &mut Canvas<'_>, area: Rect, line: &FigureLine, numbers: u16) {
     match line {
         FigureLine::Blank => {}
         FigureLine::Head(name) => head(canvas, area, name.as_deref()),
@@ -34,7 +46,7 @@ fn one(canvas: &mut Canvas<'_>, area: Rect, line: &FigureLine) {
             let text = format!(" {count} worker{}", if *count == 1 { "" } else { "s" });
             canvas.text(area, &text, canvas.style("ui.title.focused"));
         }
-        FigureLine::Figure(name, metric) => figure(canvas, area, name.as_deref(), *metric),
+        FigureLine::Figure(name, metric) => figure(canvas, area, (name.as_deref(), *metric), numbers),
         FigureLine::Worker(name) => worker(canvas, area, name),
     }
 }
@@ -57,41 +69,51 @@ fn head(canvas: &mut Canvas<'_>, area: Rect, name: Option<&str>) {
     canvas.outside(from(area, end), &format!("  {note}"), canvas.style("ui.dim"));
 }
 
-fn figure(canvas: &mut Canvas<'_>, area: Rect, name: Option<&str>, metric: Metric) {
+/// The line of blocks, and the numbers behind it.
+fn figure(canvas: &mut Canvas<'_>, area: Rect, (name, metric): (Option<&str>, Metric), numbers: u16) {
     let model = canvas.model;
     let dim = canvas.style("ui.dim");
     canvas.text(area, &format!("  {}", metric.as_str()), dim);
     let rest = from(area, area.x + NAME);
-    let of = match (name, metric) {
+    let Some((series, text)) = said(model, name, metric, area.width) else {
+        let none = name.is_some_and(|name| of(model, Some(name), metric).is_none());
+        canvas.text(rest, if none { "none" } else { "-" }, dim);
+        return;
+    };
+    drawn(canvas, (rest, numbers), series, metric, &text);
+}
+
+/// Whose figures are shown.
+fn of<'a>(model: &'a Model, name: Option<&'a str>, metric: Metric) -> Option<&'a str> {
+    match (name, metric) {
         (Some(name), Metric::Network) => model.network_of(name),
         _ => name,
-    };
+    }
+}
+
+/// What was read, and its numbers in words; `None`: nothing was.
+fn said<'a>(model: &'a Model, name: Option<&'a str>, metric: Metric, columns: u16) -> Option<(&'a Series, String)> {
+    let of = of(model, name, metric);
     if name.is_some() && of.is_none() {
-        canvas.text(rest, "none", dim);
-        return;
+        return None;
     }
     let figures = &model.main.figures;
     let series = of.map_or(Some(&figures.machine), |name| figures.containers.get(name));
-    let Some(series) = series.filter(|series| series.now().is_some()) else {
-        canvas.text(rest, "-", dim);
-        return;
-    };
+    let series = series.filter(|series| series.now().is_some())?;
     let parents = of != name;
     let cpus = figures.machine_row.as_ref().map_or(1, |row| row.cpus);
     let text = words(series, metric, name.is_none().then_some(cpus));
-    let text = match (parents, area.width < ROOMY) {
+    let text = match (parents, columns < ROOMY) {
         (true, true) => format!("{} (parent's)", short(series, metric).unwrap_or(text)),
         (true, false) => format!("{text} (the parent's)"),
         (false, true) => short(series, metric).unwrap_or(text),
         (false, false) => text,
     };
-    drawn(canvas, rest, series, metric, &text);
+    Some((series, text))
 }
 
-/// The line of blocks, and the numbers behind it.
-fn drawn(canvas: &mut Canvas<'_>, area: Rect, series: &Series, metric: Metric, text: &str) {
-    let wide = u16::try_from(width(text)).unwrap_or(NUMBERS).max(if area.width >= ROOMY { NUMBERS } else { 0 });
-    let room = area.width.saturating_sub(wide + 2);
+fn drawn(canvas: &mut Canvas<'_>, (area, numbers): (Rect, u16), series: &Series, metric: Metric, text: &str) {
+    let room = area.width.saturating_sub(numbers + 2);
     let ascii = canvas.model.settings.symbols.is_ascii();
     let blocks = spark::draw(&values(series, metric), most(series, metric), usize::from(room), ascii);
     let end = canvas.text(Rect { width: room, ..area }, &blocks, canvas.style("ui.mark"));

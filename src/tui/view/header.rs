@@ -41,6 +41,7 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
         if !engine.kind.is_empty() {
             parts.push(format!("{} {}", engine.kind, engine.version));
         }
+        parts.extend(engine.isolation.map(|level| level.to_string()));
         parts.push(engine.endpoint.clone());
         let text = format!("  {}", parts.join(&format!(" {dot} ")));
         canvas.outside(from(left, column), &text, dim);
@@ -89,6 +90,12 @@ fn text(model: &Model, banner: &Banner) -> String {
             let key = model.settings.keymap.key_of(Action::Fix, Context::Workers);
             let offer = key.map_or_else(|| "use the palette: fix".to_owned(), |key| format!("{key} repairs all"));
             format!("{workers} cut off: {offer}")
+        }
+        Banner::Asked(count) => {
+            let names = if *count == 1 { "1 name".to_owned() } else { format!("{count} names") };
+            let key = model.settings.keymap.key_of(Action::ShowDoors, Context::Workers);
+            let offer = key.map_or_else(|| "use the palette: network".to_owned(), |key| format!("{key} answers"));
+            format!("{names} outside of the bay asked for and refused: {offer}")
         }
         Banner::Trouble(text) => text.clone(),
     }

@@ -2,7 +2,6 @@
 
 use ratatui::layout::Rect;
 
-use super::super::model::copying::bytes_of;
 use super::super::model::inspect::InspectText;
 use super::super::widget::ansi::Piece;
 use super::super::widget::line;
@@ -14,13 +13,7 @@ pub fn draw(canvas: &mut Canvas<'_>, inner: Rect) {
         InspectText::Lines(lines) if inspect.asked.is_some() => {
             for (at, text) in lines.iter().skip(inspect.top).take(usize::from(inner.height)).enumerate() {
                 let Ok(at) = u16::try_from(at) else { break };
-                let mut pieces = vec![Piece::new(text.clone(), "")];
-                let line_at = (inspect.top + usize::from(at)) as u64;
-                let copying = canvas.model.main.copying.as_ref();
-                if let Some(columns) = copying.and_then(|copying| canvas.model.selected(copying, line_at)) {
-                    let bytes = bytes_of(text.as_str(), &columns);
-                    pieces = line::highlight(&pieces, &[(bytes.start, bytes.end)], canvas.style("ui.selection"));
-                }
+                let pieces = [Piece::new(text.clone(), "")];
                 let base = canvas.style("ui");
                 let part = line::Part { left: inspect.left, ..line::Part::default() };
                 line::draw(canvas.buf, row(inner, at), &pieces, base, part);

@@ -184,7 +184,7 @@ fn container(canvas: &mut Canvas<'_>, area: Rect, container: &ContainerRow, sele
     let name_width = usize::from(line.width.saturating_sub(3 + figures));
     let name = Safe::new(&container.name);
     let ellipsis = model.settings.symbols.ellipsis;
-    canvas.text(from(line, line.x + 3), &column(name.as_str(), name_width, ellipsis), highlight);
+    canvas.text(from(line, line.x + 3), &column(name.as_str(), name_width.saturating_sub(1), ellipsis), highlight);
     let right = from(line, line.right().saturating_sub(figures));
     canvas.text(Rect { width: STATE.min(right.width), ..right }, &word(model, container), state_style);
     let since = container.started_at.filter(|_| matches!(container.state, State::Running | State::CutOff));

@@ -7,9 +7,13 @@ use super::super::action::{Action, Context};
 use super::super::layout::Layout;
 use super::super::model::copying::Copying;
 use super::super::model::{Model, Pane, Tab};
+use super::super::widget::line::fit;
 use super::logs::grouped;
-use super::{Canvas, Cursor, events, figures, inspect, logs, ports, terminal};
+use super::{Canvas, Cursor, events, figures, held, inspect, logs, ports, terminal};
 use crate::terminal::safe::Safe;
+
+/// A name in fewer columns says nothing.
+const NAME: usize = 4;
 
 pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) -> Cursor {
     let area = layout.pane(Pane::Main);
@@ -25,7 +29,21 @@ pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) -> Cursor {
         cursor = terminal::draw(canvas, layout);
         between(canvas, inner, terminals);
     }
-    match canvas.model.main.tab {
+    let model = canvas.model;
+    let copying = model.main.copying.as_ref().filter(|copying| copying.tab == model.main.tab);
+    match (model.main.tab, copying) {
+        (Tab::Figures | Tab::Events | Tab::Ports, Some(copying)) => cursor = held::draw(canvas, own, copying),
+        (Tab::Inspect, Some(copying)) => {
+            inspect::draw(canvas, own);
+            cursor = held::marks(canvas, own, copying, (model.main.inspect.top, model.main.inspect.left));
+        }
+        (tab, _) => draw_tab(canvas, own, tab),
+    }
+    cursor
+}
+
+fn draw_tab(canvas: &mut Canvas<'_>, own: Rect, tab: Tab) {
+    match tab {
         Tab::Terminal => {}
         Tab::Logs => logs::draw(canvas, own),
         Tab::Inspect => inspect::draw(canvas, own),
@@ -33,7 +51,6 @@ pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) -> Cursor {
         Tab::Events => events::draw(canvas, own),
         Tab::Ports => ports::draw(canvas, own),
     }
-    cursor
 }
 
 /// The line between the terminals and the tab beside them.
@@ -69,7 +86,13 @@ fn title(canvas: &Canvas<'_>, area: Rect) -> Line<'static> {
     if model.main.tab == Tab::Logs && model.main.logs.merged {
         spans.push(Span::styled(format!("{dot} all workers "), canvas.style("ui.dim")));
     } else if let Some(row) = model.subject() {
-        spans.push(Span::styled(format!("{dot} {} ", Safe::new(&row.name)), canvas.style("ui.dim")));
+        let used: usize = spans.iter().map(Span::width).sum();
+        // Between the corners, with a sign and a space before and a space behind.
+        let room = usize::from(area.width).saturating_sub(used + 5);
+        let name = fit(Safe::new(&row.name).as_str(), room, model.settings.symbols.ellipsis);
+        if room >= NAME {
+            spans.push(Span::styled(format!("{dot} {name} "), canvas.style("ui.dim")));
+        }
     }
     Line::from(spans)
 }

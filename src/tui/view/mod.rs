@@ -2,10 +2,12 @@
 //!
 //! One file a pane. Text from outside is made [`Safe`](crate::terminal::safe::Safe) here, where it is drawn.
 
+mod doors;
 mod events;
 mod figures;
 mod footer;
 mod header;
+mod held;
 mod inspect;
 mod list;
 mod logs;
@@ -25,7 +27,8 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Borders, Widget};
 
 use super::layout::{LEAST, Layout};
-use super::model::{Model, Pane};
+use super::model::{Model, Pane, Tab};
+use super::widget::ansi::Piece;
 use super::widget::line::fit;
 use crate::terminal::safe::Safe;
 
@@ -57,6 +60,12 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
 #[must_use]
 pub fn overlay_lines(model: &Model) -> usize {
     overlay::lines(model)
+}
+
+/// All rows of a tab whose text changes by itself, to be held still.
+#[must_use]
+pub fn rows_of_tab(model: &Model, tab: Tab, columns: usize) -> Vec<Vec<Piece>> {
+    held::rows(model, tab, columns)
 }
 
 /// Too small for any pane: one line that says so, as much of it as fits.

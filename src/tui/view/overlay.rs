@@ -13,7 +13,7 @@ use super::super::model::form::{Field, SpawnForm};
 use super::super::model::overlay::{Confirm, FilterLine, Looks, Overlay, Palette, Prompt, PromptKind, WhyAnswer};
 use super::super::widget::ansi::width;
 use super::super::widget::line::{column, wrap};
-use super::{Canvas, Cursor, from, row};
+use super::{Canvas, Cursor, doors, from, row};
 use crate::api::types::Why;
 use crate::terminal::safe::Safe;
 
@@ -35,6 +35,7 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, layout: &Layout) -> Cursor {
         Overlay::Palette(palette) => return palette_box(canvas, area, palette),
         Overlay::Filter(line) => return filter(canvas, layout.footer, line),
         Overlay::Prompt(line) => return prompt(canvas, layout.footer, line),
+        Overlay::Doors(one) => doors::draw(canvas, area, one),
         Overlay::Looks(looks) => themes(canvas, area, looks),
     }
     None
@@ -52,13 +53,13 @@ pub fn lines(model: &Model) -> usize {
 }
 
 /// An area of this size in the middle of another, cut to it.
-fn centred(area: Rect, columns: u16, rows: u16) -> Rect {
+pub(super) fn centred(area: Rect, columns: u16, rows: u16) -> Rect {
     let (columns, rows) = (columns.min(area.width), rows.min(area.height));
     Rect { x: area.x + (area.width - columns) / 2, y: area.y + (area.height - rows) / 2, width: columns, height: rows }
 }
 
 /// A cleared box; returns what is inside.
-fn dialog(canvas: &mut Canvas<'_>, area: Rect, title: &str) -> Rect {
+pub(super) fn dialog(canvas: &mut Canvas<'_>, area: Rect, title: &str) -> Rect {
     let area = area.intersection(canvas.buf.area);
     Clear.render(area, canvas.buf);
     let base = canvas.style("ui.overlay");

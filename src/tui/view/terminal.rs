@@ -1,6 +1,6 @@
 //! The terminal tab: the strip of terminals, the screen, and words where there is none.
 
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::Rect;
 
 use super::super::action::{Action, Context};
 use super::super::effect::Target;
@@ -10,9 +10,8 @@ use super::super::model::feed::seconds_until;
 use super::super::model::terminals::{PaneState, TerminalPane};
 use super::super::model::tiles::Tile;
 use super::super::model::{Model, Tab};
-use super::super::widget::ansi::width;
 use super::super::widget::{line, screen};
-use super::{Canvas, Cursor, from, row};
+use super::{Canvas, Cursor, from, held, row};
 use crate::api::types::{ContainerRow, State};
 use crate::bay::container::Role;
 
@@ -97,24 +96,7 @@ fn body(canvas: &mut Canvas<'_>, area: Rect, tile: &Tile, active: bool) -> Curso
 fn held_still(canvas: &mut Canvas<'_>, area: Rect, copying: &Copying) -> Cursor {
     let model = canvas.model;
     screen::draw_still(&copying.still, copying.top, area, canvas.buf, model.settings.theme.colourless());
-    let (selection, matched) = (canvas.style("ui.selection"), canvas.style("log.match"));
-    for at in 0..area.height {
-        let line = (copying.top + usize::from(at)) as u64;
-        let text = model.copy_line(copying, line).unwrap_or_default();
-        let found = copying.search.as_ref().map(|query| query.places(&text)).unwrap_or_default();
-        let columns = |bytes: usize| width(text.get(..bytes).unwrap_or_default());
-        let found = found.into_iter().map(|(from, to)| (columns(from)..columns(to), matched));
-        let selected = model.selected(copying, line).map(|range| (range, selection));
-        for (range, style) in found.chain(selected) {
-            let clip = |column: usize| u16::try_from(column).unwrap_or(u16::MAX).min(area.width);
-            let (from, to) = (clip(range.start), clip(range.end));
-            canvas.buf.set_style(Rect { x: area.x + from, width: to.saturating_sub(from), ..row(area, at) }, style);
-        }
-    }
-    let at = usize::try_from(copying.head.line).unwrap_or(0).checked_sub(copying.top)?;
-    let place = (u16::try_from(at).ok()?, u16::try_from(copying.head.column).unwrap_or(u16::MAX));
-    (place.0 < area.height && area.width > 0)
-        .then(|| Position::new(area.x + place.1.min(area.width - 1), area.y + place.0))
+    held::marks(canvas, area, copying, (copying.top, 0))
 }
 
 fn strip(canvas: &mut Canvas<'_>, inner: Rect) {
@@ -186,7 +168,11 @@ fn ended(model: &Model, pane: &TerminalPane) -> Option<String> {
             let offer = if matches!(pane.target, Target::Shell(_)) {
                 format!("{} closes it", key(model, Action::CloseSession, Context::Terminal))
             } else {
-                format!("{} starts it again", key(model, Action::Restart, Context::Workers))
+                let restart = key(model, Action::Restart, Context::Workers);
+                let leave = || format!("{} ", key(model, Action::Leave, Context::Focused));
+                // The keys are still its own: whoever was typing into it goes on for a moment.
+                let first = if model.focus.terminal { leave() } else { String::new() };
+                format!("{first}{restart} starts it again")
             };
             Some(format!("{reason}; {offer}"))
         }

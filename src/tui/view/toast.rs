@@ -16,8 +16,9 @@ const LONGEST: usize = 6;
 
 pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
     // The lowest frame stays visible: it tells how the pane stands.
-    let mut bottom = area.bottom().saturating_sub(2);
     let model = canvas.model;
+    // So does the line above it that says how a program has ended, and what starts it again.
+    let mut bottom = area.bottom().saturating_sub(2 + u16::from(model.shows_an_end()));
     for toast in model.toasts.items.iter().rev() {
         let room = WIDEST.min(area.width.saturating_sub(2));
         if room < 8 {

@@ -124,3 +124,52 @@ fn s11_hostile_names_are_refused_and_nothing_is_called() {
     }
     assert_eq!(open.changes(), before);
 }
+
+#[test]
+fn a_range_without_ports_is_too_much_at_once_and_says_what_is_free() {
+    let template = |name: &str, ports: &str| {
+        format!(
+            "[[template]]\nname = \"{name}\"\nnetwork = \"bridge\"\nports = [{ports}]\nport_range = \"20051-20053\"\n\
+             command = [\"sh\"]\n"
+        )
+    };
+    let open = Open::with("", &(template("two", "80, 443") + &template("one", "80")));
+    let made = |name: &str, template: &str| {
+        open.request("POST", "/api/containers").json(&json!({"name": name, "template": template})).send()
+    };
+    assert_eq!(made("fox", "two").status, 200);
+    let full = made("owl", "two");
+    let error = full.json()["error"].clone();
+    assert_eq!((full.status, &error["code"]), (429, &json!("capacity")), "{full:?}");
+    assert_eq!(error["message"], "2 ports of 20051-20053 asked for, free: 20053", "{error}");
+    assert!(error["hint"].is_string() && full.header("retry-after").is_some(), "{full:?}");
+    assert_eq!(made("owl", "one").json()["hostPort"], 20053);
+    assert_eq!(made("bee", "one").json()["error"]["message"], "1 port of 20051-20053 asked for, none is free");
+    assert!(open.den.row("bee").is_none(), "nothing of it is left");
+    open.den.ok(&["rm", "owl", "-f", "-y"]);
+    assert_eq!(made("bee", "one").status, 200, "and what is removed gives its port back");
+}
+
+#[test]
+fn requests_are_counted_by_words_that_are_podbays_own() {
+    let open = Open::new();
+    for path in ["/api/containers", "/api/containers", "/api/containers/no-such-one", "/nowhere/at/all", "/etc/passwd"]
+    {
+        open.get(path);
+    }
+    open.bare("GET", "/api/containers").send();
+    open.request("BREW", "/api/containers").send();
+    let text = open.get("/metrics").body;
+    for wanted in [
+        "podbay_api_requests_total{route=\"/api/containers\",method=\"GET\",code=\"200\"} 2",
+        "podbay_api_requests_total{route=\"/api/containers\",method=\"GET\",code=\"401\"} 1",
+        "podbay_api_requests_total{route=\"/api/containers/{id}\",method=\"GET\",code=\"404\"} 1",
+        "podbay_api_requests_total{route=\"other\",method=\"GET\",code=\"404\"} 2",
+        "podbay_api_requests_total{route=\"/api/containers\",method=\"other\",code=\"405\"} 1",
+        "podbay_api_request_seconds_count{route=\"/api/containers\"} 4",
+        "podbay_api_streams 0",
+    ] {
+        assert!(text.lines().any(|line| line == wanted), "{wanted}\n{text}");
+    }
+    assert!(!text.contains("no-such-one") && !text.contains("passwd"), "{text}");
+}

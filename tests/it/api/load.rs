@@ -86,6 +86,11 @@ fn load(followers: usize, terminals: usize, lines: u64, most_mib: u64) {
             .expect("in time")
     });
     let took = begun.elapsed();
+    let follows = open.den.fake.as_ref().unwrap().calls("GET /containers/*/logs");
+    let most = {
+        let store = open.den.fake.as_ref().unwrap().store();
+        store.find(&format!("{}-fox", open.den.bay)).unwrap().main.most_followers
+    };
     for stream in followed {
         let seen = numbers(&stream.unwrap());
         assert!(seen.iter().copied().eq(1..=lines), "{} of {lines} lines came", seen.len());
@@ -97,9 +102,11 @@ fn load(followers: usize, terminals: usize, lines: u64, most_mib: u64) {
     assert_eq!(open.get("/api/status").status, 200);
     let mib = resident(open.den.supervisor()) >> 10;
     measured(&format!(
-        "{followers} followers of {lines} lines and {terminals} terminals: {took:?}, {mib} MiB, then a status in {:?}",
+        "{followers} followers of {lines} lines and {terminals} terminals: {took:?}, {mib} MiB, {follows} readings of the \
+         log, {most} follows at once; then a status in {:?}",
         asked.elapsed()
     ));
+    assert!(most <= 3, "{most} follows of one log in the engine");
     assert!(mib < most_mib, "{mib} MiB");
 }
 

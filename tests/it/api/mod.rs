@@ -1,13 +1,16 @@
 //! The API over TCP, asked by clients that are not ours: raw bytes, `curl`, another WebSocket library.
 
+mod alerts;
 mod described;
 mod fuzzed;
 mod limits;
 mod load;
-mod open;
+pub mod open;
+mod receiving;
+mod resumed;
 mod seed;
 mod setup;
 mod tls;
 mod token;
 mod websocket;
-mod wire;
+pub mod wire;

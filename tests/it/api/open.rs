@@ -34,12 +34,29 @@ impl Open {
     }
 
     pub fn on(den: Den, port: u16) -> Self {
-        let served = den.serve(&[]);
+        Self::with_env(den, port, &[])
+    }
+
+    /// With more in the supervisor's environment.
+    pub fn with_env(den: Den, port: u16, env: &[(&str, &str)]) -> Self {
+        let served = den.serve(env);
         let open = Self { served, den, port };
         until("the API listens", || {
             std::net::TcpStream::connect(("127.0.0.1", port)).map(drop).map_err(|error| error.to_string())
         });
         open
+    }
+
+    /// Kills the supervisor, and starts another one once `meanwhile` has been done.
+    pub fn killed(&mut self, meanwhile: impl FnOnce(&Self)) {
+        let _ = self.served.0.kill();
+        self.served.end();
+        meanwhile(self);
+        self.served = self.den.serve(&[]);
+        let port = self.port;
+        until("the API listens again", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).map(drop).map_err(|error| error.to_string())
+        });
     }
 
     pub fn token_file(&self) -> PathBuf {

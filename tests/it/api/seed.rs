@@ -179,3 +179,40 @@ fn errors_have_one_shape_and_their_status() {
     });
     assert_eq!((away.code().as_str(), away.header("retry-after")), ("engine-away", Some("5")));
 }
+
+#[test]
+fn a_list_that_has_not_changed_is_not_sent_again() {
+    let open = open();
+    open.den.spawn("fox");
+    let tag = until("the bay is at rest", || {
+        let (one, other) = (open.get("/api/containers"), open.get("/api/containers"));
+        let same = one.header("etag").filter(|tag| other.header("etag") == Some(tag)).map(str::to_owned);
+        same.ok_or_else(|| format!("{one:?}"))
+    });
+    let again = |tag: &str| open.request("GET", "/api/containers").header("If-None-Match", tag).send();
+    let same = again(&tag);
+    assert_eq!((same.status, same.body.as_str(), same.header("etag")), (304, "", Some(tag.as_str())), "{same:?}");
+    assert_eq!(again("\"another\"").status, 200);
+    open.den.spawn("owl");
+    let changed = again(&tag);
+    assert!(changed.status == 200 && changed.body.contains("owl"), "{changed:?}");
+}
+
+#[test]
+fn a_pooled_container_of_a_template_with_a_setup_command_is_a_warm_one() {
+    let port = super::open::free_port();
+    let rest = format!(
+        "[api]\nlisten = \"127.0.0.1:{port}\"\n[[template]]\nname = \"web\"\ncommand = [\"sh\"]\nsetup = \"echo x\"\nwarm = \"running\"\n\
+         pool = {{ target = 1, min = 1 }}"
+    );
+    let open = Open::on(Den::fake_with(Conf { rest: &rest, ..Conf::default() }), port);
+    open.den.ok(&["up"]);
+    until("one is warm", || match open.get("/api/pool").json() {
+        pool if pool[0]["warm"] == 1 => Ok(()),
+        pool => Err(pool.to_string()),
+    });
+    let body = json!({"name": "yak", "pool": true, "volumeName": "owner-repo-node_modules"});
+    let made = open.request("POST", "/api/containers").json(&body).send().json();
+    assert_eq!((&made["claimed"], &made["name"]), (&json!(true), &json!("yak")), "{made}");
+    assert!(made["notes"].to_string().contains("was made before"), "{made}");
+}

@@ -1,85 +1,17 @@
 //! A repository for a worker that runs, and whoever is told how far it is.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read as _;
 use std::process::Command;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
 use super::open::Open;
-use super::wire::PATIENCE;
+use super::receiving::{Receiving, is_signed};
 use crate::bay::until;
 
-/// A receiver of callbacks: answers each as told, and passes on what came.
-struct Receiving {
-    port: u16,
-    came: Receiver<(String, String)>,
-}
-
-impl Receiving {
-    /// `answers`: the statuses of the first ones; 200 after that.
-    fn start(answers: Vec<&'static str>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (to, came) = channel();
-        std::thread::spawn(move || {
-            let mut answers = answers.into_iter();
-            for stream in listener.incoming().flatten() {
-                let status = answers.next().unwrap_or("200 OK");
-                let Some(request) = receive(stream, status) else { continue };
-                if to.send(request).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { port, came }
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/docker-status?a=b", self.port)
-    }
-
-    /// Head, body, and what the body says.
-    fn next(&self) -> (String, String, Value) {
-        let (head, body) = self.came.recv_timeout(PATIENCE).expect("a callback comes");
-        let report = serde_json::from_str(&body).unwrap();
-        (head, body, report)
-    }
-}
-
-fn receive(mut stream: TcpStream, status: &str) -> Option<(String, String)> {
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length =
-                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-            if body.len() >= length.unwrap_or(0) {
-                let location = "Location: http://127.0.0.1:1/elsewhere\r\n";
-                stream
-                    .write_all(format!("HTTP/1.1 {status}\r\n{location}Content-Length: 0\r\n\r\n").as_bytes())
-                    .ok()?;
-                return Some((head.to_owned(), body.to_owned()));
-            }
-        }
-        let count = stream.read(&mut buffer).ok().filter(|count| *count > 0)?;
-        bytes.extend_from_slice(&buffer[..count]);
-    }
-}
-
-fn header<'a>(head: &'a str, name: &str) -> &'a str {
-    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-    lines.find(|(known, _)| known.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
-}
-
 /// A repository with one commit; its URL.
-fn repository(open: &Open) -> String {
+pub fn repository(open: &Open) -> String {
     let dir = open.den.path("git/owner/repo");
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("README"), "hello\n").unwrap();
@@ -94,23 +26,23 @@ fn repository(open: &Open) -> String {
     format!("file://{}", dir.display())
 }
 
-fn open() -> Open {
-    let open = Open::with("", "[[template]]\nname = \"web\"\nsetup = \"echo installed\"\ncommand = [\"sh\"]\n");
+pub fn open(setup: &str) -> Open {
+    let open = Open::with("", &format!("[[template]]\nname = \"web\"\nsetup = \"{setup}\"\ncommand = [\"sh\"]\n"));
     open.den.ok(&["spawn", "fox", "-d", "-t", "web"]);
     open
 }
 
-fn body(open: &Open, receiving: &Receiving) -> Value {
+pub fn body(open: &Open, receiving: &Receiving) -> Value {
     json!({
         "repo": repository(open), "branch": "main", "githubToken": "gho_0123456789abcdef",
         "callbackUrl": receiving.url(), "callbackSecret": "secret123",
-        "hasMainImage": false, "buildMainImage": true, "envVars": {"NODE_ENV": "development"},
+        "hasMainImage": false, "buildMainImage": false, "envVars": {"NODE_ENV": "development"},
     })
 }
 
 #[test]
 fn a_setup_is_answered_at_once_and_told_phase_by_phase() {
-    let (open, receiving) = (open(), Receiving::start(vec!["503 Busy"]));
+    let (open, receiving) = (open("echo installed"), Receiving::start(vec!["503 Busy"]));
     let answer = open.request("POST", "/api/containers/fox/setup").json(&body(&open, &receiving)).send();
     let reply = answer.json();
     assert_eq!((answer.status, &reply["status"], &reply["name"]), (202, &json!("cloning"), &json!("fox")), "{reply}");
@@ -119,12 +51,7 @@ fn a_setup_is_answered_at_once_and_told_phase_by_phase() {
     while phases.last().is_none_or(|phase| phase != "ready") {
         let (head, body, report) = receiving.next();
         assert!(head.starts_with("POST /docker-status?a=b HTTP/1.1\r\n"), "{head}");
-        let at = header(&head, "x-podbay-timestamp");
-        let mut mac = Hmac::<Sha256>::new_from_slice(b"secret123").unwrap();
-        mac.update(format!("{at}.{body}").as_bytes());
-        let told = header(&head, "x-podbay-signature").strip_prefix("sha256=").unwrap().to_owned();
-        let wanted = podbay::bay::owner::hex(&mac.finalize().into_bytes());
-        assert_eq!(told, wanted, "signed over the time and the body");
+        assert!(is_signed(&head, &body, "secret123"), "signed over the time and the body: {head}");
         assert_eq!(report["containerId"], reply["id"]);
         assert!(report["timestamp"].is_i64() && report["message"].is_string(), "{report}");
         phases.push(report["status"].as_str().unwrap().to_owned());
@@ -141,7 +68,7 @@ fn a_setup_is_answered_at_once_and_told_phase_by_phase() {
 
 #[test]
 fn what_can_not_be_set_up_is_refused_before_anything_is_done() {
-    let (open, receiving) = (open(), Receiving::start(vec![]));
+    let (open, receiving) = (open("echo installed"), Receiving::start(vec![]));
     std::fs::create_dir(open.den.path("h/mine")).unwrap();
     open.den.ok(&["spawn", "bound", "-d", "-p", &open.den.path("h/mine").display().to_string()]);
     let whole = body(&open, &receiving);
@@ -170,7 +97,8 @@ fn what_can_not_be_set_up_is_refused_before_anything_is_done() {
 
 #[test]
 fn a_redirect_is_not_followed_and_given_up_is_said() {
-    let (open, receiving) = (open(), Receiving::start(vec!["302 Found", "307 Temporary Redirect", "404 Not Found"]));
+    let (open, receiving) =
+        (open("echo installed"), Receiving::start(vec!["302 Found", "307 Temporary Redirect", "404 Not Found"]));
     let answer = open.request("POST", "/api/containers/fox/setup").json(&body(&open, &receiving)).send();
     assert_eq!(answer.status, 202, "{answer:?}");
     let phases: Vec<Value> = (0..3).map(|_| receiving.next().2["status"].clone()).collect();
@@ -184,7 +112,7 @@ fn a_redirect_is_not_followed_and_given_up_is_said() {
 
 #[test]
 fn a_long_callback_secret_opens_that_terminal_and_nothing_else() {
-    let (open, receiving) = (open(), Receiving::start(vec![]));
+    let (open, receiving) = (open("echo installed"), Receiving::start(vec![]));
     open.den.spawn("owl");
     let secret = "a-callback-secret-of-40-characters-at-all";
     let mut body = body(&open, &receiving);
@@ -208,4 +136,79 @@ fn a_long_callback_secret_opens_that_terminal_and_nothing_else() {
     assert_eq!(status("GET", "/api/containers/fox/logs"), 401);
     assert_eq!(status("GET", "/api/containers/fox"), 401);
     assert_eq!(open.bare("GET", "/api/status").header("Authorization", &format!("Bearer {secret}")).send().status, 401);
+}
+
+/// All files below a directory that hold this text.
+fn holding(dir: &std::path::Path, text: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(holding(&path, text));
+        } else if std::fs::read(&path).is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn variables_reach_what_is_run_in_it_later_and_nothing_else() {
+    let (open, receiving) = (open("echo installed"), Receiving::start(vec![]));
+    let mut body = body(&open, &receiving);
+    body["envVars"] = json!({"NODE_ENV": "development", "API_KEY": "hunter2-of-the-setup"});
+    assert_eq!(open.request("POST", "/api/containers/fox/setup").json(&body).send().status, 202);
+    while receiving.next().2["status"] != "ready" {}
+    let with_it = |command: &str| {
+        let store = open.den.fake.as_ref().unwrap().store();
+        let execs = store.execs.values().map(|exec| exec.request.to_string());
+        let mut meant = execs.filter(|exec| exec.contains(command)).peekable();
+        assert!(meant.peek().is_some(), "{command}");
+        meant.all(|exec| exec.contains("API_KEY=hunter2-of-the-setup") && exec.contains("NODE_ENV=development"))
+    };
+    assert!(with_it("echo installed"));
+    let ran = open.request("POST", "/api/containers/fox/exec").json(&json!({"command": "echo by-exec"})).send();
+    assert!(ran.status == 200 && with_it("echo by-exec"), "{ran:?}");
+    let shell = json!({"command": ["sh", "-c", "echo by-session"], "size": {"rows": 24, "cols": 80}});
+    let opened = open.request("POST", "/api/containers/fox/sessions").json(&shell).send();
+    assert!(opened.status == 200 && with_it("by-session"), "{opened:?}");
+    open.den.ok(&["exec", "-T", "fox", "--", "sh", "-c", "echo by-verb"]);
+    assert!(with_it("by-verb"));
+    // Neither told nor written anywhere but in the worker's own file, which goes with it.
+    for path in ["/api/containers/fox", "/api/containers", "/api/events", "/api/why/fox", "/metrics"] {
+        let said = if path == "/api/events" { open.den.ok(&["events"]) } else { open.get(path).body };
+        assert!(!said.contains("hunter2"), "{path}: {said}");
+    }
+    let store =
+        open.den.fake.as_ref().unwrap().store().find(&format!("{}-fox", open.den.bay)).map(|c| c.request.to_string());
+    assert!(store.is_some_and(|spec| !spec.contains("hunter2")));
+    let file = open.den.state().join("workers/fox/setup.json");
+    assert_eq!(holding(&open.den.state(), "hunter2"), [file]);
+    open.den.ok(&["rm", "fox", "-f", "-y"]);
+    until("its file goes with it", || match holding(&open.den.state(), "hunter2") {
+        none if none.is_empty() => Ok(()),
+        some => Err(format!("{some:?}")),
+    });
+}
+
+#[test]
+fn a_callback_that_never_succeeds_is_tried_again_ever_later_and_given_up() {
+    let (open, receiving) = (open("echo installed"), Receiving::start(vec!["503 Busy"; 6]));
+    let answer = open.request("POST", "/api/containers/fox/setup").json(&body(&open, &receiving)).send();
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let begun = std::time::Instant::now();
+    let mut came: Vec<(Value, Duration)> = Vec::new();
+    while came.last().is_none_or(|(status, _)| status != "ready") {
+        came.push((receiving.next().2["status"].clone(), begun.elapsed()));
+    }
+    let statuses: Vec<&Value> = came.iter().map(|(status, _)| status).collect();
+    assert_eq!(statuses, [vec!["cloning"; 6], vec!["installing", "ready"]].concat(), "six tries, then the next");
+    // 1 s, 2, 4, 8 and 16, each up to a fifth shorter.
+    for (pair, least) in came.windows(2).zip([1.0, 1.6, 3.2, 6.4, 12.8]) {
+        let waited = pair[1].1.saturating_sub(pair[0].1).as_secs_f64();
+        assert!(waited > least - 0.1, "{waited} s, and {least} s at least");
+    }
+    let said = open.den.ok(&["events"]);
+    assert!(said.contains("callback to 127.0.0.1 was given up: it answered 503"), "{said}");
 }

@@ -209,3 +209,29 @@ fn an_answer_is_closed_although_its_body_never_comes() {
     stream.write_all(b"{").unwrap();
     assert_eq!(Answer::of(&rest(&mut stream)).status, 401);
 }
+
+#[test]
+fn another_user_is_turned_away_also_where_the_sockets_mode_lets_him_in() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+    let test = "another_user_is_turned_away_also_where_the_sockets_mode_lets_him_in";
+    if !rustix::process::geteuid().is_root() {
+        return crate::bay::skip(test, "only root can be another user");
+    }
+    let open = Open::new();
+    let socket = open.den.socket();
+    let above = socket.ancestors().skip(1).take_while(|dir| dir.starts_with(open.den.path("")));
+    let mode = |path: &std::path::Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o077, 0, "its mode alone keeps others out");
+    above.for_each(|dir| mode(dir, 0o755));
+    mode(&socket, 0o777);
+    let status = |uid: u32| {
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["-sS", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket"]);
+        curl.arg(&socket).arg("http://podbay/api/status").uid(uid).gid(uid);
+        curl.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let Ok(own) = status(0) else { return crate::bay::skip(test, "no curl") };
+    assert_eq!((own.as_str(), status(65534).unwrap().as_str()), ("200", "000"));
+    assert_eq!(status(0).unwrap(), "200", "and it goes on");
+}

@@ -12,12 +12,12 @@ use super::den::{Conf, Den};
 use super::docker::Docker;
 use crate::git_server::repository;
 
-const BASE: &str = "podbay-test-setup:base";
+pub const BASE: &str = "podbay-test-setup:base";
 /// One at a time has the base image: another one of its name would be left without a name.
-static TURN: Mutex<()> = Mutex::new(());
+pub static TURN: Mutex<()> = Mutex::new(());
 
 /// A base image of a few of the machine's own programs with their libraries; `None` where that can't be had.
-fn base(docker: &Docker) -> Option<()> {
+pub fn base(docker: &Docker) -> Option<()> {
     let mut tar = tar::Builder::new(Vec::new());
     for dir in ["bin/", "tmp/", "workspace/", "etc/", "proc/", "dev/", "sys/", "run/", "data/"] {
         let mut header = tar::Header::new_gnu();
@@ -27,7 +27,7 @@ fn base(docker: &Docker) -> Option<()> {
         tar.append_data(&mut header, dir, std::io::empty()).unwrap();
     }
     let mut libraries = BTreeSet::new();
-    for name in ["sh", "cat", "sleep", "true"] {
+    for name in ["sh", "cat", "ls", "sleep", "true"] {
         let program = fs::canonicalize(Path::new("/bin").join(name)).ok()?;
         let linked = Command::new("ldd").arg(&program).output().ok()?;
         let linked = String::from_utf8_lossy(&linked.stdout).into_owned();
@@ -44,7 +44,7 @@ fn base(docker: &Docker) -> Option<()> {
 }
 
 /// Removes the images by their ids, also after a panic. Dropped after the den, whose containers use them.
-struct Images(Docker, Vec<String>);
+pub struct Images(pub Docker, pub Vec<String>);
 
 impl Drop for Images {
     fn drop(&mut self) {

@@ -7,6 +7,7 @@
 
 mod clones;
 mod contained;
+mod contained_logs;
 mod crash;
 mod daemon;
 mod dashboard;
@@ -14,6 +15,7 @@ pub mod den;
 pub mod docker;
 mod docker_down;
 mod doctor;
+mod hosted;
 mod images;
 mod input;
 mod killing;
@@ -28,6 +30,7 @@ pub mod process;
 mod programs;
 mod pty;
 mod reload;
+mod returning;
 mod running;
 mod services;
 mod shims;

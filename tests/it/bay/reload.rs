@@ -34,13 +34,25 @@ fn up_says_what_it_takes_and_sighup_says_what_is_wrong() {
     assert!(!den.run(&["up"]).stderr.contains("template"), "once");
 
     let line = changed.lines().count() + 1;
+    let place = format!("config.toml:{line}:1");
+    let shown = || {
+        let troubles = troubles(&den);
+        if troubles.iter().any(|text| text.contains(&place)) { Ok(()) } else { Err(format!("{troubles:?}")) }
+    };
+    fs::write(&file, format!("{changed}nmae = 1\n")).unwrap();
+    let ran = den.run(&["up"]);
+    assert!(ran.code == 2 && ran.stderr.contains(&place), "{ran:?}");
+    until("the trouble is shown by who was asked to come up", shown);
+    let doctor = den.run(&["doctor"]);
+    let line_of = |check: &str| doctor.stdout.lines().find(|line| line.starts_with(check)).unwrap_or_default();
+    assert!(doctor.code == 1 && line_of("configuration").contains(&place), "{doctor:?}");
+    assert!(line_of("engine").contains("answers at"), "{doctor:?}");
+    fs::write(&file, &changed).unwrap();
+    den.ok(&["up"]);
+    assert_eq!(troubles(&den), Vec::<String>::new());
     fs::write(&file, format!("{changed}nmae = 1\n")).unwrap();
     signal(pid(&den), Signal::HUP);
-    until("the trouble is shown", || {
-        let troubles = troubles(&den);
-        let place = format!("config.toml:{line}:1");
-        if troubles.iter().any(|text| text.contains(&place)) { Ok(()) } else { Err(format!("{troubles:?}")) }
-    });
+    until("the trouble is shown", shown);
     fs::write(&file, good).unwrap();
     signal(pid(&den), Signal::HUP);
     until("the trouble is over", || {

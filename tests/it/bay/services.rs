@@ -244,6 +244,8 @@ fn h02_h06_h07_what_goes_into_the_background_closes_its_output_or_leaves_it_to_o
         service("daemon", "setsid sleep 4005 & exit 0", "restart = \"no\""),
         service("mute", "exec >&- 2>&-; sleep 4006", ""),
         service("heir", "sleep 4007 & echo last words; exit 7", "restart = \"no\""),
+        service("ampersand", "sleep 4012 & exit 0", "restart = \"no\""),
+        service("quick", "sleep 0.01 & exit 0", "restart = \"no\""),
     ]);
     // Two of them end badly, and `up` says so.
     let up = den.run(&["up"]);
@@ -254,6 +256,11 @@ fn h02_h06_h07_what_goes_into_the_background_closes_its_output_or_leaves_it_to_o
     assert_eq!(heir.last_exit.as_deref(), Some("exited with code 7"));
     until_gone(&den, "4007");
     assert_eq!(lines(&den, "heir"), ["last words"]);
+    let ampersand = until_state(&den, "ampersand", "exited");
+    assert!(ampersand.reason.as_deref().unwrap_or_default().contains("went into the background"), "{ampersand:?}");
+    until_gone(&den, "4012");
+    let quick = until_state(&den, "quick", "exited");
+    assert_eq!(quick.reason.as_deref(), Some("exited with code 0: done"), "what ends by itself is not ended");
     let mute = until_state(&den, "mute", "running");
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!((row(&den, "mute").pid, row(&den, "mute").restarts), (mute.pid, 0), "closing its output is no end");

@@ -9,12 +9,14 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use podbay::bay::container::{ContainerId, ContainerSpec, ImageRef, NetworkSpec, Observed, Status, label};
 use podbay::bay::hardening::Hardening;
+use podbay::bay::isolation::Isolation;
 use podbay::bay::name::{ContainerName, Name};
+use podbay::bay::session::TermSize;
 use podbay::bay::size::ByteSize;
 use podbay::bay::template::Limits;
 use podbay::engine::docker::{Address, Deadlines, DockerEngine, Endpoint};
 use podbay::engine::local::LocalEngine;
-use podbay::engine::{EngineError, LogLine, LogQuery, SharedEngine};
+use podbay::engine::{EngineError, LogLine, LogQuery, RawTty, SharedEngine};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::fake_daemon::FakeDaemon;
@@ -43,9 +45,12 @@ fn own_bay() -> Name {
 /// Of this user, with the binary that this user may run.
 fn local_engine(state: &Path) -> SharedEngine {
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    Arc::new(LocalEngine::new(state.join("podbay"), own_program(), own))
+}
+
+fn own_program() -> PathBuf {
     let program = std::env::var_os("PODBAY_TEST_PROGRAM").map(PathBuf::from);
-    let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_podbay").into());
-    Arc::new(LocalEngine::new(state.join("podbay"), program, own))
+    program.unwrap_or_else(|| env!("CARGO_BIN_EXE_podbay").into())
 }
 
 impl Bed {
@@ -93,6 +98,34 @@ impl Bed {
             eprintln!("skipped: local::{test}: no user namespaces for user {}", own.0);
         }
         None
+    }
+
+    /// The same at a level that this machine can do; `None` after saying why not. Without a level: namespaces that the
+    /// system's bwrap opens.
+    pub async fn rung(test: &str, level: Option<Isolation>) -> Option<Self> {
+        let state = tempfile::tempdir().unwrap();
+        let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let engine = LocalEngine::new(state.path().join("podbay"), own_program(), own);
+        let (word, engine) = match level {
+            Some(level) => (level.as_str(), engine.at(level)),
+            None => ("bwrap", engine.opened_by("/usr/bin/bwrap".into())),
+        };
+        let engine: SharedEngine = Arc::new(engine);
+        let missing = match engine.identify().await {
+            _ if level.is_none() && own.0 == 0 => Some("root needs nobody to open namespaces".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = missing {
+            let required = std::env::var("PODBAY_REQUIRE_RUNGS").is_ok_and(|rungs| rungs.contains(word));
+            assert!(!required, "{test}: {word} is required here: {why}");
+            #[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
+            {
+                eprintln!("skipped: {word}::{test}: {why}");
+            }
+            return None;
+        }
+        Some(Self { engine: engine.clone(), bay: own_bay(), fake: None, real: Some(engine), state: Some(state) })
     }
 
     async fn real(test: &str, kind: &str, sockets: &[PathBuf], required: bool) -> Option<Self> {
@@ -176,6 +209,18 @@ impl Bed {
         let id = self.create(&self.spec(name, command)).await;
         self.engine.start(&id).await.unwrap();
         id
+    }
+
+    /// A shell on a terminal of 33 by 99 that has shown its prompt.
+    pub async fn shell(&self, mut spec: ContainerSpec) -> (ContainerId, RawTty) {
+        spec.tty = true;
+        spec.env.insert("PS1".to_owned(), "ready> ".to_owned());
+        let id = self.create(&spec).await;
+        let mut tty = self.engine.attach(&id).await.unwrap();
+        self.engine.start(&id).await.unwrap();
+        self.engine.resize(&id, TermSize::new(33, 99)).await.unwrap();
+        read_until(&mut tty.output, b"ready> ").await;
+        (id, tty)
     }
 
     pub async fn exit(&self, id: &ContainerId) -> Observed {

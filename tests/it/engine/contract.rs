@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use podbay::bay::container::{ContainerId, ImageRef, NetworkSpec, ObservedNetwork, Status};
+use podbay::bay::isolation::Isolation;
 use podbay::bay::mount::Mount;
 use podbay::bay::port::{PortMapping, Protocol};
 use podbay::bay::session::TermSize;
@@ -25,6 +26,23 @@ macro_rules! contract {
         mod local {
             $(#[tokio::test] async fn $test() {
                 if let Some(bed) = super::Bed::local(stringify!($test)) { super::$test(&bed).await; }
+            })*
+        }
+        mod local_bwrap {
+            $(#[tokio::test] async fn $test() {
+                if let Some(bed) = super::Bed::rung(stringify!($test), None).await { super::$test(&bed).await; }
+            })*
+        }
+        mod local_landlock {
+            $(#[tokio::test] async fn $test() {
+                let level = Some(super::Isolation::Landlock);
+                if let Some(bed) = super::Bed::rung(stringify!($test), level).await { super::$test(&bed).await; }
+            })*
+        }
+        mod local_none {
+            $(#[tokio::test] async fn $test() {
+                let level = Some(super::Isolation::None);
+                if let Some(bed) = super::Bed::rung(stringify!($test), level).await { super::$test(&bed).await; }
             })*
         }
         mod podman {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use podbay::bay::container::{ContainerId, ContainerSpec, NetworkSpec, Status, label};
+use podbay::bay::isolation::IsolationRule;
 use podbay::bay::port::{PortMapping, Protocol};
 use podbay::bay::session::TermSize;
 use podbay::config::env::Env;
@@ -66,7 +67,11 @@ async fn d01_nobody_there_is_said_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let env = Env { home: folder.path().into(), ..Env::default() };
     let at = |path: &std::path::Path| {
-        let config = EngineConfig { kind: EngineKind::Auto, host: format!("unix://{}", path.display()) };
+        let config = EngineConfig {
+            kind: EngineKind::Auto,
+            host: format!("unix://{}", path.display()),
+            isolation: IsolationRule::Ask,
+        };
         connect(&config, &env).unwrap()
     };
     let missing = folder.path().join("missing.sock");
@@ -93,7 +98,7 @@ async fn d04_the_first_socket_that_somebody_listens_on_is_taken() {
     std::os::unix::fs::symlink(&daemon.socket, runtime.join("podman/podman.sock")).unwrap();
     let vars = [("XDG_RUNTIME_DIR".to_owned(), runtime.display().to_string())].into();
     let mut env = Env { home: folder.path().into(), vars, ..Env::default() };
-    let config = EngineConfig { kind: EngineKind::Auto, host: String::new() };
+    let config = EngineConfig { kind: EngineKind::Auto, host: String::new(), isolation: IsolationRule::Ask };
     let live = if docker {
         "unix:///var/run/docker.sock".to_owned()
     } else {

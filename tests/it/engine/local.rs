@@ -17,12 +17,12 @@ use tokio::io::AsyncWriteExt as _;
 use super::bed::{Bed, read_until, refused, texts, until};
 
 /// Set for the run as another user.
-const OTHER: &str = "PODBAY_TEST_OTHER_USER";
+pub const OTHER: &str = "PODBAY_TEST_OTHER_USER";
 /// Where the probe stands in a container.
 const PROBE: &str = "/probe";
 
 /// This binary and podbay's, where everybody may run them.
-fn open_copies() -> tempfile::TempDir {
+pub fn open_copies() -> tempfile::TempDir {
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let own = std::env::current_exe().unwrap();
@@ -46,7 +46,10 @@ fn the_contract_holds_for_an_ordinary_user() {
     std::fs::create_dir(&home).unwrap();
     std::os::unix::fs::chown(&home, Some(65_534), Some(65_534)).unwrap();
     let mut command = Command::new(folder.path().join("it"));
-    command.args(["engine::contract::local", "engine::local", "--nocapture"]).env_clear().current_dir("/");
+    command
+        .args(["engine::contract::local", "engine::local", "engine::network", "engine::left", "--nocapture"])
+        .env_clear()
+        .current_dir("/");
     command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("TMPDIR", &home).env("HOME", &home).env(OTHER, "1");
     command.env("PODBAY_TEST_PROGRAM", folder.path().join("podbay"));
     let output = command.uid(65_534).gid(65_534).output().unwrap();
@@ -255,14 +258,7 @@ async fn a_link_that_a_program_left_leads_nothing_out() {
 #[tokio::test]
 async fn a_shell_has_a_terminal_of_its_own() {
     let Some(bed) = Bed::local("a_shell_has_a_terminal_of_its_own") else { return };
-    let mut spec = worker(&bed, "fox", &["bash", "--norc"]);
-    spec.tty = true;
-    spec.env.insert("PS1".to_owned(), "ready> ".to_owned());
-    let id = bed.create(&spec).await;
-    let mut tty = bed.engine.attach(&id).await.unwrap();
-    bed.engine.start(&id).await.unwrap();
-    bed.engine.resize(&id, TermSize::new(33, 99)).await.unwrap();
-    read_until(&mut tty.output, b"ready> ").await;
+    let (id, mut tty) = bed.shell(worker(&bed, "fox", &["bash", "--norc"])).await;
     tty.input.write_all(b"tty; stty size; git --version; sleep 100 & jobs; exit 7\n").await.unwrap();
     let seen = read_until(&mut tty.output, b"exit\r\n").await;
     let text = String::from_utf8_lossy(&seen);

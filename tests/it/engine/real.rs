@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use podbay::bay::container::NetworkSpec;
 use podbay::bay::mount::Mount;
 use podbay::bay::session::TermSize;
+use podbay::bay::size::ByteSize;
 use podbay::engine::{ExecIo, ExecSpec, LogQuery};
 use tokio::io::AsyncWriteExt;
 
 use super::bed::{Bed, read_until, until};
+use crate::bay::measured;
 
 #[tokio::test]
 async fn a_bash_of_the_host_image_has_the_hosts_tools() {
@@ -164,4 +166,40 @@ async fn g03_followed_logs_are_complete_50_times() {
         assert_eq!((wrong, lines.len()), (None, 200_000), "run {run}");
         bed.engine.remove(&id).await.unwrap();
     }
+}
+
+/// Row G05: a log that is turned over while it is followed. The engine throws lines away then, tears the one that it reads
+/// and now and then goes back by some, and says nothing of it; the last one comes, and soon, and nothing that was never
+/// written.
+async fn turned_over(bed: &Bed, files: u32, count: u64) {
+    let last = count.to_string();
+    let mut spec = bed.spec(&format!("fox{files}"), &["seq", "1", &last]);
+    spec.limits.log_max_size = ByteSize::bytes(10 << 10);
+    spec.limits.log_max_files = files;
+    let id = bed.create(&spec).await;
+    bed.engine.start(&id).await.unwrap();
+    let begun = Instant::now();
+    let lines = bed.log(&id, LogQuery { follow: true, ..LogQuery::default() }).await;
+    let took = begun.elapsed();
+    // A line that was being read when its file was thrown away comes torn.
+    let numbers: Vec<u64> =
+        lines.iter().filter_map(|line| std::str::from_utf8(&line.bytes).ok()?.parse().ok()).collect();
+    let torn = lines.len() - numbers.len();
+    assert!(torn <= 1 + lines.len() / 10, "{torn} of {} lines are torn", lines.len());
+    let back = numbers.windows(2).filter(|two| two[0] >= two[1]).count();
+    assert!(back <= 1 + numbers.len() / 10, "{back} times back in {} lines", numbers.len());
+    assert!(numbers.iter().all(|number| (1..=count).contains(number)), "one that was never written");
+    assert_eq!(numbers.last(), Some(&count), "the end is missing");
+    assert!(took < Duration::from_secs(20), "the end came after {took:?}");
+    measured(&format!(
+        "G05: {files} files of 10 kB: {} of {count} lines came, {torn} torn, {back} times back, the last after {took:?}",
+        numbers.len()
+    ));
+}
+
+#[tokio::test]
+async fn g05_a_log_that_is_turned_over_does_not_stall() {
+    let Some(bed) = Bed::docker("g05_a_log_that_is_turned_over_does_not_stall").await else { return };
+    turned_over(&bed, 1, 100_000).await;
+    turned_over(&bed, 3, 100_000).await;
 }

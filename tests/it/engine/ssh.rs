@@ -4,6 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use podbay::bay::isolation::IsolationRule;
 use podbay::config::env::Env;
 use podbay::config::{EngineConfig, EngineKind};
 use podbay::engine::connect;
@@ -25,7 +26,8 @@ fn run_with_ssh(script: &str, child: &str) -> std::process::Output {
 }
 
 fn over_ssh() -> podbay::engine::SharedEngine {
-    let config = EngineConfig { kind: EngineKind::Docker, host: "ssh://ann@box:2222".to_owned() };
+    let config =
+        EngineConfig { kind: EngineKind::Docker, host: "ssh://ann@box:2222".to_owned(), isolation: IsolationRule::Ask };
     connect(&config, &Env::default()).unwrap()
 }
 

@@ -77,6 +77,8 @@ pub struct Process {
     pub attached: Vec<UnboundedSender<(bool, Bytes)>>,
     /// Who follows the log.
     pub followers: Vec<UnboundedSender<Message>>,
+    /// So many at once at most.
+    pub most_followers: usize,
     pub input: Option<UnboundedSender<Bytes>>,
     pub task: Option<AbortHandle>,
 }

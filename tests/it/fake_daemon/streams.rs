@@ -111,7 +111,9 @@ pub fn logs(shared: &Arc<Shared>, id: &str, request: &Request) -> Reply {
     }
     if request.flag("follow") && container.phase == Phase::Running {
         let (follow, mut more) = unbounded_channel();
+        container.main.followers.retain(|to| !to.is_closed());
         container.main.followers.push(follow);
+        container.main.most_followers = container.main.most_followers.max(container.main.followers.len());
         tokio::spawn(async move {
             while let Some(message) = more.recv().await {
                 if to.send(wire(&message, tty, stamps)).is_err() {

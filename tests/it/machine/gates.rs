@@ -164,7 +164,11 @@ impl World {
                     if !self.slow_gates {
                         self.stir(id);
                     }
-                    if self.dies_in_claim.take().is_some_and(|after| after == done + 1) {
+                    if self.dies_in_claim.take_if(|after| *after == done + 1).is_some() {
+                        return self.crash();
+                    }
+                    self.gates.get_mut(id).unwrap().moved = true;
+                    if self.dies_in_claim.take().is_some_and(|after| after == done + 2) {
                         return self.crash();
                     }
                     break;

@@ -4,6 +4,7 @@ mod alerts;
 mod claims;
 mod gates;
 mod making;
+mod outgoing;
 mod pool;
 mod pool_faults;
 mod pool_random;
@@ -12,6 +13,7 @@ mod refresh;
 mod reload;
 mod service_table;
 mod services;
+mod services_again;
 mod shims;
 mod world;
 

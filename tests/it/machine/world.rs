@@ -496,6 +496,7 @@ pub fn not_found(what: &str) -> EngineError {
 
 fn identity() -> Identity {
     Identity {
+        isolation: podbay::bay::isolation::Isolation::Container,
         kind: "memory",
         version: "1".to_owned(),
         api: "1".to_owned(),

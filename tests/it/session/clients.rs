@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Scene, read, until, write};
+use super::{Scene, id, read, until, write};
 use bytes::Bytes;
 use podbay::bay::session::TermSize;
-use podbay::supervisor::session::Typed;
+use podbay::supervisor::session::{Pace, Typed};
 
 #[tokio::test]
 async fn a_client_sees_the_screen_and_what_follows() {
@@ -111,6 +111,44 @@ async fn a_client_that_does_not_read_is_resynced() {
     }
 }
 
+/// Who only draws is not sent what nobody could read, and sees the end as soon as it is there.
+#[tokio::test]
+async fn a_client_that_draws_frames_is_sent_the_screen_of_a_flood() {
+    let scene = Scene::new();
+    let (id, mut program) = scene.open(false).await;
+    let mut frames = scene.look(id, 24, 80, Pace::Frames).await;
+    // A little is a little for it, too.
+    write(&mut program, b"a prompt$ ").await;
+    frames.until_shows("a prompt$").await;
+    assert_eq!(frames.resets, 1);
+    // However slow this machine is at the moment: until there was a flood.
+    let (seen, written) = (std::cell::Cell::new(false), std::cell::Cell::new(0));
+    let flood = async {
+        let lines = "a line of some length, again and again and again\r\n".repeat(4000);
+        while !seen.get() {
+            write(&mut program, lines.as_bytes()).await;
+            written.set(written.get() + lines.len());
+        }
+        write(&mut program, b"\x1b[2J\x1b[Hthe end").await;
+    };
+    let look = async {
+        while frames.resets < 4 {
+            assert!(frames.next().await);
+        }
+        seen.set(true);
+        frames.until_shows("the end").await;
+    };
+    tokio::join!(flood, look);
+    assert!(frames.taken < written.get(), "it was sent {} bytes of {}", frames.taken, written.get());
+    assert_eq!(frames.screen.text().lines().next(), Some("the end"));
+    // Then it is as before.
+    let resets = frames.resets;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    write(&mut program, b"\r\nand on").await;
+    frames.until_shows("and on").await;
+    assert_eq!(frames.resets, resets);
+}
+
 /// X04, the other half: clients that go away in the middle leave nothing behind.
 #[tokio::test]
 async fn clients_that_go_away_are_forgotten() {
@@ -144,4 +182,27 @@ async fn a_screen_that_broke_is_drawn_again() {
     .await;
     write(&mut program, b"\x1b[2J\x1b[Hdrawn again").await;
     viewer.until_shows("drawn again").await;
+}
+
+/// A warm worker's terminal that has its claimer's size already costs the claim no call.
+#[tokio::test]
+async fn a_size_that_a_terminal_has_is_not_told_again() {
+    let scene = Scene::new();
+    let (_, _program) = scene.open(false).await;
+    let (engine, size, other) = (scene.engine(), TermSize::new(33, 111), TermSize::new(20, 70));
+    let told = |size: TermSize| scene.stub.resizes.lock().unwrap().iter().filter(|(_, told)| *told == size).count();
+    for _ in 0..3 {
+        scene.sessions.fit(&engine, &id(), size).await.unwrap();
+        assert_eq!(told(size), 1);
+    }
+    assert_eq!(scene.sessions.usual_size(), Some(size), "the next warm one is made so");
+    scene.sessions.fit(&engine, &id(), other).await.unwrap();
+    scene.sessions.fit(&engine, &id(), size).await.unwrap();
+    assert_eq!((told(other), told(size)), (1, 2));
+    // What the engine did not hear is not taken for told.
+    scene.stub.away.store(true, std::sync::atomic::Ordering::Relaxed);
+    scene.sessions.fit(&engine, &id(), other).await.unwrap_err();
+    scene.stub.away.store(false, std::sync::atomic::Ordering::Relaxed);
+    scene.sessions.fit(&engine, &id(), other).await.unwrap();
+    assert_eq!(told(other), 2);
 }

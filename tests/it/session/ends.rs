@@ -7,6 +7,7 @@ use super::{Scene, id as container, name, until, write};
 use bytes::Bytes;
 use podbay::bay::container::Status;
 use podbay::bay::session::TermSize;
+use podbay::supervisor::session::Pace;
 
 #[tokio::test]
 async fn an_exit_is_told_with_its_code_and_the_screen_stays() {
@@ -24,7 +25,9 @@ async fn an_exit_is_told_with_its_code_and_the_screen_stays() {
     assert!(late.screen.text().contains("last words"));
     assert_eq!(late.until_ended().await.1, Some(3));
     assert!(scene.sessions.close(id).await && scene.sessions.rows().is_empty());
-    assert!(!scene.sessions.close(id).await && scene.sessions.attach(id, TermSize::default()).await.is_none());
+    assert!(
+        !scene.sessions.close(id).await && scene.sessions.attach(id, TermSize::default(), Pace::Bytes).await.is_none()
+    );
 }
 
 /// A stream that ends while the program runs was only cut: it is opened again, and the history fills the gap.

@@ -15,7 +15,7 @@ use podbay::bay::container::ContainerId;
 use podbay::bay::name::Name;
 use podbay::bay::session::{SessionId, TermSize};
 use podbay::engine::SharedEngine;
-use podbay::supervisor::session::{Attachment, Sent, Sessions};
+use podbay::supervisor::session::{Attachment, Pace, Sent, Sessions, ShellSpec};
 use podbay::terminal::emulator::Emulator;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
@@ -33,6 +33,10 @@ pub struct Scene {
 
 pub fn id() -> ContainerId {
     ContainerId::new("0123456789abcdef")
+}
+
+pub fn shell(command: &[String]) -> ShellSpec<'_> {
+    ShellSpec { command, env: std::collections::BTreeMap::new(), size: TermSize::new(30, 90) }
 }
 
 pub fn name(text: &str) -> Name {
@@ -56,7 +60,7 @@ impl Scene {
     }
 
     pub async fn shell(&self) -> (SessionRow, DuplexStream) {
-        let row = self.sessions.open_shell(&self.engine(), &id(), &name("fox"), &[], TermSize::new(30, 90)).await;
+        let row = self.sessions.open_shell(&self.engine(), &id(), &name("fox"), shell(&[])).await;
         (row.unwrap(), self.stub.program().await)
     }
 
@@ -70,8 +74,13 @@ impl Scene {
     }
 
     pub async fn attach(&self, id: SessionId, rows: u16, cols: u16) -> Viewer {
-        let attachment = self.sessions.attach(id, TermSize::new(rows, cols)).await.unwrap();
-        let mut viewer = Viewer { attachment, screen: Emulator::new(TermSize::default(), 100), resets: 0, ended: None };
+        self.look(id, rows, cols, Pace::Bytes).await
+    }
+
+    pub async fn look(&self, id: SessionId, rows: u16, cols: u16, pace: Pace) -> Viewer {
+        let attachment = self.sessions.attach(id, TermSize::new(rows, cols), pace).await.unwrap();
+        let screen = Emulator::new(TermSize::default(), 100);
+        let mut viewer = Viewer { attachment, screen, resets: 0, taken: 0, ended: None };
         viewer.next().await;
         assert_eq!(viewer.resets, 1, "the first is a reset");
         viewer
@@ -92,6 +101,8 @@ pub struct Viewer {
     pub attachment: Attachment,
     pub screen: Emulator,
     pub resets: u32,
+    /// Bytes that it was sent.
+    pub taken: usize,
     pub ended: Option<(String, Option<i64>)>,
 }
 
@@ -102,10 +113,12 @@ impl Viewer {
         match sent.unwrap_or_else(|_| panic!("nothing came; the screen is {:?}", self.screen.text())) {
             Some(Sent::Reset(size, bytes)) => {
                 self.resets += 1;
+                self.taken += bytes.len();
                 self.screen = Emulator::new(size, 100);
                 self.screen.feed(&bytes);
             }
             Some(Sent::Live(bytes)) => {
+                self.taken += bytes.len();
                 self.screen.feed(&bytes);
             }
             Some(Sent::Size(size)) => self.screen.resize(size),

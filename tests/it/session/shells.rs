@@ -50,7 +50,7 @@ async fn an_image_without_a_shell_is_told_as_such() {
         Some(failure("OCI runtime exec failed: exec: \"sh\": executable file not found in $PATH"));
     let (engine, container, fox) = (scene.engine(), container(), name("fox"));
     let open = async |command: &[String]| {
-        let opened = scene.sessions.open_shell(&engine, &container, &fox, command, TermSize::default());
+        let opened = scene.sessions.open_shell(&engine, &container, &fox, super::shell(command));
         opened.await.unwrap_err().to_string()
     };
     assert_eq!(open(&[]).await, "open a shell in fox: the image has no shell (neither bash nor sh)");

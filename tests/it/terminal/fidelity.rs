@@ -379,13 +379,63 @@ fn installed(program: &str) -> bool {
     std::env::var("PATH").is_ok_and(|path| path.split(':').any(found))
 }
 
+fn first_lines(emulator: &Emulator, count: usize) -> Vec<String> {
+    emulator.text().lines().take(count).map(str::to_owned).collect()
+}
+
 #[test]
-fn a_narrower_screen_is_cut_and_does_not_flow_anew() {
+fn a_line_that_the_edge_breaks_is_whole_again_on_a_wider_screen() {
     let mut emulator = super::emulator();
-    emulator.feed(b"0123456789\r\nnext");
-    emulator.resize(TermSize::new(24, 5));
-    assert_eq!(emulator.text().lines().take(2).collect::<Vec<_>>(), ["01234", "next"]);
+    emulator.feed("\x1b[31m0123456789\x1b[0m\r\n\u{597d}\u{597d}\u{597d}\r\n\r\n$ it".as_bytes());
+    emulator.resize(TermSize::new(24, 4));
+    let narrow = ["0123", "4567", "89", "\u{597d}\u{597d}", "\u{597d}", "", "$ it"];
+    assert_eq!(first_lines(&emulator, 7), narrow);
+    assert_eq!(emulator.screen().cell(1, 3).map(vt100::Cell::fgcolor), Some(vt100::Color::Idx(1)));
     emulator.resize(TermSize::new(24, 20));
-    // What was cut is gone: a program that is told of a size draws again.
-    assert_eq!(emulator.text().lines().take(2).collect::<Vec<_>>(), ["01234", "next"]);
+    emulator.feed(b"!");
+    assert_eq!(first_lines(&emulator, 4), ["0123456789", "\u{597d}\u{597d}\u{597d}", "", "$ it!"]);
+}
+
+#[test]
+fn what_has_left_the_screen_flows_with_it_and_the_cursor_stays_at_its_place() {
+    let mut emulator = super::emulator();
+    for number in 0..60 {
+        emulator.feed(format!("line {number} {}\r\n", "x".repeat(60)).as_bytes());
+    }
+    emulator.feed(b"$ a command");
+    for cols in [40, 30, 200, 80] {
+        emulator.resize(TermSize::new(24, cols));
+        assert_eq!(emulator.screen().cursor_position(), (23, 11), "{cols}: {}", emulator.text());
+        assert!(emulator.text().ends_with("$ a command"), "{cols}: {}", emulator.text());
+    }
+    let mut pages = String::new();
+    for above in [60, 37, 14, 0] {
+        emulator.scroll_to(above);
+        pages.push_str(&emulator.text());
+        pages.push('\n');
+    }
+    for number in 0..60 {
+        assert!(pages.contains(&format!("line {number} {}", "x".repeat(60))), "line {number}: {pages}");
+    }
+    // A cleared screen stays clear: what lies above does not come down.
+    emulator.scroll_to(0);
+    emulator.feed(b"\x1b[2J\x1b[H$ ");
+    for cols in [40, 120] {
+        emulator.resize(TermSize::new(24, cols));
+        assert_eq!(emulator.text().trim_end(), "$", "{cols}");
+        assert_eq!(emulator.screen().cursor_position(), (0, 2));
+    }
+}
+
+#[test]
+fn beneath_an_alternate_screen_the_lines_flow_and_itself_is_cut() {
+    let mut emulator = super::emulator();
+    emulator.feed(b"0123456789 0123456789\r\n$ vim\x1b[?1049h\x1b[2J\x1b[3;4Hinside it\x1b[?2004h\x1b[?25l");
+    emulator.resize(TermSize::new(24, 10));
+    assert_eq!(first_lines(&emulator, 3), ["", "", "   inside"]);
+    let modes = emulator.modes();
+    assert!(modes.alternate_screen && modes.bracketed_paste && modes.cursor_hidden, "{modes:?}");
+    emulator.resize(TermSize::new(24, 30));
+    emulator.feed(b"\x1b[?25h\x1b[?1049l");
+    assert_eq!(first_lines(&emulator, 2), ["0123456789 0123456789", "$ vim"]);
 }

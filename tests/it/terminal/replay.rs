@@ -132,6 +132,76 @@ fn a_random_screen_is_replayed() {
     assert!(differing.len() <= 4, "{} of 400 differ, the first: {:?}", differing.len(), differing.first());
 }
 
+/// What programs print that floods: mostly lines, now and then something that moves.
+fn flood(dice: &mut Dice, length: usize, odd: usize) -> Vec<u8> {
+    let colours = ["\x1b[31m", "\x1b[0m", "\x1b[1;44m", "\x1b[m", "\x1b[38;5;200m", "", "", ""];
+    let odds = [
+        "\x1b[2A",
+        "\x1b[2J\x1b[H",
+        "\x1b[5;10r",
+        "\x1b[r",
+        "\x1b[?1049h",
+        "\x1b[?1049l",
+        "\x1b7",
+        "\x1b8",
+        "\n\n",
+        "\x1bM",
+        "\x1b[?25l",
+        "\x1b[3L",
+        "\x1b[10;10H",
+        "\x1bc",
+        "\x1b[6n",
+        "\x07",
+        "\x1b]0;title\x07",
+    ];
+    let mut bytes = Vec::new();
+    let mut number = 0;
+    while bytes.len() < length {
+        number += 1;
+        let _ = std::io::Write::write_fmt(
+            &mut bytes,
+            format_args!(
+                "{}{number} {}{}",
+                dice.pick(&colours),
+                "wide \u{597d} text ".repeat(dice.roll(8)),
+                dice.pick(&colours)
+            ),
+        );
+        bytes.extend_from_slice(dice.pick(&["\r\n", "\r\n", "\r\n", "\x1b[K\r\n", "\t|\r\n"]).as_bytes());
+        if dice.roll(odd) == 0 {
+            bytes.extend_from_slice(dice.pick(&odds).as_bytes());
+        }
+    }
+    bytes
+}
+
+/// What is put aside, and passed over because nobody could see it any more, leaves the screen that it would have left.
+#[test]
+fn a_flood_ends_as_if_all_of_it_had_been_drawn() {
+    let mut dice = Dice::new(11);
+    for case in 0..16 {
+        let odd = dice.one(&[1_000_000, 20_000, 2000, 200]);
+        let bytes = flood(&mut dice, 400_000, odd);
+        let (mut lazy, mut eager) = (emulator(), emulator());
+        let (mut replies, mut answered) = (Vec::new(), Vec::new());
+        for piece in bytes.chunks(100 + dice.roll(120_000)) {
+            replies.extend(lazy.feed(piece).replies);
+            // Now and then somebody looks.
+            if dice.roll(12) == 0 {
+                let _ = lazy.text();
+            }
+        }
+        // Looked at all the time, and in pieces that are too small to be put aside.
+        for piece in bytes.chunks(1000) {
+            answered.extend(eager.feed(piece).replies);
+            let _ = eager.screen();
+        }
+        assert_eq!(replies, answered, "case {case}");
+        assert!(!lazy.settle() && !lazy.is_behind());
+        assert!(seen(&mut lazy) == seen(&mut eager), "case {case}, {odd}");
+    }
+}
+
 #[test]
 fn a_snapshot_after_a_resize_loses_no_text() {
     let mut first = emulator();

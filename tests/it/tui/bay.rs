@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use podbay::api::types::{
-    Capacity, ContainerRow, Counts, Disk, EngineStatus, HistoryLine, LinkState, Percentiles, PoolRow, SessionRow,
-    Snapshot, State, Status, Why,
+    Capacity, ContainerRow, Counts, Disk, EngineStatus, HistoryLine, LinkState, NetworkStatus, Percentiles, PoolRow,
+    SessionRow, Snapshot, State, Status, Why,
 };
 use podbay::bay::container::Role;
 use podbay::bay::port::PortMapping;
@@ -75,8 +75,11 @@ pub fn status() -> Status {
         bay: "podbay".to_owned(),
         version: "0.1.0".to_owned(),
         pid: 4711,
+        network: NetworkStatus::default(),
         engine: EngineStatus {
             kind: "docker".to_owned(),
+            isolation: Some(podbay::bay::isolation::Isolation::Container),
+            weaker: None,
             endpoint: "unix:///var/run/docker.sock".to_owned(),
             version: "20.10.24".to_owned(),
             state: LinkState::Up,

@@ -97,6 +97,71 @@ fn what_has_left_the_screen_is_searched_and_copied_while_the_program_goes_on() {
 }
 
 #[test]
+fn events_are_searched_and_copied_while_more_happens() {
+    let mut driver = super::figures::events(120, 40);
+    driver.taken();
+    driver.keys("/");
+    driver.text("fox .*127");
+    driver.keys("enter");
+    let shot = driver.shot();
+    assert!(shot.contains("COPY") && shot.contains("10 of 10 found"), "{shot}");
+    driver.keys("N V");
+    let mut more = super::figures::history();
+    more.history.remove(0);
+    driver.hear(more);
+    driver.keys("y");
+    let text = copied(&mut driver).concat();
+    assert!(text.starts_with("12:05:50 fox          exited with code 127") && text.lines().count() == 1, "{text}");
+    assert!(driver.model.main.copying.is_none());
+    // A search that is called off leaves all as it was.
+    driver.keys("/ esc");
+    assert!(driver.model.main.copying.is_none(), "{}", driver.shot());
+    driver.keys("v k k y");
+    assert_eq!(copied(&mut driver).concat().lines().count(), 3);
+}
+
+#[test]
+fn figures_hold_still_to_be_copied() {
+    let mut driver = super::figures::over_time(120, 40, 5);
+    driver.taken();
+    driver.keys("/");
+    driver.text("memory +");
+    driver.keys("enter");
+    let shot = driver.shot();
+    assert!(shot.contains("2 of 2 found"), "{shot}");
+    driver.keys("0 v $");
+    driver.wait(2000);
+    driver.keys("y");
+    let text = copied(&mut driver).concat();
+    assert!(text.trim_start().starts_with("memory") && text.contains(" of "), "{text}");
+    // The whole of it: every line as it is shown.
+    driver.keys("v g y");
+    let text = copied(&mut driver).concat();
+    assert!(text.contains("the machine") && text.contains("(the parent's)"), "{text}");
+    assert!(text.lines().all(|line| !line.ends_with(' ')), "{text}");
+}
+
+#[test]
+fn the_text_of_inspect_is_searched() {
+    let mut driver = Driver::of(bay::running(), 80, 24);
+    driver.keys("i");
+    driver.keys("/");
+    assert!(driver.model.overlay.is_none(), "there is nothing to look through yet");
+    driver.wait(1000);
+    let inspect = serde_json::json!({"Id": "badger", "State": {"Pid": 4711}, "Args": (0..90).collect::<Vec<u32>>()});
+    let row = driver.model.subject().unwrap().clone();
+    let detail = podbay::api::types::ContainerDetail { row, host_port: None, inspect };
+    driver.send(Msg::Inspected { name: "badger".to_owned(), result: Ok(Box::new(detail)) });
+    driver.taken();
+    driver.keys("/");
+    driver.text("Pid");
+    driver.keys("enter");
+    assert!(driver.shot().contains("1 of 1 found") && driver.shot().contains("4711"), "{}", driver.shot());
+    driver.keys("y");
+    assert_eq!(copied(&mut driver), ["    \"Pid\": 4711"]);
+}
+
+#[test]
 fn leaving_copy_mode_copies_nothing() {
     let mut driver = terminal(&numbered());
     driver.keys("ctrl-q [");

@@ -55,6 +55,13 @@ pub fn over_time(columns: u16, rows: u16, rounds: u64) -> Driver {
 }
 
 pub fn events(columns: u16, rows: u16) -> Driver {
+    let mut driver = Driver::of(history(), columns, rows);
+    driver.keys("H");
+    driver
+}
+
+/// A bay in which much has happened.
+pub fn history() -> podbay::api::types::Snapshot {
     let line = |seq: u64, name: Option<&str>, text: &str| HistoryLine {
         seq,
         at: Timestamp::from_second(1_772_366_400 + i64::try_from(seq).unwrap() * 7).unwrap(),
@@ -78,9 +85,7 @@ pub fn events(columns: u16, rows: u16) -> Driver {
             _ => line(seq, Some("pool/default"), "2 warm of 3, one is being made"),
         })
         .collect();
-    let mut driver = Driver::of(snapshot, columns, rows);
-    driver.keys("H");
-    driver
+    snapshot
 }
 
 #[test]

@@ -3,10 +3,12 @@
 mod alerts;
 mod bay;
 mod copying;
+mod doors;
 mod driver;
 mod figures;
 mod hostile;
 mod inbox;
+mod isolation;
 mod logs;
 mod looks;
 mod looping;

@@ -226,12 +226,12 @@ fn what_is_typed_before_a_new_worker_is_there_does_nothing_to_another() {
 fn what_is_so_for_each_worker_is_said_once() {
     let mut driver = running();
     for name in ["zebra", "yak"] {
-        let notes = vec!["no ssh agent".to_owned()];
+        let notes = vec!["no ssh agent".to_owned(), "two CPUs".to_owned()];
         let reply = SpawnReply { id: "x".to_owned(), name: name.to_owned(), host_port: None, claimed: false, notes };
         driver.send(Msg::Spawned(Ok(reply)));
     }
     let shot = driver.shot();
-    assert!(shot.contains("zebra: no ssh agent") && !shot.contains("yak: no ssh agent"), "{shot}");
+    assert!(shot.contains("zebra: no ssh agent; two CPUs") && !shot.contains("yak: no ssh agent"), "{shot}");
 }
 
 #[test]
@@ -462,6 +462,68 @@ fn a_shell_that_is_left_by_exit_takes_its_tab_along() {
     assert!(driver.taken().contains(&Effect::CloseSession { id: SessionId(9) }));
     assert_eq!(driver.model.wanted_terminal(), Some(Target::Main("badger".to_owned())));
     assert!(!driver.model.focus.terminal);
+}
+
+#[test]
+fn who_spawns_past_the_machines_room_is_told_so() {
+    let mut snapshot = bay::running();
+    snapshot.status.capacity.templates = vec![podbay::api::types::TemplateRoom {
+        template: "default".to_owned(),
+        workers: Some(1),
+        ends_first: Some("cpu".to_owned()),
+        by_memory: Some(9),
+        by_cpu: Some(1),
+        by_disk: None,
+    }];
+    let mut driver = Driver::of(snapshot, 120, 40);
+    driver.taken();
+    driver.keys("n");
+    assert!(!driver.shot().contains("past what cpu"), "{}", driver.shot());
+    driver.keys("n");
+    assert!(driver.shot().contains("past what cpu has room for"), "{}", driver.shot());
+    let spawned = deeds(&mut driver).into_iter().filter(|effect| matches!(effect, Effect::Spawn(_))).count();
+    assert_eq!(spawned, 2, "both are made");
+}
+
+#[test]
+fn a_key_that_means_nothing_here_says_where_it_does() {
+    let mut driver = running();
+    driver.keys("l s");
+    let said = "s (stop) holds in pane 2, not here; : finds it everywhere";
+    assert!(driver.shot().replace('\n', " ").contains("s (stop) holds in pane 2"), "{said}: {}", driver.shot());
+    assert_eq!(deeds(&mut driver), []);
+    driver.keys("4 Q");
+    assert!(driver.shot().contains("Q does nothing here; ? shows the keys"), "{}", driver.shot());
+    // By its name it is found from everywhere, and means the selected row.
+    driver.keys("5 :");
+    driver.text("stop");
+    driver.keys("enter");
+    assert_eq!(deeds(&mut driver), [act("badger", Verb::Stop)]);
+    // In the keys themselves one is looked for.
+    driver.keys("? /");
+    driver.text("inspe");
+    assert!(driver.shot().contains("what to do"), "{}", driver.shot());
+    driver.keys("enter");
+    assert_eq!(driver.model.main.tab, Tab::Inspect);
+}
+
+#[test]
+fn what_starts_a_dead_program_again_is_said_as_it_is_and_in_sight() {
+    let mut driver = running();
+    driver.keys("5 enter");
+    driver.screen("$ ");
+    assert!(driver.model.focus.terminal);
+    let ended = Frame::Ended { reason: "exited with code 1".to_owned(), code: Some(1) };
+    let key = driver.stream();
+    driver.send(Msg::Terminal { key, msg: TerminalMsg::Frame(ended) });
+    driver.text("r");
+    assert_eq!(deeds(&mut driver), [], "somebody was typing");
+    assert!(driver.shot().contains("exited with code 1; ctrl-q r starts it again"), "{}", driver.shot());
+    driver.keys("ctrl-q Q");
+    let shot = driver.shot();
+    assert!(shot.contains("exited with code 1; r starts it again") && shot.contains("Q does nothing here"), "{shot}");
+    driver.keys("r");
+    assert_eq!(deeds(&mut driver), [act("badger", Verb::Restart)]);
 }
 
 #[test]

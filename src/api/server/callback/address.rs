@@ -1,9 +1,11 @@
 //! Where a callback may go. A URL comes from whoever asks; where it leads must be what the configuration meant.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::Uri;
+
+use crate::bay::outgoing::{canonical, leads_back};
 
 /// How long a name may take to be found.
 const FINDING: Duration = Duration::from_secs(5);
@@ -98,38 +100,7 @@ fn is_near(host: &str) -> bool {
 /// Whether a receiver may be there. Of a name that is not this machine's own, this machine is no address, or whoever
 /// answers for the name could reach what listens only here.
 fn may_be_sent_to(ip: IpAddr, near: bool) -> bool {
-    let ip = canonical(ip);
-    if ip.is_loopback() {
-        return near;
-    }
-    match ip {
-        IpAddr::V4(ip) => {
-            let [first, ..] = ip.octets();
-            // Link-local has the clouds' metadata; 0.0.0.0/8 is this machine, 240.0.0.0/4 nobody.
-            !(ip.is_link_local() || first == 0 || first >= 224 || ip == Ipv4Addr::new(100, 100, 100, 200))
-        }
-        IpAddr::V6(ip) => {
-            let metadata = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254);
-            !(ip.is_unicast_link_local() || ip.is_unspecified() || ip.is_multicast() || ip == metadata)
-        }
-    }
-}
-
-/// An IPv4 address that is written as an IPv6 one is what it is.
-fn canonical(ip: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = ip else { return ip };
-    let embedded = |[high, low]: [u16; 2]| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-    };
-    match v6.segments() {
-        // Mapped, NAT64, 6to4; compatible, but for :: and ::1.
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
-            embedded([high, low])
-        }
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => embedded([high, low]),
-        _ => ip,
-    }
+    if canonical(ip).is_loopback() { near } else { !leads_back(ip) }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sha2::Sha256;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::bay::backoff::Backoff;
@@ -28,9 +29,13 @@ const WAITING: usize = 16;
 /// Tries of one report.
 const TRIES: u32 = 6;
 
+/// A host that nobody knows is asked for so often: a network may not be there yet.
+const LOOKUPS: u32 = 5;
+
 /// Where reports are sent.
 pub struct Callback {
     reports: mpsc::Sender<Vec<u8>>,
+    telling: JoinHandle<()>,
 }
 
 /// Told of a report that was given up.
@@ -40,7 +45,7 @@ impl Callback {
     /// Begins to tell a receiver; ends once this is dropped and all is told or given up, or with the supervisor.
     pub fn begin(target: Target, secret: String, given_up: GivenUp, ending: CancellationToken) -> Self {
         let (reports, mut waiting) = mpsc::channel::<Vec<u8>>(WAITING);
-        tokio::spawn(async move {
+        let telling = tokio::spawn(async move {
             let telling = async {
                 while let Some(body) = waiting.recv().await {
                     if let Err(why) = deliver(&target, &secret, &body).await {
@@ -53,13 +58,20 @@ impl Callback {
                 () = ending.cancelled() => {}
             }
         });
-        Self { reports }
+        Self { reports, telling }
     }
 
     /// One more report.
     pub async fn tell(&self, report: &impl Serialize) {
         // Fails only with the supervisor's end.
         drop(self.reports.send(serde_json::to_vec(report).unwrap_or_default()).await);
+    }
+
+    /// Waits until all reports are told or given up.
+    pub async fn end(self) {
+        let Self { reports, telling } = self;
+        drop(reports);
+        drop(telling.await);
     }
 }
 
@@ -96,6 +108,22 @@ fn signed(secret: &str, at: i64, body: &[u8]) -> [(&'static str, String); 2] {
 pub async fn target(url: &str, allowed: &[String]) -> Result<Target, Refusal> {
     let uri: Uri = url.parse().map_err(|_| Refusal::Shape)?;
     Target::resolve(&uri, allowed).await
+}
+
+/// The same where nobody waits for the answer: a name that is not found is looked for again.
+///
+/// # Errors
+/// Why nothing is sent there.
+pub async fn found(url: &str, allowed: &[String]) -> Result<Target, Refusal> {
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+    loop {
+        match target(url, allowed).await {
+            Err(Refusal::Unknown(_)) if backoff.failures() + 1 < LOOKUPS => {
+                tokio::time::sleep(backoff.fail(Timestamp::now().as_second().unsigned_abs())).await;
+            }
+            found => return found,
+        }
+    }
 }
 
 #[cfg(test)]

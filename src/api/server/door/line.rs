@@ -1,6 +1,6 @@
 //! One connection's bytes: cut when its token is no longer good, ended when its client takes nothing any more.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -64,6 +64,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
         self.poll_cut(context)?;
         let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.watched(context, poll)
+    }
+
+    /// A long answer goes out as it lies, head and body: it is not copied together first.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_cut(context)?;
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.watched(context, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -20,6 +20,7 @@ use axum::Router;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::App;
+use super::requests::Requests;
 use crate::bay::backoff::Backoff;
 use crate::config::ApiConfig;
 use crate::config::env::Env;
@@ -81,6 +82,7 @@ async fn tell(app: &App, trouble: Option<String>) {
 struct Door {
     listener: TcpListener,
     guard: Guard,
+    requests: Requests,
     tls: Option<Arc<tls::Certificate>>,
 }
 
@@ -95,7 +97,7 @@ async fn open(app: &App, config: &ApiConfig, address: SocketAddr) -> Result<Door
     ready.map_err(|error| error.to_string())??;
     let listener = bind(address).map_err(|error| why_not(&error, address))?;
     let guard = Guard::new(app, address, &config.hosts);
-    Ok(Door { listener, guard, tls })
+    Ok(Door { listener, guard, requests: app.requests.clone(), tls })
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 impl Door {
     /// Serves until the supervisor ends; then answers on their way go out.
     pub(super) async fn serve(self, routes: Router, ending: &CancellationToken) {
-        let routes = routes.layer(from_fn_with_state(self.guard.clone(), guard::check));
+        let routes = self.requests.of(routes.layer(from_fn_with_state(self.guard.clone(), guard::check)));
         let places = Places::default();
         let tracker = TaskTracker::new();
         loop {

@@ -1,58 +1,75 @@
 //! A repository for a worker that is there already: cloned into its workspace while it runs, its template's setup
 //! command run in it, and whoever asked told how far it is.
 //!
-//! Answered at once; the work goes on without its client. A supervisor that ends takes it along: what was half cloned is
-//! known to be, and the next setup begins anew.
+//! Answered at once; the work goes on without its client. What a supervisor that ends leaves half done, the next takes up.
 
+mod image;
+mod job;
+mod kept;
+mod resume;
 mod token;
 mod work;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::Timestamp;
 
-use super::callback::{self, Callback};
+use super::callback::{self, Callback, Target};
 use super::extract::{Body, Segment};
 use super::{ApiError, App};
-use crate::api::types::{SetupPhase, SetupReply, SetupRequest};
+use crate::api::types::{ContainerRow, SetupPhase, SetupReply, SetupRequest};
 use crate::bay::container::Role;
 use crate::bay::name::Name;
+use crate::bay::owner::hex;
 use crate::bay::remote::{Branch, Remote};
 use crate::bay::template::{Template, WorkspaceMode};
 use crate::config::env::is_variable;
+use crate::config::paths::Paths;
 use crate::supervisor::event::Command;
+use crate::supervisor::store::random;
 use crate::workspace::clone::Source;
 
+use job::Job;
+use kept::{Files, Kept, Underway};
+pub(super) use resume::resume;
 pub(super) use token::Lent;
 use work::Work;
 
-/// Setups that go on, by worker.
-#[derive(Clone, Default)]
-pub struct Setups(Arc<Mutex<BTreeSet<Name>>>);
+/// Setups that go on, by worker, and what is kept of them.
+#[derive(Clone)]
+pub struct Setups {
+    taken: Arc<Mutex<BTreeSet<Name>>>,
+    files: Files,
+}
 
 impl Setups {
+    pub fn new(paths: Arc<Paths>) -> Self {
+        Self { taken: Arc::default(), files: Files::new(paths) }
+    }
+
     /// A place for one; `None`: this worker has one already.
-    fn begin(&self, name: &Name) -> Option<Underway> {
+    fn begin(&self, name: &Name) -> Option<Taken> {
         let fresh = self.all().insert(name.clone());
-        fresh.then(|| Underway { setups: self.clone(), name: name.clone() })
+        fresh.then(|| Taken { setups: self.clone(), name: name.clone() })
     }
 
     /// Held for a moment, never across an await. A panic elsewhere leaves it as good as it was.
     fn all(&self) -> MutexGuard<'_, BTreeSet<Name>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One that goes on.
-struct Underway {
+/// The place of one that goes on.
+struct Taken {
     setups: Setups,
     name: Name,
 }
 
-impl Drop for Underway {
+impl Drop for Taken {
     fn drop(&mut self) {
         self.setups.all().remove(&self.name);
     }
@@ -67,42 +84,67 @@ pub async fn setup(
     let source = source(&request)?;
     let target = receiver(&app, &request).await?;
     let (row, id, engine) = app.worked_in(&id).await?;
-    let impossible = |why: String| ApiError::new("impossible", why);
-    if row.role != Role::Worker {
-        return Err(impossible(format!("{} is no worker: only a worker has a workspace", row.name)));
-    }
+    let name: Name = row.name.parse().map_err(|_| ApiError::new("internal", "its name can't be read"))?;
+    let template = checked(&app, &name, &row)?;
     if row.started_at.is_none() {
         return Err(ApiError::new("busy", format!("{} does not run", row.name)));
     }
-    let name: Name = row.name.parse().map_err(|_| ApiError::new("internal", "its name can't be read"))?;
-    let template = app.template_of(&row.template);
-    let template = template.ok_or_else(|| impossible(format!("{}'s template is gone", row.name)))?;
-    if !has_own_workspace(&app, &name, &template, row.project.as_deref()) {
-        let why = format!("{}'s workspace is a directory of this machine, which a setup would change", row.name);
-        return Err(impossible(why));
-    }
-    let underway = app.setups.begin(&name).ok_or_else(|| ApiError::new("busy", "a setup of it goes on"))?;
+    let taken = app.setups.begin(&name).ok_or_else(|| ApiError::new("busy", "a setup of it goes on"))?;
     let notes = notes(&request, &template, &source);
-    let callback = target.map(|target| {
-        let (told, of) = (app.clone(), name.clone());
-        let given_up: callback::GivenUp = Arc::new(move |text| told.note(of.clone(), text));
-        let secret = request.callback_secret.clone().unwrap_or_default();
-        Callback::begin(target, secret, given_up, app.handle.ending.clone())
-    });
-    if let Some(secret) = &request.callback_secret {
-        app.lent.lend(&id.to_string(), secret);
-    }
     let reply = SetupReply { id: id.to_string(), name: row.name, status: SetupPhase::Cloning, notes };
-    let work = Work { app: app.clone(), engine, id, name, template, source, request, callback };
+    let underway = keep(&app, &name, id.as_str(), request).await?;
+    let callback = target.map(|target| begin_callback(&app, &name, target, &underway.request));
+    let work = Work { job: Job { app: app.clone(), name, underway, callback }, engine, id, template, source };
     let ending = app.handle.ending.clone();
     tokio::spawn(async move {
-        let _underway = underway;
         tokio::select! {
-            () = work.run() => {}
+            () = work.run(taken) => {}
             () = ending.cancelled() => {}
         }
     });
     Ok((StatusCode::ACCEPTED, Json(reply)))
+}
+
+/// Writes down what was asked for, before it is answered.
+async fn keep(app: &App, name: &Name, id: &str, request: SetupRequest) -> Result<Underway, ApiError> {
+    let internal = |why: &dyn std::fmt::Display| ApiError::new("internal", format!("it can't be kept: {why}"));
+    let turn = hex(&random::<8>().map_err(|error| internal(&error))?);
+    let opens = request.callback_secret.as_deref().and_then(|secret| app.lent.lend(id, secret));
+    let begun = Timestamp::now();
+    let underway = Underway { turn, container: id.to_owned(), begun, tries: 1, request, marker: None, told: None };
+    let kept = Kept {
+        env: underway.request.env_vars.clone(),
+        opens: opens.map(|digest| (id.to_owned(), digest)),
+        underway: Some(underway.clone()),
+        ..Kept::default()
+    };
+    let (files, name) = (app.setups.files.clone(), name.clone());
+    let written = tokio::task::spawn_blocking(move || files.begin(&name, &kept)).await;
+    written.map_err(|error| internal(&error))?.map_err(|error| internal(&error))?;
+    Ok(underway)
+}
+
+/// Begins to tell whoever asked for it.
+fn begin_callback(app: &App, name: &Name, target: Target, request: &SetupRequest) -> Callback {
+    let (told, of) = (app.clone(), name.clone());
+    let given_up: callback::GivenUp = Arc::new(move |text| told.note(of.clone(), text));
+    let secret = request.callback_secret.clone().unwrap_or_default();
+    Callback::begin(target, secret, given_up, app.handle.ending.clone())
+}
+
+/// The template of a worker that can be set up.
+fn checked(app: &App, name: &Name, row: &ContainerRow) -> Result<Template, ApiError> {
+    let impossible = |why: String| ApiError::new("impossible", why);
+    if row.role != Role::Worker {
+        return Err(impossible(format!("{} is no worker: only a worker has a workspace", row.name)));
+    }
+    let template = app.template_of(&row.template);
+    let template = template.ok_or_else(|| impossible(format!("{}'s template is gone", row.name)))?;
+    if !has_own_workspace(app, name, &template, row.project.as_deref()) {
+        let why = format!("{}'s workspace is a directory of this machine, which a setup would change", row.name);
+        return Err(impossible(why));
+    }
+    Ok(template)
 }
 
 /// Where the clone comes from.
@@ -153,13 +195,10 @@ fn notes(request: &SetupRequest, template: &Template, source: &Source) -> Vec<St
         notes.push("githubToken is not used: it is for github.com over https alone".to_owned());
     }
     if template.setup.is_empty() {
-        notes.push(format!("template {} has no setup command: nothing is installed", template.name));
-        if !request.env_vars.is_empty() {
-            notes.push("envVars are the setup command's; a worker's own are given when it is made".to_owned());
-        }
+        notes.push(format!("template {} has no setup command: nothing is installed, and no image made", template.name));
     }
-    if request.build_main_image && !request.has_main_image {
-        notes.push("images are made of workers that are spawned with a repository, not by a setup".to_owned());
+    if !request.env_vars.is_empty() {
+        notes.push("envVars reach what is run in it from now on; its program runs already".to_owned());
     }
     if request.callback_secret.as_ref().is_some_and(|secret| secret.len() < token::SHORTEST) {
         notes.push(format!(
@@ -171,6 +210,13 @@ fn notes(request: &SetupRequest, template: &Template, source: &Source) -> Vec<St
 }
 
 impl App {
+    /// The environment that a setup gave a worker, for what is run in it beside its program.
+    pub(super) async fn given_env(&self, row: &ContainerRow) -> BTreeMap<String, String> {
+        let Ok(name) = Name::worker(&row.name) else { return BTreeMap::new() };
+        let files = self.setups.files.clone();
+        tokio::task::spawn_blocking(move || files.of(&name).env).await.unwrap_or_default()
+    }
+
     fn template_of(&self, name: &str) -> Option<Template> {
         let config = self.handle.config.borrow().clone();
         config.template(&name.parse().ok()?).cloned()

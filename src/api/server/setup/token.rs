@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::api::types::ContainerRow;
@@ -44,28 +45,37 @@ impl Drop for TokenFile {
     }
 }
 
-/// Which secret opens the terminal of which container, by its id, beside the API's token. Gone with the supervisor.
+/// Which secret opens the terminal of which container, by its id, beside the API's token.
 #[derive(Clone, Default)]
 pub struct Lent(Arc<Mutex<BTreeMap<String, Digest>>>);
 
-struct Digest {
+/// A secret that can be known again and not read.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Digest {
     key: [u8; 16],
     of: [u8; 32],
 }
 
 impl Lent {
     /// Lets a secret open the terminal of the container with this id.
-    pub fn lend(&self, id: &str, secret: &str) {
+    pub fn lend(&self, id: &str, secret: &str) -> Option<Digest> {
         if secret.len() < SHORTEST {
-            return;
+            return None;
         }
-        let Ok(key) = random() else { return };
+        let key = random().ok()?;
         let of = mac(&key, secret.as_bytes()).finalize().into_bytes().into();
+        let digest = Digest { key, of };
+        self.put(id, digest.clone());
+        Some(digest)
+    }
+
+    /// The same, by what was kept of a secret.
+    pub fn put(&self, id: &str, digest: Digest) {
         let mut all = self.all();
         if all.len() >= MOST {
             all.pop_first();
         }
-        all.insert(id.to_owned(), Digest { key, of });
+        all.insert(id.to_owned(), digest);
     }
 
     /// Whether it opens the terminal of the one that is asked for, by its name or its id, among those that there are:

@@ -4,6 +4,8 @@
 //! Two threads: one waits for ends, one for orders. It is small, because a bay may have a hundred of them, and it can't
 //! be looked into by the programs that it begins: it keeps capabilities that they never had.
 
+mod fence;
+mod inside;
 mod loopback;
 mod mounts;
 mod program;
@@ -19,8 +21,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitIdOptions, WaitOptions, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
+use super::bare::Bare;
 use super::plan::Plan;
-use super::wire::{MOST, News, Order, message, read, receive, send};
+use super::wire::{MOST, News, Order, Program, message, read, receive, send};
+use fence::Fence;
 use program::{Streams, Walls};
 
 /// What this process itself needs, beside what it hands on.
@@ -68,6 +72,28 @@ fn begin(plan: &Path, control: &OwnedFd) -> Result<(Table, Walls), String> {
     go.map_err(|error| format!("wait for its limits: {error}"))?;
     let text = std::fs::read(plan).map_err(|error| format!("read {}: {error}", plan.display()))?;
     let plan: Plan = serde_json::from_slice(&text).map_err(|error| format!("read {}: {error}", plan.display()))?;
+    let fence = if let Some(bare) = &plan.bare {
+        settle(&plan, bare)?;
+        Some(Arc::new(Fence::of(bare)?))
+    } else {
+        part(&plan)?;
+        None
+    };
+    limit(&plan).map_err(|error| format!("limit what it may have: {error}"))?;
+    let left = CapabilitySet::from_bits_truncate(plan.capabilities);
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let walls = Walls { capabilities: left, no_new_privileges: plan.no_new_privileges, own, fence };
+    lay_down(left).map_err(|error| format!("lay down capabilities: {error}"))?;
+    let (main, ends) = program::begin(&plan.main, &walls, &Streams::Inherited)?;
+    tell(control, &News::Began, &ends);
+    // What it writes is its own: the streams must end with it.
+    let null = File::options().read(true).write(true).open("/dev/null").map_err(|error| error.to_string())?;
+    let _ = rustix::stdio::dup2_stdout(&null).and_then(|()| rustix::stdio::dup2_stderr(&null));
+    Ok((Table { main, execs: BTreeMap::new() }, walls))
+}
+
+/// A world of its own.
+fn part(plan: &Plan) -> Result<(), String> {
     let mut apart = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
     apart.set(UnshareFlags::NEWNET, plan.own_network);
     namespaces(apart).map_err(|error| format!("make namespaces: {error}"))?;
@@ -75,18 +101,20 @@ fn begin(plan: &Path, control: &OwnedFd) -> Result<(Table, Walls), String> {
     if plan.own_network {
         loopback::up().map_err(|error| format!("bring up its loopback: {error}"))?;
     }
-    mounts::enter(&plan)?;
-    limit(&plan).map_err(|error| format!("limit what it may have: {error}"))?;
-    let left = CapabilitySet::from_bits_truncate(plan.capabilities);
-    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let walls = Walls { capabilities: left, no_new_privileges: plan.no_new_privileges, own };
-    lay_down(left).map_err(|error| format!("lay down capabilities: {error}"))?;
-    let (main, ends) = program::begin(&plan.main, walls, &Streams::Inherited)?;
-    tell(control, &News::Began, &ends);
-    // What it writes is its own: the streams must end with it.
-    let null = File::options().read(true).write(true).open("/dev/null").map_err(|error| error.to_string())?;
-    let _ = rustix::stdio::dup2_stdout(&null).and_then(|()| rustix::stdio::dup2_stderr(&null));
-    Ok((Table { main, execs: BTreeMap::new() }, walls))
+    mounts::enter(plan)
+}
+
+/// A place in the machine's own world: its directories and the links that stand for mounts. Whoever loses its parent
+/// comes to this process.
+fn settle(plan: &Plan, bare: &Bare) -> Result<(), String> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|error| format!("look after what is left behind: {error}"))?;
+    bare.links.iter().try_for_each(|(link, to)| super::left::link(link, to))?;
+    let home = plan.main.env.get("HOME").map(std::path::PathBuf::from);
+    for dir in home.iter().chain([&plan.main.cwd]).filter(|dir| !dir.is_dir()) {
+        std::fs::create_dir_all(dir).map_err(|error| format!("make {}: {error}", dir.display()))?;
+    }
+    Ok(())
 }
 
 #[expect(unsafe_code, reason = "unsafe only where a thread could see another's descriptors, which this never asks for")]
@@ -109,7 +137,19 @@ fn limit(plan: &Plan) -> io::Result<()> {
 
 /// What is not in the bounding set can't be gained by anything that is begun from here on.
 fn lay_down(left: CapabilitySet) -> io::Result<()> {
+    let permitted = rustix::thread::capabilities(None)?.permitted;
     for capability in CapabilitySet::all().difference(left).iter() {
+        match rustix::thread::capability_is_in_bounding_set(capability) {
+            // It is not there to be taken away: in a container, or one that this kernel does not know yet.
+            Ok(false) | Err(rustix::io::Errno::INVAL) => continue,
+            Ok(true) if permitted.is_empty() => {
+                // Nobody's, and nothing gives it any: programs of this user gain no privileges.
+                rustix::thread::set_no_new_privs(true)?;
+                continue;
+            }
+            Ok(true) => {}
+            Err(error) => return Err(error.into()),
+        }
         match rustix::thread::remove_capability_from_bounding_set(capability) {
             // One that this kernel does not know yet.
             Ok(()) | Err(rustix::io::Errno::INVAL) => {}
@@ -134,7 +174,7 @@ fn serve(control: &OwnedFd, table: Table, walls: Walls) -> ExitCode {
     let orders = table.clone();
     let Ok(far) = control.try_clone() else { return ExitCode::FAILURE };
     let listen = move || {
-        obey(&far, &orders, walls);
+        obey(&far, &orders, &walls);
         // The shim is gone, or says what can't be understood.
         leave();
     };
@@ -150,7 +190,7 @@ fn leave() -> ! {
     std::process::exit(1)
 }
 
-fn obey(control: &OwnedFd, table: &Mutex<Table>, walls: Walls) {
+fn obey(control: &OwnedFd, table: &Mutex<Table>, walls: &Walls) {
     loop {
         // Not kept between orders: most containers never get one.
         let mut space = vec![0; MOST];
@@ -164,18 +204,43 @@ fn obey(control: &OwnedFd, table: &Mutex<Table>, walls: Walls) {
         match order {
             Ok(Order::Go) => {}
             Ok(Order::Signal(number)) => signal(table, number),
-            Ok(Order::Exec(id, program)) => {
-                let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
-                match program::begin(&program, walls, &Streams::Own) {
-                    Ok((pid, ends)) => {
-                        table.execs.insert(pid, id);
-                        tell(control, &News::ExecBegan(id), &ends);
-                    }
-                    Err(why) => tell(control, &News::ExecFailed(id, why), &[]),
-                }
-            }
+            Ok(Order::Exec(id, program)) => exec(control, table, (id, &program), (walls, Streams::Own)),
+            Ok(Order::Probe(id, program)) => exec(control, table, (id, &program), (walls, Streams::None)),
+            Ok(Order::Kill(id)) => kill(table, id),
+            Ok(Order::Listen(id, port)) => give(control, id, inside::listener(port)),
+            Ok(Order::Socket(id)) => give(control, id, inside::socket()),
             Err(_) => return,
         }
+    }
+}
+
+fn exec(control: &OwnedFd, table: &Mutex<Table>, (id, program): (u64, &Program), (walls, streams): (&Walls, Streams)) {
+    let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+    match program::begin(program, walls, &streams) {
+        Ok((pid, ends)) => {
+            table.execs.insert(pid, id);
+            tell(control, &News::ExecBegan(id), &ends);
+        }
+        Err(why) => tell(control, &News::ExecFailed(id, why), &[]),
+    }
+}
+
+/// It leads a session, and so a group, of its own.
+fn kill(table: &Mutex<Table>, id: u64) {
+    // Nobody takes leave of it meanwhile, so that its number is its own.
+    let table = table.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = table.execs.iter().find(|(_, exec)| **exec == id).and_then(|(raw, _)| pid(*raw));
+    if let Some(pid) = found {
+        // Gone since is what was wanted.
+        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
+    }
+}
+
+fn give(control: &OwnedFd, id: u64, made: io::Result<OwnedFd>) {
+    match made {
+        Ok(socket) => tell(control, &News::Gave(id), &[socket]),
+        Err(error) => tell(control, &News::GaveNot(id, error.to_string()), &[]),
     }
 }
 

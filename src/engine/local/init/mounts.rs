@@ -284,6 +284,7 @@ mod tests {
             no_new_privileges: true,
             nofile: (0, 0),
             instead: None,
+            bare: None,
             main: Program::default(),
         };
         let closed = |target: &str| flags_of(&plan, Path::new(target)).map(|flags| flags.contains(MountFlags::RDONLY));

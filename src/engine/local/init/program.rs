@@ -5,16 +5,18 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use rustix::pty::OpenptFlags;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use super::fence::{Fence, Walled};
 use crate::bay::session::TermSize;
 use crate::engine::local::wire::Program;
 use crate::service::shim::spawn;
 
 /// What every process of the container keeps.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Walls {
     /// The capabilities of root; nobody else has any.
     pub capabilities: CapabilitySet,
@@ -22,12 +24,16 @@ pub struct Walls {
     pub no_new_privileges: bool,
     /// The user of this process.
     pub own: (u32, u32),
+    /// What stands for namespaces where there are none.
+    pub fence: Option<Arc<Fence>>,
 }
 
 /// Where a process's streams go.
 pub enum Streams {
     /// The near end of its terminal, or of its stdin, stdout and stderr, goes to whoever asked for it.
     Own,
+    /// It reads nothing, and nobody reads what it writes.
+    None,
     /// It has no terminal, reads nothing, and writes where this process does.
     Inherited,
 }
@@ -36,7 +42,7 @@ pub enum Streams {
 ///
 /// # Errors
 /// In words.
-pub fn begin(program: &Program, walls: Walls, streams: &Streams) -> Result<(u32, Vec<OwnedFd>), String> {
+pub fn begin(program: &Program, walls: &Walls, streams: &Streams) -> Result<(u32, Vec<OwnedFd>), String> {
     let Some((name, arguments)) = program.command.split_first() else { return Err("it has no command".to_owned()) };
     // Asked for by itself: the system says the same of a program that is missing.
     if !program.cwd.is_dir() {
@@ -50,8 +56,14 @@ pub fn begin(program: &Program, walls: Walls, streams: &Streams) -> Result<(u32,
     if program.ids != walls.own {
         command.gid(gid).uid(uid);
     }
-    settle_in(&mut command, walls, program.tty.is_some(), uid);
-    let child = command.spawn().map_err(|error| told(name, &error))?;
+    let left = if uid == 0 { walls.capabilities } else { CapabilitySet::empty() };
+    let terminal = program.tty.and_then(|_| ends.first()).map(peer).transpose()?;
+    let walled = match &walls.fence {
+        Some(fence) => Some(fence.for_program(terminal.as_ref().map(AsFd::as_fd))?),
+        None => None,
+    };
+    let child = settle_in(&mut command, (left, walls.no_new_privileges), program.tty.is_some(), walled.as_ref());
+    let child = child.map_err(|error| told(name, &error))?;
     Ok((child.id(), ends))
 }
 
@@ -79,6 +91,10 @@ fn connect(command: &mut Command, program: &Program, streams: &Streams) -> io::R
         command.stdin(Stdio::null());
         return Ok(Vec::new());
     }
+    if matches!(streams, Streams::None) {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        return Ok(Vec::new());
+    }
     let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
     let ((stdin, stdin_near), (out_near, out), (err_near, err)) = (pipe()?, pipe()?, pipe()?);
     for far in [&stdin, &out, &err] {
@@ -100,8 +116,13 @@ fn terminal(size: TermSize, ids: (u32, u32)) -> io::Result<(OwnedFd, File)> {
 
 /// What the child does between fork and exec: system calls alone.
 #[expect(unsafe_code, reason = "what runs between fork and exec makes only system calls, and allocates nothing")]
-fn settle_in(command: &mut Command, walls: Walls, tty: bool, uid: u32) {
-    let left = if uid == 0 { walls.capabilities } else { CapabilitySet::empty() };
+fn settle_in(
+    command: &mut Command,
+    (left, no_new_privileges): (CapabilitySet, bool),
+    tty: bool,
+    walled: Option<&Walled>,
+) -> io::Result<std::process::Child> {
+    let walled = walled.cloned();
     let settle = move || {
         rustix::process::setsid()?;
         rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o022));
@@ -112,11 +133,23 @@ fn settle_in(command: &mut Command, walls: Walls, tty: bool, uid: u32) {
             None,
             CapabilitySets { effective: left, permitted: left, inheritable: CapabilitySet::empty() },
         )?;
-        if walls.no_new_privileges {
+        if no_new_privileges {
             rustix::thread::set_no_new_privs(true)?;
+        }
+        if let Some(walled) = &walled {
+            // No namespace ends it with the first process: its own children are told by their terminal, or found.
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+            walled.enter()?;
         }
         Ok(())
     };
     // SAFETY: see above; nothing of it takes a lock or allocates.
     unsafe { command.pre_exec(settle) };
+    command.spawn()
+}
+
+/// The far end of a terminal, for its name.
+fn peer(near: &OwnedFd) -> Result<OwnedFd, String> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    rustix::pty::ioctl_tiocgptpeer(near, flags).map_err(|error| format!("its terminal can't be opened: {error}"))
 }

@@ -5,6 +5,8 @@
 //! it ends with the run. When it is killed, the kernel ends the container with it.
 
 mod client;
+mod health;
+mod inside;
 mod output;
 mod ports;
 mod running;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType, UnshareFlags};
 use serde::{Deserialize, Serialize};
 
+use super::opener;
 use super::place::{self, Place};
 use super::wire::{line, read};
 
@@ -27,6 +30,12 @@ use super::wire::{line, read};
 pub struct Birth {
     /// The first process of the container whose network is joined.
     pub join: Option<u32>,
+    /// It stays in the machine's own world.
+    #[serde(default)]
+    pub bare: bool,
+    /// Who opens its user namespace, where it may not.
+    #[serde(default)]
+    pub opener: Option<PathBuf>,
 }
 
 /// What a shim says before it listens.
@@ -82,11 +91,15 @@ fn begin(place: &Place, parent: &mut UnixStream) -> Result<bool, String> {
     let record = place.record().map_err(|error| format!("read what it is: {error}"))?;
     let ports = ports::hold(&record.spec.network);
     let listener = listen(place).map_err(|error| format!("listen in {}: {error}", place.dir().display()))?;
-    enter(birth.join, parent)?;
+    if birth.bare {
+        stay(birth.join)?;
+    } else {
+        enter(&birth, parent)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("begin: {error}"))?;
     let ready = || say(parent, &Word::Ready);
-    let result = runtime.block_on(running::run(place, &record.spec, (listener, ports), ready));
+    let result = runtime.block_on(running::run(place, (&record.spec, birth.bare), (listener, ports), ready));
     drop(lock);
     result.map(|()| true)
 }
@@ -113,9 +126,9 @@ fn listen(place: &Place) -> io::Result<std::os::unix::net::UnixListener> {
 
 /// Into the user namespace, and the network that is joined. What is begun from here on is the first process of a pid
 /// namespace, and has every capability in that user namespace.
-fn enter(join: Option<u32>, parent: &mut UnixStream) -> Result<(), String> {
+fn enter(birth: &Birth, parent: &mut UnixStream) -> Result<(), String> {
     let root = rustix::process::geteuid().is_root();
-    let joined = join.filter(|pid| differs(*pid, "net"));
+    let joined = birth.join.filter(|pid| differs(*pid, "net"));
     match joined {
         // Only who is in its user namespace may enter the network of another, unless it is root.
         Some(pid) if !root => {
@@ -126,6 +139,12 @@ fn enter(join: Option<u32>, parent: &mut UnixStream) -> Result<(), String> {
             if let Some(pid) = joined {
                 join_one(pid, "net", LinkNameSpaceType::Network)?;
             }
+            if let Some(program) = &birth.opener {
+                let opened = opener::open(program)?;
+                join_one(opened.pid, "user", LinkNameSpaceType::User)?;
+                drop(opened);
+                return apart();
+            }
             unshare(UnshareFlags::NEWUSER).map_err(|error| format!("make a user namespace: {error}"))?;
             say(parent, &Word::Map);
             let mut byte = [0];
@@ -135,6 +154,20 @@ fn enter(join: Option<u32>, parent: &mut UnixStream) -> Result<(), String> {
             }
         }
     }
+    apart()
+}
+
+/// In the machine's own world: what loses its parent comes to this process.
+fn stay(join: Option<u32>) -> Result<(), String> {
+    if join.is_some_and(|pid| differs(pid, "net")) {
+        return Err("join a network of its own: without namespaces there is the machine's alone".to_owned());
+    }
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|error| format!("look after what is left behind: {error}"))
+}
+
+/// In the user namespace: keeps what it can there, and has its first child begin a pid namespace.
+fn apart() -> Result<(), String> {
     keep_capabilities().map_err(|error| format!("keep its capabilities: {error}"))?;
     unshare(UnshareFlags::NEWPID).map_err(|error| format!("make a pid namespace: {error}"))
 }

@@ -35,19 +35,44 @@ pub struct Output {
     /// Output and errors, or the terminal alone.
     streams: [Option<Near>; 2],
     readers: Vec<Reader>,
+    /// [`STUCK`], but in tests.
+    stuck: Duration,
 }
 
 struct Reader {
     to: mpsc::Sender<Bytes>,
-    /// Something waits for it since then.
+    /// It has no room since then.
     full_since: Option<Instant>,
+}
+
+impl Reader {
+    fn is_full(&self) -> bool {
+        self.to.capacity() == 0 && !self.to.is_closed()
+    }
+
+    /// There is room: it was asked for before this was read. At the end, there may be none.
+    fn give(&mut self, bytes: Bytes) {
+        let _ = self.to.try_send(bytes);
+        // From now on, whatever else happens until somebody looks.
+        if self.is_full() {
+            self.full_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// It is gone, or has taken nothing for too long.
+    fn is_lost(&mut self, stuck: Duration) -> bool {
+        if self.to.capacity() > 0 {
+            self.full_since = None;
+        }
+        self.to.is_closed() || self.full_since.is_some_and(|since| since.elapsed() >= stuck)
+    }
 }
 
 impl Output {
     pub fn open(dir: &Path, limits: &Limits) -> io::Result<Self> {
         let mut log = Writer::open(dir)?;
         log.set_limits(limits.log_max_size.as_u64(), limits.log_max_files);
-        Ok(Self { log, streams: [None, None], readers: Vec::new() })
+        Ok(Self { log, streams: [None, None], readers: Vec::new(), stuck: STUCK })
     }
 
     /// The streams of the run.
@@ -74,8 +99,9 @@ impl Output {
 
     /// Waits for what can be read, or for a reader that holds it up. May be dropped at any time.
     pub async fn ready(&self) -> Option<usize> {
-        if let Some(full) = self.readers.iter().find(|reader| reader.to.capacity() == 0 && !reader.to.is_closed()) {
-            let until = full.full_since.unwrap_or_else(Instant::now) + STUCK;
+        let full = self.readers.iter().filter(|reader| reader.is_full()).min_by_key(|reader| reader.full_since);
+        if let Some(full) = full {
+            let until = full.full_since.unwrap_or_else(Instant::now) + self.stuck;
             // Whether it takes something, is gone or is stuck: looked at anew.
             let _ = tokio::time::timeout_at(until, full.to.reserve()).await;
             return None;
@@ -89,17 +115,7 @@ impl Output {
 
     /// Takes one piece of what is ready.
     pub fn take(&mut self, ready: Option<usize>) {
-        self.readers.retain_mut(|reader| {
-            let full = reader.to.capacity() == 0;
-            if !full {
-                reader.full_since = None;
-            }
-            let since = *reader.full_since.get_or_insert_with(Instant::now);
-            if !full {
-                reader.full_since = None;
-            }
-            !(reader.to.is_closed() || full && since.elapsed() >= STUCK)
-        });
+        self.readers.retain_mut(|reader| !reader.is_lost(self.stuck));
         if let Some(index) = ready {
             self.read(index);
         }
@@ -116,8 +132,7 @@ impl Output {
                 self.log.take(index == 1, bytes, Timestamp::now());
                 if !self.readers.is_empty() {
                     let bytes = Bytes::copy_from_slice(bytes);
-                    // There is room: it was asked for before this was read. At the end, there may be none.
-                    self.readers.iter().for_each(|reader| drop(reader.to.try_send(bytes.clone())));
+                    self.readers.iter_mut().for_each(|reader| reader.give(bytes.clone()));
                 }
                 Some(count)
             }
@@ -136,7 +151,7 @@ impl Output {
         for index in 0..self.streams.len() {
             let mut read = 0;
             while read < HOLDS {
-                while self.readers.iter().any(|reader| reader.to.capacity() == 0 && !reader.to.is_closed()) {
+                while self.readers.iter().any(Reader::is_full) {
                     if self.ready().await.is_none() {
                         self.take(None);
                     }
@@ -160,7 +175,44 @@ impl Output {
         let bytes = space.get(..count)?;
         self.log.take(index == 1, bytes, Timestamp::now());
         let bytes = Bytes::copy_from_slice(bytes);
-        self.readers.iter().for_each(|reader| drop(reader.to.try_send(bytes.clone())));
+        self.readers.iter_mut().for_each(|reader| reader.give(bytes.clone()));
         Some(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stuck_reader_is_cut_off_in_time_whatever_else_happens() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = crate::config::Config::defaults().unwrap().worker.limits;
+        let mut output = Output::open(dir.path(), &limits).unwrap();
+        let (near, far) = rustix::pipe::pipe().unwrap();
+        output.connect(vec![near]).unwrap();
+        output.stuck = Duration::from_secs(1);
+        let mut far = std::fs::File::from(far);
+        let _stuck = output.look();
+        let mut lively = output.look();
+        for _ in 0..AHEAD {
+            far.write_all(b"x").unwrap();
+            while lively.try_recv().is_err() {
+                let ready = output.ready().await;
+                output.take(ready);
+            }
+        }
+        let begun = Instant::now();
+        far.write_all(b"more").unwrap();
+        // The shim has other things to do, and asks anew each time.
+        while lively.try_recv().is_err() {
+            if let Ok(ready) = tokio::time::timeout(Duration::from_millis(20), output.ready()).await {
+                output.take(ready);
+            }
+            assert!(begun.elapsed() < Duration::from_secs(5), "it is held up for {:?}", begun.elapsed());
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(800), "{:?}", begun.elapsed());
     }
 }

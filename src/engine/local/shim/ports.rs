@@ -1,12 +1,14 @@
 //! Published ports. A container that shares the machine's network listens on the machine itself: only where its port
-//! has another number outside does somebody have to pass connections on.
+//! has another number outside does somebody have to pass connections on. Into a network of its own, all are passed on.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::inside::Dial;
 use crate::bay::container::NetworkSpec;
 use crate::bay::port::{PortMapping, Protocol};
 
@@ -21,8 +23,8 @@ pub struct Held {
 
 /// Takes the ports that a container publishes; an error: that port is another's.
 pub fn hold(network: &NetworkSpec) -> Result<Vec<Held>, u16> {
-    let NetworkSpec::Bridge(mappings) = network else { return Ok(Vec::new()) };
-    let tcp = mappings.iter().filter(|mapping| mapping.protocol == Protocol::Tcp);
+    let alone = network.is_alone();
+    let tcp = network.published().iter().filter(|mapping| mapping.protocol == Protocol::Tcp);
     let held = tcp.map(|mapping| {
         let listener = match bind(mapping) {
             Ok(listener) => listener,
@@ -31,7 +33,7 @@ pub fn hold(network: &NetworkSpec) -> Result<Vec<Held>, u16> {
             Err(_) => return Ok(None),
         };
         // With the same number inside, the program of the container listens there itself.
-        Ok((mapping.host != mapping.container).then_some(Held { listener, to: mapping.container }))
+        Ok((alone || mapping.host != mapping.container).then_some(Held { listener, to: mapping.container }))
     });
     held.filter_map(Result::transpose).collect()
 }
@@ -42,8 +44,18 @@ fn bind(mapping: &PortMapping) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
+/// To the loopback that the container listens on: the machine's, or its own.
+async fn connect(to: SocketAddr, dial: Option<&Dial>) -> io::Result<TcpStream> {
+    let Some(dial) = dial else { return TcpStream::connect(to).await };
+    let gone = || io::Error::from(io::ErrorKind::NotConnected);
+    let (sender, socket) = oneshot::channel();
+    dial.send(sender).await.map_err(|_| gone())?;
+    let socket = socket.await.map_err(|_| gone())?;
+    TcpSocket::from_std_stream(socket.into()).connect(to).await
+}
+
 /// Passes connections on, for ever.
-pub async fn pass_on(held: Held) {
+pub async fn pass_on(held: Held, dial: Option<Dial>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(held.listener) else { return };
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, held.to));
     let mut passing = JoinSet::new();
@@ -55,9 +67,10 @@ pub async fn pass_on(held: Held) {
         }
         match listener.accept().await {
             Ok((mut from, _)) => {
+                let dial = dial.clone();
                 passing.spawn(async move {
                     // Nobody listens inside: the connection is closed, as it would be there.
-                    if let Ok(mut inside) = TcpStream::connect(to).await {
+                    if let Ok(mut inside) = connect(to, dial.as_ref()).await {
                         let _ = tokio::io::copy_bidirectional(&mut from, &mut inside).await;
                     }
                 });
@@ -81,7 +94,7 @@ mod tests {
         let inside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut held = hold(&NetworkSpec::Bridge(vec![mapping(free, inside.local_addr().unwrap().port())])).unwrap();
-        let passing = tokio::spawn(pass_on(held.pop().unwrap()));
+        let passing = tokio::spawn(pass_on(held.pop().unwrap(), None));
         let mut outside = TcpStream::connect(("127.0.0.1", free)).await.unwrap();
         let (mut taken, _) = inside.accept().await.unwrap();
         outside.write_all(b"ping").await.unwrap();

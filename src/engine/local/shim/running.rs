@@ -1,5 +1,7 @@
 //! The one task that decides: questions, news of the first process, output, ends.
 
+mod checking;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -17,6 +19,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::client::{self, Asked, Reply};
+use super::health::Check;
+use super::inside::{self, Inside};
 use super::output::{Near, Output};
 use super::ports::{self, Held};
 use crate::bay::container::ContainerSpec;
@@ -50,6 +54,8 @@ struct First {
 struct Shim<'a> {
     place: &'a Place,
     spec: &'a ContainerSpec,
+    /// No namespace ends what it has begun.
+    bare: bool,
     output: Output,
     ports: Option<Result<Vec<Held>, u16>>,
     first: Option<First>,
@@ -68,6 +74,9 @@ struct Shim<'a> {
     execs: BTreeMap<u64, Option<i64>>,
     beginning: BTreeMap<u64, oneshot::Sender<Reply>>,
     next_exec: u64,
+    check: Option<Check>,
+    inside: Inside,
+    dial: inside::Dial,
     over: bool,
 }
 
@@ -76,14 +85,16 @@ enum Woken {
     News,
     Output(Option<usize>),
     Gone(Option<i64>),
+    Wanted(oneshot::Sender<OwnedFd>),
     Kill,
+    Check,
     Terminate,
     Alone,
 }
 
 pub async fn run(
     place: &Place,
-    spec: &ContainerSpec,
+    (spec, bare): (&ContainerSpec, bool),
     (listener, ports): (UnixListener, Result<Vec<Held>, u16>),
     ready: impl FnOnce(),
 ) -> Result<(), String> {
@@ -97,9 +108,11 @@ pub async fn run(
     let listener = tokio::net::UnixListener::from_std(listener).map_err(told("listen"))?;
     let (requests, mut asked) = mpsc::channel(REQUESTS);
     let door = tokio::spawn(client::accept(listener, requests));
+    let (dial, mut wanted) = inside::dial();
     let mut shim = Shim {
         place,
         spec,
+        bare,
         output: Output::open(&place.log(), &spec.limits).map_err(told("open its log"))?,
         ports: Some(ports),
         first: None,
@@ -114,6 +127,9 @@ pub async fn run(
         execs: BTreeMap::new(),
         beginning: BTreeMap::new(),
         next_exec: 1,
+        check: None,
+        inside: Inside::default(),
+        dial,
         over: false,
     };
     ready();
@@ -125,7 +141,9 @@ pub async fn run(
             () = readable(shim.first.as_ref().and_then(|first| first.control.as_ref())) => Woken::News,
             Some(()) = terminate.recv() => Woken::Terminate,
             Some(asked) = asked.recv() => Woken::Asked(asked),
+            Some(to) = wanted.recv() => Woken::Wanted(to),
             () = due(shim.kill_at) => Woken::Kill,
+            () = due(shim.check.as_ref().map(Check::due)) => Woken::Check,
             ready = shim.output.ready() => Woken::Output(ready),
             () = tokio::time::sleep(ALONE), if shim.first.is_none() => Woken::Alone,
         };
@@ -159,7 +177,12 @@ impl Shim<'_> {
         match woken {
             Woken::Asked(Asked { ask, reply }) => self.answer(ask, reply),
             Woken::News => {
+                let ran = self.since.is_some();
                 self.hear(false);
+                if !ran && self.since.is_some() {
+                    // Most containers ask for nothing more than this.
+                    crate::service::heap::give_back();
+                }
             }
             Woken::Output(ready) => self.output.take(ready),
             Woken::Gone(code) => {
@@ -167,7 +190,12 @@ impl Shim<'_> {
                 while self.hear(true) {}
                 self.end(code).await;
             }
+            Woken::Wanted(to) => {
+                let first = self.first.as_ref().filter(|_| self.since.is_some());
+                self.inside.socket(to, |order| tell(first, order));
+            }
             Woken::Kill => self.kill(),
+            Woken::Check => self.probe(),
             Woken::Terminate => self.stop(TERM, GRACE),
             Woken::Alone => self.over = true,
         }
@@ -201,6 +229,11 @@ impl Shim<'_> {
                 Some(None) => Answer::Runs,
                 None => Answer::Unknown,
             }),
+            Ask::Listen(port) if self.spec.network.is_alone() => {
+                let first = self.first.as_ref().filter(|_| self.since.is_some());
+                return self.inside.listen(port, reply, |order| tell(first, order));
+            }
+            Ask::Listen(_) => Reply::Answer(Answer::Refused("its network is not its own".to_owned())),
         };
         // Who does not listen any more does not want it.
         let _ = reply.send(answer);
@@ -217,7 +250,12 @@ impl Shim<'_> {
                 self.over = true;
                 return;
             }
-            Some(Ok(held)) => held.into_iter().for_each(|held| drop(tokio::spawn(ports::pass_on(held)))),
+            Some(Ok(held)) => {
+                let dial = self.spec.network.is_alone().then(|| self.dial.clone());
+                for held in held {
+                    tokio::spawn(ports::pass_on(held, dial.clone()));
+                }
+            }
             None => {}
         }
         match self.begin() {
@@ -291,17 +329,21 @@ impl Shim<'_> {
             News::Began => self.began(fds),
             News::Failed(why) => self.failed(&why),
             News::Ended(code) => self.code = Some(code),
+            News::ExecEnded(number, code) if self.checked(number, Some(code)) => {}
             News::ExecBegan(number) => {
-                self.execs.insert(number, None);
                 if let Some(reply) = self.beginning.remove(&number) {
+                    self.execs.insert(number, None);
                     let _ = reply.send(Reply::With(Answer::Began(number), fds));
                 }
             }
             News::ExecFailed(number, why) => {
+                self.checked(number, None);
                 if let Some(reply) = self.beginning.remove(&number) {
                     let _ = reply.send(Reply::Answer(Answer::Refused(why)));
                 }
             }
+            News::Gave(number) => self.inside.given(number, fds.into_iter().next()),
+            News::GaveNot(number, why) => self.inside.not_given(number, &why),
             News::ExecEnded(number, code) => {
                 self.execs.insert(number, Some(code));
                 let ended = self.execs.iter().filter(|(_, code)| code.is_some());
@@ -329,6 +371,7 @@ impl Shim<'_> {
         if self.spec.tty {
             self.terminal.send_replace(self.output.first());
         }
+        self.begin_checks();
         if let Some(reply) = self.starting.take() {
             let _ = reply.send(Reply::Answer(Answer::Done));
         }
@@ -346,11 +389,7 @@ impl Shim<'_> {
     }
 
     fn tell(&self, order: &Order) -> io::Result<()> {
-        let first = self.first.as_ref().filter(|_| self.since.is_some());
-        let first = first.ok_or_else(|| io::Error::other("it is not running"))?;
-        // Its queue is longer than anybody asks for; if not, that is said.
-        let control = first.control.as_ref().ok_or_else(|| io::Error::other("it ends"))?;
-        send(control.get_ref().as_fd(), &message(order)?, &[]).map(drop)
+        tell(self.first.as_ref().filter(|_| self.since.is_some()), order)
     }
 
     fn stop(&mut self, signal: i32, grace: Duration) {
@@ -373,6 +412,10 @@ impl Shim<'_> {
 
     async fn end(&mut self, code: Option<i64>) {
         (self.first, self.child) = (None, None);
+        if self.bare {
+            // For as long as it takes, nobody is answered: nothing of it is to be seen afterwards.
+            crate::engine::local::left::end_below();
+        }
         self.output.finish().await;
         self.terminal.send_replace(None);
         let oom = cgroup::leave(self.place);
@@ -393,4 +436,11 @@ impl Shim<'_> {
         }
         self.over = true;
     }
+}
+
+fn tell(first: Option<&First>, order: &Order) -> io::Result<()> {
+    let first = first.ok_or_else(|| io::Error::other("it is not running"))?;
+    // Its queue is longer than anybody asks for; if not, that is said.
+    let control = first.control.as_ref().ok_or_else(|| io::Error::other("it ends"))?;
+    send(control.get_ref().as_fd(), &message(order)?, &[]).map(drop)
 }

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::bay::container::{Observed, Role, Status, label};
 use crate::bay::lifecycle::{Act, Event, Exit, Lifecycle, Memory, Phase, Rules};
 use crate::bay::name::Name;
@@ -13,9 +15,36 @@ use crate::service::protocol::RunState;
 
 use super::super::super::event::Now;
 use super::super::super::goal::{Goal, GoalKind, Make, What};
+use super::super::super::store::ServiceTimes;
 use super::super::{Link, Machine};
 use super::container_key;
 use super::unit::{Owed, Unit, Want};
+
+/// The clock of these lives begins so long before the supervisor: what happened before that has its place, too.
+const BEFORE: Duration = Duration::from_hours(24 * 365);
+
+/// Now, by the clock of these lives.
+const fn life_now(now: Now) -> Duration {
+    now.mono.saturating_add(BEFORE)
+}
+
+/// When that was or will be, by the same clock.
+fn life_time(at: Timestamp, now: Now) -> Duration {
+    let ago = now.wall.duration_since(at);
+    let amount = ago.unsigned_abs();
+    if ago.is_negative() { life_now(now).saturating_add(amount) } else { life_now(now).saturating_sub(amount) }
+}
+
+/// The other way round.
+fn wall_time(at: Duration, now: Now) -> Option<Timestamp> {
+    let ago = life_now(now).checked_sub(at);
+    ago.map_or_else(|| now.wall.checked_add(at.saturating_sub(life_now(now))), |ago| now.wall.checked_sub(ago)).ok()
+}
+
+/// How long ago that was, on this machine.
+pub(super) fn age_since(since: Option<Timestamp>, now: Now) -> Duration {
+    since.map_or(Duration::ZERO, |since| Duration::try_from(now.wall.duration_since(since)).unwrap_or_default())
+}
 
 impl Machine {
     /// Compares what the engine shows with where the service is in its life.
@@ -52,10 +81,10 @@ impl Machine {
             }
             // Started by somebody else; it is ours, and follows what is wanted of it.
             Phase::Idle | Phase::Waiting { .. } | Phase::Ended { .. } | Phase::Failed if running => {
-                life.adopt(now.mono);
+                life.adopt(life_now(now));
                 vec![]
             }
-            Phase::Waiting { until } if *until <= now.mono => vec![Event::Tick],
+            Phase::Waiting { until } if *until <= life_now(now) => vec![Event::Tick],
             _ => vec![],
         };
         for event in events {
@@ -69,11 +98,24 @@ impl Machine {
         let Some(unit) = self.services.units.get_mut(name) else { return };
         let Some(life) = &mut unit.life else { return };
         let running = seen.is_some_and(|seen| seen.status.may_run());
+        let times = self.stored.services_times.get(name).cloned().unwrap_or_default();
+        // Whatever the clock was set to meanwhile: nothing of the past lies ahead.
+        let past = |at: Timestamp| life_time(at, now).min(life_now(now));
+        life.recall_starts(times.starts.iter().map(|at| past(*at)));
+        unit.kept.times.ready = times.ready.filter(|_| running);
+        let since = seen.and_then(|seen| seen.status.since()).map_or_else(|| life_now(now), past);
+        let next = times.next.filter(|_| unit.want == Want::Up && unit.owed == Owed::Nothing);
         match goal {
-            Some(GoalKind::Stopped | GoalKind::Gone) | None if running => life.adopt(now.mono),
+            Some(GoalKind::Stopped | GoalKind::Gone) | None if running => life.adopt(since),
             Some(GoalKind::Stopped | GoalKind::Gone) => {}
             Some(_) => life.rest_as(Phase::Starting { stop: unit.want != Want::Up }),
             None if self.stored.services_failed.contains(name) => life.rest_as(Phase::Failed),
+            // Its end was counted by the one before.
+            None if next.is_some() => {
+                let longest = life_now(now) + unit.config.backoff.max.get() * 2;
+                let until = next.map_or(longest, |at| life_time(at, now)).min(longest);
+                life.rest_as(Phase::Waiting { until });
+            }
             None if unit.want == Want::Up && unit.owed == Owed::Nothing => {
                 // It ended, or was removed, while nobody looked.
                 let exit = seen.and_then(exit_of).unwrap_or(Exit::Lost);
@@ -87,8 +129,15 @@ impl Machine {
     /// Hands an event to its life, and turns what that says into goals.
     pub(super) fn live_contained(&mut self, name: &Name, event: Event, now: Now) {
         let spread = self.next_spread();
-        let Some(life) = self.services.units.get_mut(name).and_then(|unit| unit.life.as_mut()) else { return };
-        let acts = life.handle(event, now.mono, spread);
+        let Some(unit) = self.services.units.get_mut(name) else { return };
+        let Some(life) = &mut unit.life else { return };
+        let (ready, lost) = (event == Event::Ready(true), event == Event::Ready(false));
+        let acts = life.handle(event, life_now(now), spread);
+        if lost {
+            unit.kept.times.ready = None;
+        } else if let Some(at) = unit.kept.times.ready.filter(|_| ready) {
+            life.ready_since(life_time(at, now));
+        }
         for act in acts {
             match act {
                 Act::Begin => self.begin_contained(name, now),
@@ -122,7 +171,8 @@ impl Machine {
         };
         let kind = match self.seen.get(&key).map(|seen| &seen.container) {
             None => GoalKind::Made(make()),
-            Some(old) if old.label(label::TEMPLATE_HASH) != hash => {
+            // A container can't leave the network of a parent that is about to go.
+            Some(old) if old.label(label::TEMPLATE_HASH) != hash || (shared && self.parent_is_replaced()) => {
                 GoalKind::Recreated { make: make(), old: old.id.clone(), start: true }
             }
             Some(old) => match self.bring_back(old) {
@@ -160,9 +210,13 @@ impl Machine {
         }
         status.next_start_at = match (life.phase(), status.next_start_at) {
             (Phase::Waiting { .. }, Some(known)) => Some(known),
-            (Phase::Waiting { until }, None) => now.wall.checked_add(until.saturating_sub(now.mono)).ok(),
+            (Phase::Waiting { until }, None) => wall_time(*until, now),
             _ => None,
         };
+        unit.keep_times(now);
+        let times = ServiceTimes { next: unit.status.next_start_at, ..unit.kept.times.clone() };
+        let status = &mut unit.status;
+        self.stored.services_times.insert(name.clone(), times);
         status.main = seen.as_ref().and_then(|seen| match seen.status {
             Status::Running { pid, .. } if pid != 0 => Some(ProcessId { pid, start: 0 }),
             _ => None,
@@ -231,11 +285,40 @@ fn state_of(life: &Lifecycle) -> RunState {
 }
 
 impl Unit {
-    /// When a wait of its own rules is over.
+    /// When a wait of its own rules is over, by the supervisor's clock.
     pub(super) fn life_due(&self) -> Option<Duration> {
         match self.life.as_ref()?.phase() {
-            Phase::Waiting { until } => Some(*until),
+            Phase::Waiting { until } => Some(until.saturating_sub(BEFORE)),
             _ => None,
+        }
+    }
+
+    /// How long the present run has gone on.
+    pub(super) fn age(&self, now: Now) -> Duration {
+        match self.life.as_ref().map(Lifecycle::phase) {
+            Some(Phase::Running { since, .. }) => life_now(now).saturating_sub(*since),
+            Some(_) => Duration::ZERO,
+            None => age_since(self.status.since, now),
+        }
+    }
+
+    /// What the next supervisor must know of times, by the wall clock. Each is reckoned once: later it would come out a
+    /// little different.
+    fn keep_times(&mut self, now: Now) {
+        let Some(life) = &self.life else { return };
+        let kept = &mut self.kept;
+        let starts = &life.memory().starts;
+        if kept.starts != *starts {
+            kept.starts.clone_from(starts);
+            kept.times.starts = starts.iter().filter_map(|at| wall_time(*at, now)).collect();
+        }
+        match life.phase() {
+            Phase::Running { ready: Some(ready), .. } if kept.times.ready.is_none() => {
+                kept.times.ready = wall_time(*ready, now);
+            }
+            // The first probe of this supervisor has not passed yet.
+            Phase::Running { .. } => {}
+            _ => kept.times.ready = None,
         }
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Asking {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Health {
     began: Option<Duration>,
+    /// How old the run was then: an earlier supervisor may have seen its beginning.
+    age: Duration,
     pub ready: Option<Asking>,
     pub live: Option<Asking>,
 }
@@ -54,9 +56,9 @@ impl Health {
     }
 
     /// A run has begun; later calls for the same one change nothing.
-    pub fn begin(&mut self, now: Duration, (ready, live): (bool, bool)) {
+    pub fn begin(&mut self, now: Duration, age: Duration, (ready, live): (bool, bool)) {
         if self.began.is_none() {
-            self.began = Some(now);
+            (self.began, self.age) = (Some(now), age);
             let first = || Asking { next: now, ..Asking::default() };
             (self.ready, self.live) = (ready.then(first), live.then(first));
         }
@@ -137,7 +139,7 @@ impl Health {
 
     /// One answer to `which`, by this probe.
     pub fn answered(&mut self, which: Which, probe: &Probe, result: Result<(), String>, now: Duration) -> Verdict {
-        let young = self.began.is_some_and(|began| now < began + probe.start_period.get());
+        let young = self.began.is_some_and(|began| now + self.age < began + probe.start_period.get());
         let once = matches!(probe.target, crate::bay::service::ProbeTarget::Log(_));
         let Some(asking) = self.slot(which) else { return Verdict::Same };
         asking.in_flight = false;
@@ -227,7 +229,7 @@ mod tests {
     #[test]
     fn h11_readiness_comes_goes_after_its_retries_and_comes_back() {
         let mut health = Health::default();
-        health.begin(at(0), (true, false));
+        health.begin(at(0), at(0), (true, false));
         assert_eq!((health.is_ready(), health.take_due(at(0))), (false, vec![Which::Ready]));
         assert_eq!(health.take_due(at(9)), [], "one at a time");
         assert_eq!(health.answered(Which::Ready, &probe(2, 0), failed(), at(1)), Verdict::Same);
@@ -244,7 +246,7 @@ mod tests {
     #[test]
     fn h10_liveness_is_asked_once_ready_and_not_counted_while_it_is_young() {
         let mut health = Health::default();
-        health.begin(at(0), (true, true));
+        health.begin(at(0), at(0), (true, true));
         assert_eq!(health.take_due(at(0)), [Which::Ready]);
         let _ = health.answered(Which::Ready, &probe(2, 0), Ok(()), at(0));
         assert_eq!(health.take_due(at(1)), [Which::Live]);
@@ -259,7 +261,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_late_does_not_hide_a_newer_one() {
         let mut health = Health::default();
-        health.begin(at(0), (true, false));
+        health.begin(at(0), at(0), (true, false));
         assert_eq!(health.take_due(at(0)), [Which::Ready]);
         health.hurry(at(1));
         let _ = health.answered(Which::Ready, &probe(2, 0), failed(), at(1));
@@ -274,7 +276,7 @@ mod tests {
         let (probe, patient) = (probe(2, 0), Probe { interval: Span::seconds(9), ..probe(2, 0) });
         let other = Probe { target: ProbeTarget::Tcp("127.0.0.1:2".to_owned()), ..probe.clone() };
         let mut health = Health::default();
-        health.begin(at(0), (true, true));
+        health.begin(at(0), at(0), (true, true));
         let _ = health.take_due(at(0));
         let _ = health.answered(Which::Ready, &probe, Ok(()), at(0));
         let _ = health.take_due(at(0));
@@ -299,7 +301,7 @@ mod tests {
     fn a_shorter_interval_counts_from_now_on() {
         let (probe, slow) = (probe(2, 0), Probe { interval: Span::seconds(600), ..probe(2, 0) });
         let mut health = Health::default();
-        health.begin(at(0), (true, false));
+        health.begin(at(0), at(0), (true, false));
         let _ = health.take_due(at(0));
         let _ = health.answered(Which::Ready, &slow, Ok(()), at(0));
         health.changed(Which::Ready, Some(&slow), Some(&probe), at(10));
@@ -308,7 +310,7 @@ mod tests {
         assert_eq!(health.due(), Some(at(12)), "a longer one begins with the next answer");
         let log = Probe { target: ProbeTarget::Log("up".to_owned()), ..slow };
         let mut health = Health::default();
-        health.begin(at(0), (true, false));
+        health.begin(at(0), at(0), (true, false));
         let _ = health.answered(Which::Ready, &log, Ok(()), at(0));
         health.changed(Which::Ready, Some(&log), Some(&Probe { interval: Span::seconds(1), ..log.clone() }), at(1));
         assert_eq!(health.due(), Some(Duration::MAX), "a line that was written stays written");
@@ -317,7 +319,7 @@ mod tests {
     #[test]
     fn h10_a_probe_that_flaps_never_counts_up() {
         let mut health = Health::default();
-        health.begin(at(0), (false, true));
+        health.begin(at(0), at(0), (false, true));
         for second in 0..50 {
             let result = if second % 2 == 0 { failed() } else { Ok(()) };
             assert_eq!(health.answered(Which::Live, &probe(2, 0), result, at(second)), Verdict::Same);

@@ -98,7 +98,8 @@ impl Machine {
         if status.state == RunState::Running {
             unit.trouble = None;
             unit.troubles.reset();
-            unit.health.begin(now.mono, (unit.config.ready.is_some(), unit.config.live.is_some()));
+            let age = super::contained::age_since(status.since, now);
+            unit.health.begin(now.mono, age, (unit.config.ready.is_some(), unit.config.live.is_some()));
             if status.ready_log {
                 unit.health.hurry(now.mono);
             }

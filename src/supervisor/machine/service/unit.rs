@@ -1,6 +1,6 @@
 //! One service, as far as the supervisor knows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ use crate::bay::service::{
 use crate::bay::size::Span;
 use crate::service::protocol::{RunState, Status};
 
+use super::super::super::store::ServiceTimes;
 use super::health::Health;
 
 /// An order is carried out at once, but for a start, which may have to begin a shim, up to three times, first.
@@ -106,9 +107,19 @@ pub(super) struct Unit {
     pub line: Line,
     /// The rules of a container's runs; a native service's are its shim's. `None`: it is native.
     pub life: Option<Lifecycle>,
+    /// Of a container: what is written down of its times.
+    pub kept: Kept,
     /// The engine was looked at since this supervisor began.
     pub found: bool,
     pub health: Health,
+}
+
+/// Times of a container service as they are written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// The starts that these are.
+    pub starts: VecDeque<Duration>,
+    pub times: ServiceTimes,
 }
 
 /// How the supervisor stands with a native service's shim.
@@ -139,6 +150,7 @@ impl Unit {
         let life = (!config.is_native()).then(|| Lifecycle::new(Rules::of(&config), past));
         Self {
             life,
+            kept: Kept::default(),
             found: false,
             config,
             removed: false,

@@ -52,7 +52,7 @@ impl Machine {
         if !self.services.surveyed || unit.mute.is_some() || unit.is_unseen() {
             return "unknown";
         }
-        let to_come = unit.want == Want::Up && (unit.owed != Owed::Nothing || unit.anew);
+        let to_come = unit.is_owed();
         match unit.status.state {
             RunState::Stuck => "stuck",
             RunState::Stopping => "stopping",
@@ -61,7 +61,8 @@ impl Machine {
             RunState::Starting => "starting",
             _ if unit.trouble.is_some() && to_come => "backoff",
             _ if unit.waits.is_some() && to_come => "waiting",
-            _ if unit.line.awaiting.is_some() || to_come => "starting",
+            _ if unit.line.awaiting.is_some() && unit.line.stop_told => "stopping",
+            _ if unit.is_to_come() => "starting",
             RunState::Waiting => "backoff",
             RunState::Done => "exited",
             RunState::Ended | RunState::Failed => "failed",
@@ -90,6 +91,10 @@ impl Machine {
             return Some(format!("waits for {waits}"));
         }
         let said = match unit.status.state {
+            // How it last ended is nothing of the run that is asked for.
+            state if unit.is_to_come() && (state.is_at_rest() || state == RunState::Waiting) => {
+                Some(if unit.line.stop_told { "is being stopped" } else { "is being started" }.to_owned())
+            }
             RunState::Running if unit.removed => {
                 Some("not in the configuration any more; it is being stopped".to_owned())
             }
@@ -106,7 +111,8 @@ impl Machine {
             RunState::Stopping => Some("is being stopped".to_owned()),
             RunState::Stuck => Some(unit.stuck_text()),
             RunState::Waiting | RunState::Ended | RunState::Failed => Some(unit.end_text()),
-            RunState::Done => Some(match &unit.status.memory.last_exit {
+            RunState::Done => Some(match unit.exit_text() {
+                Some(exit) if unit.status.left > 0 => exit,
                 Some(exit) => format!("{exit}: done"),
                 None => "done".to_owned(),
             }),
@@ -219,6 +225,16 @@ impl Unit {
         self.life.is_some() && !self.found && self.want == Want::Up && self.owed == Owed::Nothing
     }
 
+    /// A start is due.
+    fn is_owed(&self) -> bool {
+        self.want == Want::Up && (self.owed != Owed::Nothing || self.anew)
+    }
+
+    /// A start is due or was just asked for.
+    fn is_to_come(&self) -> bool {
+        self.line.awaiting.is_some() || self.is_owed()
+    }
+
     fn next_start(&self) -> Option<jiff::Timestamp> {
         let trouble = self.trouble.as_ref().filter(|_| self.owed != Owed::Nothing).map(|trouble| trouble.until_wall);
         trouble.or(self.status.next_start_at)
@@ -237,7 +253,9 @@ impl Unit {
         if let Some(holder) = holder.filter(|_| self.status.port_taken.is_some()) {
             return Some(Exit::NotStarted(holder.text.clone()).to_string());
         }
-        Some(self.status.memory_clue.map_or_else(|| exit.to_string(), |clue| clue.said_of(exit)))
+        let said = self.status.memory_clue.map_or_else(|| exit.to_string(), |clue| clue.said_of(exit));
+        let left = if *exit == Exit::Code(0) { self.status.left } else { 0 };
+        Some(if left == 0 { said } else { format!("{said}; {}", Exit::Daemonised(left)) })
     }
 
     pub(super) fn end_text(&self) -> String {

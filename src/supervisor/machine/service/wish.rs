@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::types::{ErrorDetail, ServiceVerb};
 use crate::bay::graph::Member;
-use crate::bay::lifecycle::{Event, Rules};
+use crate::bay::lifecycle::{Event, Exit, Rules};
 use crate::bay::matching::{self, MatchError};
 use crate::bay::name::Name;
 use crate::bay::port::PortMapping;
@@ -31,6 +31,7 @@ impl Machine {
         self.stored.services_said.retain(|name, _| self.services.units.contains_key(name));
         let contained = |name: &Name| self.services.units.get(name).is_some_and(|unit| unit.life.is_some());
         self.stored.services_past.retain(|name, _| contained(name));
+        self.stored.services_times.retain(|name, _| contained(name));
         self.dirty = true;
     }
 
@@ -58,17 +59,24 @@ impl Machine {
                 continue;
             }
             let begun = unit.want == Want::Up && (unit.may_live() || unit.owed != Owed::Nothing);
+            // Whoever says so has mended what kept it from running, or wants to know whether that is so.
+            let delayed = !gently && unit.is_delayed();
             let over = matches!(unit.status.state, RunState::Done)
                 || (gently && unit.want == Want::Up && matches!(unit.status.state, RunState::Ended | RunState::Failed));
             unit.want = Want::Up;
             unit.in_order = false;
             let as_it_is = over && unit.status.hash == unit.config.hash();
-            if !begun && !as_it_is {
+            if (!begun || delayed) && !as_it_is {
                 unit.wake();
             }
         }
         self.stored.services_up = true;
         self.keep_wants();
+    }
+
+    /// The parent has let go of what it published, or publishes something else.
+    pub(in super::super) fn parent_moved(&mut self) {
+        self.services.units.values_mut().for_each(Unit::hurry_for_port);
     }
 
     /// What a command waits for that wants all services to run.
@@ -275,7 +283,8 @@ impl Machine {
     pub(super) fn watch_health(&mut self, name: &Name, state: RunState, now: Now, out: &mut Out) {
         let published = self.published_for(name);
         let Some(unit) = self.services.units.get_mut(name).filter(|_| state == RunState::Running) else { return };
-        unit.health.begin(now.mono, (unit.config.ready.is_some(), unit.config.live.is_some()));
+        let age = unit.age(now);
+        unit.health.begin(now.mono, age, (unit.config.ready.is_some(), unit.config.live.is_some()));
         let by_log = unit.config.ready.as_ref().is_some_and(|probe| matches!(probe.target, ProbeTarget::Log(_)));
         let run = unit.status.since.filter(|_| by_log && unit.life.is_some());
         let said = run.is_some() && run == self.stored.services_said.get(name).copied();
@@ -362,6 +371,22 @@ impl Unit {
         self.after = None;
         self.trouble = None;
         self.troubles.reset();
+    }
+
+    /// Nothing is under way but the wait for its next try.
+    const fn is_delayed(&self) -> bool {
+        self.line.awaiting.is_none() && (self.trouble.is_some() || matches!(self.status.state, RunState::Waiting))
+    }
+
+    /// Somebody else had a port that it needs: it need not wait out its time once that may be free.
+    fn hurry_for_port(&mut self) {
+        let refused = self.trouble.as_ref().is_some_and(|trouble| trouble.text.starts_with("port "));
+        let not_begun = |exit: &Exit| matches!(exit, Exit::NotStarted(why) if why.contains("port "));
+        let waits =
+            self.status.state == RunState::Waiting && self.status.memory.last_exit.as_ref().is_some_and(not_begun);
+        if self.want == Want::Up && self.line.awaiting.is_none() && (refused || waits) {
+            self.wake();
+        }
     }
 
     /// Why it does not end; `None`: it may still.

@@ -1,0 +1,187 @@
+//! Weaker walls by the user's word alone: the flag, the file, the question, and what is said without them.
+
+use std::fs;
+use std::process::Command;
+
+use crate::engine::rungs::RUN;
+use crate::local::{Nest, Ran};
+
+/// A verb as on a machine that refuses user namespaces, to podbay and to bwrap.
+fn walled(nest: &Nest, args: &[&str]) -> Command {
+    let command = nest.command(args);
+    let vars: Vec<_> =
+        command.get_envs().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned()))).collect();
+    let words = [&[env!("CARGO_BIN_EXE_podbay")], args].concat().join("\n");
+    let mut outer = Command::new(std::env::current_exe().unwrap());
+    outer.args(["--exact", "engine::rungs::run_without_namespaces", "--ignored", "--nocapture"]);
+    outer.env_clear().envs(vars).env(RUN, words).current_dir(nest.path("h")).stdin(std::process::Stdio::null());
+    outer
+}
+
+fn ran(nest: &Nest, args: &[&str]) -> Ran {
+    let output = walled(nest, args).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    Ran { code: output.status.code().unwrap_or(-1), stdout, stderr }
+}
+
+fn has_landlock() -> bool {
+    podbay::engine::local::landlock::version().is_ok()
+}
+
+#[test]
+fn weaker_walls_need_a_word() {
+    let Some(nest) = Nest::new("weaker_walls_need_a_word", "") else { return };
+    let refused = ran(&nest, &["spawn", "fox", "-d"]);
+    assert_eq!(refused.code, 4, "{}{}", refused.stdout, refused.stderr);
+    assert!(refused.stderr.contains("make a user namespace: Operation not permitted"), "{}", refused.stderr);
+    let offers = if has_landlock() { "`podbay --isolation landlock`" } else { "`podbay --isolation none`" };
+    assert!(refused.stderr.contains(offers), "{}", refused.stderr);
+    let engine = nest.json(&["status"])["engine"].clone();
+    assert_eq!((&engine["state"], &engine["isolation"]), (&"away".into(), &serde_json::Value::Null), "{engine}");
+    assert_eq!(engine["weaker"], if has_landlock() { "landlock".into() } else { serde_json::Value::Null });
+    // Who has said that it is to be namespaces is not asked again.
+    let strict = ran(&nest, &["--isolation", "namespaces", "spawn", "fox", "-d"]);
+    assert_eq!(strict.code, 4, "{}", strict.stderr);
+    crate::local::until("nothing is offered", || {
+        let engine = nest.json(&["status"])["engine"].clone();
+        if engine["weaker"].is_null() && engine["state"] == "away" { Ok(()) } else { Err(engine.to_string()) }
+    });
+    // The supervisor that was refused runs on, and hears the word.
+    let level = if has_landlock() { "landlock" } else { "none" };
+    nest.ok(&["--isolation", level, "spawn", "fox", "-d"]);
+    let engine = nest.json(&["status"])["engine"].clone();
+    assert_eq!((&engine["isolation"], &engine["endpoint"]), (&level.into(), &format!("local://{level}").into()));
+    assert!(engine["limits"].to_string().contains("shared namespace: not isolated"), "{engine}");
+    assert!(nest.ok(&["status"]).contains(&format!("isolation {level}\n")));
+    // It is kept for the bay.
+    nest.kill_supervisor();
+    nest.until_state("fox", "running");
+    assert_eq!(nest.json(&["status"])["engine"]["isolation"], level);
+    let ran = nest.run(&["exec", "fox", "--", "sh", "-c", "pwd; echo $HOME; touch /tmp/podbay-was-here; exit 5"]);
+    assert_eq!(ran.code, 5, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("/workers/fox/"), "{}", ran.stdout);
+    if level == "landlock" {
+        assert!(
+            ran.stderr.contains("/tmp/podbay-was-here") || ran.stdout.contains("Permission denied"),
+            "{}",
+            ran.stderr
+        );
+    }
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+#[test]
+fn the_files_word_is_not_passed_over() {
+    let Some(nest) = Nest::new("the_files_word_is_not_passed_over", "") else { return };
+    let file = nest.path("c/podbay/config.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("kind = \"local\"", "kind = \"local\"\nisolation = \"none\"")).unwrap();
+    nest.ok(&["spawn", "fox", "-d"]);
+    let engine = nest.json(&["status"])["engine"].clone();
+    assert_eq!(engine["isolation"], "none");
+    assert!(engine["limits"].to_string().contains("walls: none"), "{engine}");
+    let ran =
+        nest.run(&["exec", "fox", "--", "sh", "-c", "cat /proc/self/attr/current >/dev/null; ls / | grep -c usr"]);
+    assert_eq!((ran.code, ran.stdout.trim()), (0, "1"), "{}", ran.stderr);
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+    // Who wants an engine of containers gets nothing else.
+    fs::write(&file, text.replace("kind = \"local\"", "kind = \"local\"\nisolation = \"container\"")).unwrap();
+    let refused = nest.run(&["spawn", "owl", "-d"]);
+    assert!(refused.code == 4 && refused.stderr.contains("isolation = \"container\""), "{}", refused.stderr);
+}
+
+#[test]
+fn the_one_question_is_asked_at_a_terminal() {
+    use std::io::{Read as _, Write as _};
+    let Some(nest) = Nest::new("the_one_question_is_asked_at_a_terminal", "") else { return };
+    if !has_landlock() {
+        return;
+    }
+    let pair = portable_pty::native_pty_system().openpty(portable_pty::PtySize::default()).unwrap();
+    let outer = walled(&nest, &["spawn", "fox", "-d"]);
+    let mut command = portable_pty::CommandBuilder::new(outer.get_program());
+    command.args(outer.get_args());
+    command.env_clear();
+    outer.get_envs().for_each(|(key, value)| command.env(key, value.unwrap()));
+    command.cwd(nest.path("h"));
+    let mut child = pair.slave.spawn_command(command).unwrap();
+    drop(pair.slave);
+    let (mut reader, mut writer) = (pair.master.try_clone_reader().unwrap(), pair.master.take_writer().unwrap());
+    let (mut seen, mut answered) = (String::new(), false);
+    let mut space = [0; 4096];
+    // Its end is an error of the terminal.
+    while let Ok(count @ 1..) = reader.read(&mut space) {
+        seen.push_str(&String::from_utf8_lossy(&space[..count]));
+        if !answered && seen.contains("[y/N]") {
+            answered = true;
+            writer.write_all(b"y\r").unwrap();
+        }
+    }
+    let ended = child.wait().unwrap();
+    assert!(answered && ended.success(), "{seen}");
+    assert!(seen.contains("user namespace") && seen.contains("isolation landlock?"), "{seen}");
+    assert_eq!(nest.json(&["status"])["engine"]["isolation"], "landlock");
+    nest.until_state("fox", "running");
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+/// The first minute of a machine without an engine: nobody's sockets are in its `/run`, and there is no configuration but
+/// the bay's name.
+#[test]
+fn the_dashboard_without_an_engine_gives_a_shell() {
+    use std::io::{Read as _, Write as _};
+    let Some(mut nest) = Nest::new("the_dashboard_without_an_engine_gives_a_shell", "") else { return };
+    let file = nest.path("c/podbay/config.toml");
+    fs::write(&file, format!("[bay]\nname = \"{}\"\n[parent]\nports = []\n", nest.bay)).unwrap();
+    nest.hidden = true;
+    let size = portable_pty::PtySize { rows: 30, cols: 120, pixel_width: 0, pixel_height: 0 };
+    let pair = portable_pty::native_pty_system().openpty(size).unwrap();
+    let outer = nest.command(&[]);
+    let mut command = portable_pty::CommandBuilder::new(outer.get_program());
+    command.args(outer.get_args());
+    command.env_clear();
+    outer.get_envs().filter_map(|(key, value)| Some((key, value?))).for_each(|(key, value)| command.env(key, value));
+    command.env("TERM", "xterm-256color");
+    command.cwd(nest.path("h"));
+    let mut child = pair.slave.spawn_command(command).unwrap();
+    drop(pair.slave);
+    let (mut reader, mut writer) = (pair.master.try_clone_reader().unwrap(), pair.master.take_writer().unwrap());
+    let (tell, seen) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut space = [0; 4096];
+        while let Ok(count @ 1..) = reader.read(&mut space) {
+            if tell.send(space[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut screen = vt100::Parser::new(30.try_into().unwrap(), 120.try_into().unwrap(), 0);
+    let mut shows = |words: &str| {
+        crate::local::until(words, || {
+            while let Ok(bytes) = seen.recv_timeout(std::time::Duration::from_millis(20)) {
+                screen.process(&bytes);
+            }
+            let text = screen.screen().contents();
+            if text.contains(words) { Ok(()) } else { Err(text) }
+        });
+    };
+    shows("namespaces");
+    writer.write_all(b"n").unwrap();
+    shows("running");
+    crate::local::until("a worker runs", || {
+        let rows = nest.json(&["ls"]);
+        let runs = rows.as_array().unwrap().iter().any(|row| row["role"] == "worker" && row["state"] == "running");
+        if runs { Ok(()) } else { Err(rows.to_string()) }
+    });
+    shows("$ ");
+    writer.write_all(b"\recho from-$((40+2))\r").unwrap();
+    shows("from-42");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
