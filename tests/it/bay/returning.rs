@@ -189,8 +189,9 @@ fn t06_a_program_that_is_killed_leaves_the_terminal_as_it_was() {
     pty.shows("the shell exited with code 137");
     pty.loses("TERMINAL");
     pty.type_in("?");
+    pty.shows("everywhere");
     pty.loses("IN-THE-EDITOR");
-    // Together the two would be another key.
+    // Escape and what follows it at once would be another key.
     pty.type_in("\u{1b}");
     pty.shows("fox");
     pty.loses("everywhere");
