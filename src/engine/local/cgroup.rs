@@ -6,6 +6,7 @@ mod two;
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,14 +48,20 @@ impl Tree {
         one::check(root).map(|()| Self::One(root.to_owned()))
     }
 
-    fn enter(&self, spec: &ContainerSpec, id: &str, pid: u32) {
+    fn enter(&self, spec: &ContainerSpec, id: &str, pid: u32) -> Vec<OwnedFd> {
         match self {
             Self::One(root) => {
-                for (hierarchy, values) in one::settings(&spec.limits) {
-                    put(&root.join(hierarchy).join(GROUP).join(id), values, pid);
-                }
+                let groups = one::settings(&spec.limits).into_iter();
+                let groups = groups.map(|(name, values)| (root.join(name).join(GROUP).join(id), values));
+                groups.filter_map(|(group, values)| make(&group, values).then(|| one::door(&group))?).collect()
             }
-            Self::Two(top) => put(&top.join(id), two::settings(&spec.limits), pid),
+            Self::Two(top) => {
+                let group = top.join(id);
+                if make(&group, two::settings(&spec.limits)) {
+                    let _ = fs::write(group.join("cgroup.procs"), pid.to_string());
+                }
+                Vec::new()
+            }
         }
     }
 
@@ -71,15 +78,15 @@ impl Tree {
 }
 
 /// What can't be set is not, and [`available`] says so where that is known before.
-fn put(group: &Path, values: Vec<Setting>, pid: u32) {
+fn make(group: &Path, values: Vec<Setting>) -> bool {
     if fs::create_dir_all(group).is_err() {
-        return;
+        return false;
     }
     for (file, value) in values {
         // Swap accounting may be missing; then memory alone is limited.
         let _ = fs::write(group.join(file), value);
     }
-    let _ = fs::write(group.join("cgroup.procs"), pid.to_string());
+    true
 }
 
 fn remove(group: &Path) {
@@ -118,10 +125,11 @@ pub fn available() -> Result<(), String> {
     Tree::find().map(drop)
 }
 
-/// Puts a container's first process under its limits.
-pub fn enter(spec: &ContainerSpec, place: &Place, pid: u32) {
-    if let (Some(id), Ok(tree)) = (id_of(place), Tree::find()) {
-        tree.enter(spec, id, pid);
+/// Puts a container's first process under its limits. Into the groups of what is given back it goes by itself, with a `0`.
+pub fn enter(spec: &ContainerSpec, place: &Place, pid: u32) -> Vec<OwnedFd> {
+    match (id_of(place), Tree::find()) {
+        (Some(id), Ok(tree)) => tree.enter(spec, id, pid),
+        _ => Vec::new(),
     }
 }
 

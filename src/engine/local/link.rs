@@ -2,20 +2,21 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest};
 use tokio::net::UnixStream;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::SHIM_VERB;
 use super::place::{self, Place};
 use super::shim::{Birth, Word};
 use super::wire::{Answer, Ask, MOST, line, read, receive};
+use super::zygote::Zygote;
 
 /// How long a shim may take to begin.
 const BEGIN: Duration = Duration::from_secs(10);
@@ -85,50 +86,81 @@ async fn answer(stream: &UnixStream) -> io::Result<(Answer, Vec<OwnedFd>)> {
 }
 
 /// How a shim is started.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Launch {
-    /// The program whose hidden verb it is.
-    pub program: PathBuf,
+    /// The program whose hidden verb the zygote is.
+    program: PathBuf,
+    /// Where containers lie.
+    state: PathBuf,
     /// Whether the user is root: then all users of the machine have their numbers inside.
     pub root: bool,
     /// User and group of this process.
     pub own: (u32, u32),
+    /// What they are forked from, as soon as there was one.
+    zygote: Mutex<Option<Arc<Zygote>>>,
 }
 
 impl Launch {
-    /// Starts a shim and waits until it listens; one that is there already is as good. It is nobody's child for long: it
-    /// leads a session of its own, and lives on when this process ends.
+    /// Of this program, for the containers below `state`, as this user.
+    #[must_use]
+    pub fn new(program: PathBuf, state: PathBuf, own: (u32, u32)) -> Self {
+        Self { program, state, root: own.0 == 0, own, zygote: Mutex::default() }
+    }
+
+    /// The zygote that there is; a new one where there is none, or where it has ended.
+    async fn zygote(&self) -> io::Result<Arc<Zygote>> {
+        let mut held = self.zygote.lock().await;
+        match held.as_ref().filter(|zygote| !zygote.is_gone()) {
+            Some(zygote) => Ok(zygote.clone()),
+            None => Ok(held.insert(Arc::new(Zygote::begin(&self.program, &self.state)?)).clone()),
+        }
+    }
+
+    /// Starts a shim and waits until it listens; one that is there already is as good. It leads a session of its own, and
+    /// lives on when this process ends.
     ///
     /// # Errors
     /// In words.
     pub async fn start(&self, place: &Place, birth: &Birth) -> Result<(), String> {
         let told = |error: io::Error| format!("its shim can't be started: {error}");
-        let (near, far) = StdStream::pair().map_err(told)?;
-        near.set_nonblocking(true).map_err(told)?;
         let errors = File::create(place.errors()).map_err(told)?;
-        let mut command = tokio::process::Command::new(&self.program);
-        command.arg(SHIM_VERB).arg(place.dir()).current_dir("/").env_clear();
-        command.stdin(Stdio::from(OwnedFd::from(far))).stdout(Stdio::null()).stderr(errors);
-        let mut child = command.spawn().map_err(told)?;
-        drop(command);
-        let pid = child.id().unwrap_or(0);
-        // Its end is noticed by its socket; this only takes leave of the process.
-        tokio::spawn(async move { child.wait().await });
-        let near = UnixStream::from_std(near).map_err(told)?;
-        match timeout(BEGIN, self.midwife(near, pid, birth)).await {
-            Ok(Ok(Word::Ready | Word::Held)) => Ok(()),
-            Ok(Ok(Word::Refused(why))) => Err(why),
-            Ok(Ok(Word::Map)) => Err("its shim repeats itself".to_owned()),
-            Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+        let mut begun = self.fork(place, birth, &errors).await;
+        if begun.as_ref().is_ok_and(Option::is_none) && self.zygote().await.is_ok() {
+            // The zygote was killed in that moment.
+            begun = self.fork(place, birth, &errors).await;
+        }
+        match begun.map_err(told)? {
+            Some(Word::Ready | Word::Held) => Ok(()),
+            Some(Word::Refused(why)) => Err(why),
+            Some(Word::Map(_)) => Err("its shim repeats itself".to_owned()),
+            None => {
                 let said = std::fs::read_to_string(place.errors()).unwrap_or_default();
                 Err(format!("its shim ended before it began: {}", said.lines().last().unwrap_or("it said nothing")))
             }
-            Ok(Err(error)) => Err(told(error)),
-            Err(_) => Err(format!("its shim does not begin within {}s", BEGIN.as_secs())),
         }
     }
 
-    async fn midwife(&self, near: UnixStream, pid: u32, birth: &Birth) -> io::Result<Word> {
+    /// What a new shim says; `None`: nothing, it has ended.
+    async fn fork(&self, place: &Place, birth: &Birth, errors: &File) -> io::Result<Option<Word>> {
+        let (near, far) = StdStream::pair()?;
+        near.set_nonblocking(true)?;
+        let zygote = self.zygote().await?;
+        match zygote.fork(place, far.as_fd(), errors.as_fd()).await {
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                return Ok(None);
+            }
+            asked => asked?,
+        }
+        drop(far);
+        let near = UnixStream::from_std(near)?;
+        let late = || io::Error::new(ErrorKind::TimedOut, format!("it does not begin within {}s", BEGIN.as_secs()));
+        match timeout(BEGIN, self.midwife(near, birth)).await.unwrap_or_else(|_| Err(late())) {
+            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe) => Ok(None),
+            said => said.map(Some),
+        }
+    }
+
+    async fn midwife(&self, near: UnixStream, birth: &Birth) -> io::Result<Word> {
         let mut lines = BufReader::new(near);
         lines.write_all(&line(birth)?).await?;
         loop {
@@ -138,7 +170,7 @@ impl Launch {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
             match read(&text)? {
-                Word::Map => {
+                Word::Map(pid) => {
                     if let Err(error) = self.map(Path::new(&format!("/proc/{pid}"))) {
                         return Ok(Word::Refused(format!("its user can't be given a number: {error}")));
                     }

@@ -27,7 +27,9 @@ mod probe;
 mod shim;
 mod stats;
 mod stream;
+mod title;
 mod wire;
+mod zygote;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -50,9 +52,11 @@ use crate::engine::{
     RawTty, Stats,
 };
 
-/// The hidden verb of a shim.
+/// The hidden verb of the process that shims are forked from.
+pub const ZYGOTE_VERB: &str = "container-zygote";
+/// What a shim is called.
 pub const SHIM_VERB: &str = "container-shim";
-/// The hidden verb of a container's first process.
+/// What a container's first process is called.
 pub const INIT_VERB: &str = "container-init";
 
 /// Where it is, and how far its containers are apart from the machine.
@@ -71,15 +75,13 @@ const ACT: Duration = Duration::from_secs(30);
 /// Beside the grace of a stop.
 const STOP: Duration = Duration::from_secs(10);
 
-/// Runs a hidden verb if that is what the arguments ask for. Told apart before anything else of the program is set up.
+/// Runs the hidden verb if that is what the arguments ask for. Told apart before anything else of the program is set up.
 pub fn run_if_asked(arguments: &[OsString]) -> Option<ExitCode> {
     let (verb, rest) = arguments.get(1..)?.split_first()?;
-    let run = match verb.to_str()? {
-        SHIM_VERB => shim::run,
-        INIT_VERB => init::run,
-        _ => return None,
-    };
-    Some(shim::directory(rest.iter().cloned()).map_or(ExitCode::from(2), |path| run(&path)))
+    if verb != ZYGOTE_VERB {
+        return None;
+    }
+    Some(rest.first().map_or(ExitCode::from(2), |state| zygote::run(Path::new(state))))
 }
 
 /// An engine of this machine's own namespaces.
@@ -113,9 +115,9 @@ impl LocalEngine {
     #[must_use]
     pub fn new(state: PathBuf, program: PathBuf, own: (u32, u32)) -> Self {
         Self {
+            launch: link::Launch::new(program, state.clone(), own),
             state,
             level: Isolation::Namespaces,
-            launch: link::Launch { program, root: own.0 == 0, own },
             done: events::channel(),
             readings: stats::Readings::default(),
             terminals: Mutex::default(),

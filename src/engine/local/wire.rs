@@ -20,8 +20,8 @@ use crate::bay::session::TermSize;
 
 /// A longer message is not one of ours.
 pub const MOST: usize = 192 * 1024;
-/// Descriptors that come with one message, at most: three pipes.
-const FDS: usize = 3;
+/// Descriptors that come with one message, at most: a file of each control group.
+const FDS: usize = 8;
 
 /// What a connection to a shim is for: its first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ pub struct Program {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
-    /// It is where its limits are: it may begin.
+    /// It may begin, once it has gone to the control groups whose files come beside this.
     Go,
     /// One more process, under this number.
     Exec(u64, Box<Program>),

@@ -45,31 +45,19 @@ struct Table {
 
 /// Runs until the main process ends or the shim is gone.
 #[must_use]
-pub fn run(plan: &Path) -> ExitCode {
-    let Ok(control) = control() else { return ExitCode::FAILURE };
-    match begin(plan, &control) {
-        Ok((table, walls)) => serve(&control, table, walls),
+pub fn run(plan: &Path, control: &OwnedFd) -> ExitCode {
+    match begin(plan, control) {
+        Ok((table, walls)) => serve(control, table, walls),
         Err(why) => {
-            tell(&control, &News::Failed(why), &[]);
+            tell(control, &News::Failed(why), &[]);
             ExitCode::FAILURE
         }
     }
 }
 
-/// The socket to the shim, out of the way of standard streams.
-fn control() -> io::Result<OwnedFd> {
-    let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
-    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-    Ok(control)
-}
-
 fn begin(plan: &Path, control: &OwnedFd) -> Result<(Table, Walls), String> {
     // With the shim everything of it ends: nobody else could tell how it ended.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
-    // Nothing is begun outside of its limits.
-    let mut space = [0; 64];
-    let go = receive(control, &mut space).and_then(|(count, _)| read::<Order>(space.get(..count).unwrap_or_default()));
-    go.map_err(|error| format!("wait for its limits: {error}"))?;
     let text = std::fs::read(plan).map_err(|error| format!("read {}: {error}", plan.display()))?;
     let plan: Plan = serde_json::from_slice(&text).map_err(|error| format!("read {}: {error}", plan.display()))?;
     let fence = if let Some(bare) = &plan.bare {
@@ -79,6 +67,8 @@ fn begin(plan: &Path, control: &OwnedFd) -> Result<(Table, Walls), String> {
         part(&plan)?;
         None
     };
+    // Nothing is begun outside of its limits, nor before it is wanted.
+    go(control).map_err(|error| format!("wait for its limits: {error}"))?;
     limit(&plan).map_err(|error| format!("limit what it may have: {error}"))?;
     let left = CapabilitySet::from_bits_truncate(plan.capabilities);
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
@@ -90,6 +80,18 @@ fn begin(plan: &Path, control: &OwnedFd) -> Result<(Table, Walls), String> {
     let null = File::options().read(true).write(true).open("/dev/null").map_err(|error| error.to_string())?;
     let _ = rustix::stdio::dup2_stdout(&null).and_then(|()| rustix::stdio::dup2_stderr(&null));
     Ok((Table { main, execs: BTreeMap::new() }, walls))
+}
+
+/// Waits for the word, and goes to the control groups that come with it.
+fn go(control: &OwnedFd) -> io::Result<()> {
+    let mut space = [0; 64];
+    let (count, groups) = receive(control, &mut space)?;
+    read::<Order>(space.get(..count).unwrap_or_default())?;
+    for group in groups {
+        // What can't be set is not: it is known before.
+        let _ = rustix::io::write(&group, b"0");
+    }
+    Ok(())
 }
 
 /// A world of its own.

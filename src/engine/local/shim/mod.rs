@@ -1,10 +1,11 @@
 //! A container's shim: the process that a container belongs to. It outlives the supervisor.
 //!
-//! Owns the container's first process, the near ends of its streams, its log, its state and a socket. One thread: it
-//! enters the user namespace that the container lives in, and has its first child begin a pid namespace. One shim a run:
+//! Owns the container's first process, the near ends of its streams, its log, its state and a socket. One thread, forked
+//! from the zygote: it enters the user namespace that the container lives in, and has its first child begin a pid namespace. One shim a run:
 //! it ends with the run. When it is killed, the kernel ends the container with it.
 
 mod client;
+mod first;
 mod health;
 mod inside;
 mod output;
@@ -14,16 +15,19 @@ mod running;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType, UnshareFlags};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use serde::{Deserialize, Serialize};
+
+use first::{First, Itself, Side};
 
 use super::opener;
 use super::place::{self, Place};
 use super::wire::{line, read};
+use crate::bay::container::ContainerSpec;
 
 /// What a shim is told first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,8 +46,8 @@ pub struct Birth {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Word {
-    /// Its user namespace wants its numbers: nobody inside may give them.
-    Map,
+    /// The user namespace of this process, which says it, wants its numbers: nobody inside may give them.
+    Map(u32),
     /// It listens.
     Ready,
     /// Another one looks after this container.
@@ -52,28 +56,55 @@ pub enum Word {
     Refused(String),
 }
 
-/// Runs until the container has ended.
+/// Runs until the container has ended. `parent` is the engine that wanted it.
 #[must_use]
-pub fn run(dir: &Path) -> ExitCode {
-    let Ok(mut parent) = parent() else { return ExitCode::FAILURE };
-    match begin(&Place::new(dir), &mut parent) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
+pub fn run(place: &Place, mut parent: UnixStream) -> ExitCode {
+    match begin(place, &mut parent) {
+        Ok(Begun::Shim(ready)) => {
+            say(&parent, &Word::Ready);
+            drop(parent);
+            running::run(place, *ready).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+        }
+        Ok(Begun::First(first)) => {
+            drop(parent);
+            first.run(place)
+        }
+        Ok(Begun::Held) => {
             say(&parent, &Word::Held);
             ExitCode::SUCCESS
         }
         Err(why) => {
-            say(&parent, &Word::Refused(why));
+            refuse(&parent, why);
             ExitCode::FAILURE
         }
     }
 }
 
-/// The engine that started this, by standard input, out of the way of it.
-fn parent() -> io::Result<UnixStream> {
-    let parent = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
-    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-    Ok(parent.into())
+/// Which of two this process has become.
+enum Begun {
+    /// The shim.
+    Shim(Box<Ready>),
+    /// The container's first process: nothing that the shim has is its own.
+    First(Itself),
+    /// None: another shim has it.
+    Held,
+}
+
+/// All that a shim has before it listens.
+struct Ready {
+    spec: ContainerSpec,
+    /// No namespace ends what it has begun.
+    bare: bool,
+    listener: UnixListener,
+    ports: Result<Vec<ports::Held>, u16>,
+    first: First,
+    /// Held as long as it lives.
+    lock: File,
+}
+
+/// Says that there is no shim, and why.
+pub fn refuse(parent: &UnixStream, why: String) {
+    say(parent, &Word::Refused(why));
 }
 
 fn say(parent: &UnixStream, word: &Word) {
@@ -81,13 +112,12 @@ fn say(parent: &UnixStream, word: &Word) {
     let _ = line(word).and_then(|bytes| super::wire::send(parent, &bytes, &[]));
 }
 
-/// `false`: another one has it.
-fn begin(place: &Place, parent: &mut UnixStream) -> Result<bool, String> {
+fn begin(place: &Place, parent: &mut UnixStream) -> Result<Begun, String> {
     // Away from the terminal and the group of whoever started it. It fails only for the leader of a session.
     let _ = rustix::process::setsid();
     let birth: Birth = first_line(parent).map_err(|error| format!("it is not told what to do: {error}"))?;
     let lock = place::lock(&place.lock()).map_err(|error| format!("lock {}: {error}", place.lock().display()))?;
-    let Some(lock) = lock else { return Ok(false) };
+    let Some(lock) = lock else { return Ok(Begun::Held) };
     let record = place.record().map_err(|error| format!("read what it is: {error}"))?;
     let ports = ports::hold(&record.spec.network);
     let listener = listen(place).map_err(|error| format!("listen in {}: {error}", place.dir().display()))?;
@@ -96,12 +126,12 @@ fn begin(place: &Place, parent: &mut UnixStream) -> Result<bool, String> {
     } else {
         enter(&birth, parent)?;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("begin: {error}"))?;
-    let ready = || say(parent, &Word::Ready);
-    let result = runtime.block_on(running::run(place, (&record.spec, birth.bare), (listener, ports), ready));
-    drop(lock);
-    result.map(|()| true)
+    // It makes the container's world while this process and the engine get ready.
+    let first = match First::fork(place, record.spec.tty).map_err(|error| format!("fork: {error}"))? {
+        Side::Shim(first) => first,
+        Side::First(first) => return Ok(Begun::First(first)),
+    };
+    Ok(Begun::Shim(Box::new(Ready { spec: record.spec, bare: birth.bare, listener, ports, first, lock })))
 }
 
 fn first_line(parent: &mut UnixStream) -> io::Result<Birth> {
@@ -113,12 +143,12 @@ fn first_line(parent: &mut UnixStream) -> io::Result<Birth> {
     read(&bytes)
 }
 
-fn listen(place: &Place) -> io::Result<std::os::unix::net::UnixListener> {
+fn listen(place: &Place) -> io::Result<UnixListener> {
     place.at_socket(|path| {
         // The lock says that nobody listens there any more.
         let _ = std::fs::remove_file(path);
         // Nobody else comes as far as its directory.
-        let listener = std::os::unix::net::UnixListener::bind(path)?;
+        let listener = UnixListener::bind(path)?;
         listener.set_nonblocking(true)?;
         Ok(listener)
     })
@@ -146,7 +176,7 @@ fn enter(birth: &Birth, parent: &mut UnixStream) -> Result<(), String> {
                 return apart();
             }
             unshare(UnshareFlags::NEWUSER).map_err(|error| format!("make a user namespace: {error}"))?;
-            say(parent, &Word::Map);
+            say(parent, &Word::Map(std::process::id()));
             let mut byte = [0];
             let mapped = parent.read(&mut byte).map_err(|error| format!("wait for its user's number: {error}"))?;
             if mapped == 0 {
@@ -166,9 +196,8 @@ fn stay(join: Option<u32>) -> Result<(), String> {
         .map_err(|error| format!("look after what is left behind: {error}"))
 }
 
-/// In the user namespace: keeps what it can there, and has its first child begin a pid namespace.
+/// In the user namespace, where it can do everything: has its first child begin a pid namespace.
 fn apart() -> Result<(), String> {
-    keep_capabilities().map_err(|error| format!("keep its capabilities: {error}"))?;
     unshare(UnshareFlags::NEWPID).map_err(|error| format!("make a pid namespace: {error}"))
 }
 
@@ -187,21 +216,4 @@ fn join_one(pid: u32, name: &str, kind: LinkNameSpaceType) -> Result<(), String>
 fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: descriptors are not unshared, and this process has one thread.
     Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
-}
-
-/// Over the next exec, also where the user is not root inside.
-fn keep_capabilities() -> io::Result<()> {
-    let sets = rustix::thread::capabilities(None)?;
-    rustix::thread::set_capabilities(None, CapabilitySets { inheritable: sets.permitted, ..sets })?;
-    for capability in CapabilitySet::all().iter().filter(|one| sets.permitted.contains(*one)) {
-        rustix::thread::configure_capability_in_ambient_set(capability, true)?;
-    }
-    Ok(())
-}
-
-/// The arguments of the hidden verb.
-#[must_use]
-pub fn directory(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<PathBuf> {
-    let dir = PathBuf::from(arguments.next()?);
-    arguments.next().is_none().then_some(dir)
 }

@@ -5,29 +5,26 @@ mod checking;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::net::UnixListener;
-use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::Ready;
 use super::client::{self, Asked, Reply};
+use super::first::{Child, First};
 use super::health::Check;
 use super::inside::{self, Inside};
 use super::output::{Near, Output};
 use super::ports::{self, Held};
 use crate::bay::container::ContainerSpec;
+use crate::engine::local::cgroup;
 use crate::engine::local::place::{Place, Stand};
 use crate::engine::local::wire::{Answer, Ask, MOST, News, Order, Program, message, read, receive, send};
-use crate::engine::local::{INIT_VERB, cgroup};
-use crate::service::link::own_program;
 use crate::service::process::{self, ProcessId};
 use crate::service::shim::output::{readable, watched};
 
@@ -45,10 +42,18 @@ const GRACE: Duration = Duration::from_secs(5);
 const TERM: i32 = 15;
 
 /// The way to the first process.
-struct First {
+struct Way {
     /// `None`: it says nothing any more, and is about to end.
     control: Option<AsyncFd<OwnedFd>>,
     id: ProcessId,
+}
+
+impl Way {
+    fn to(first: First) -> io::Result<Self> {
+        let flags = rustix::fs::fcntl_getfl(&first.control)?;
+        rustix::fs::fcntl_setfl(&first.control, flags | rustix::fs::OFlags::NONBLOCK)?;
+        Ok(Self { control: Some(watched(first.control)?), id: first.id })
+    }
 }
 
 struct Shim<'a> {
@@ -58,8 +63,14 @@ struct Shim<'a> {
     bare: bool,
     output: Output,
     ports: Option<Result<Vec<Held>, u16>>,
-    first: Option<First>,
+    first: Option<Way>,
     child: Option<Child>,
+    /// Where the first process enters the groups that hold its limits, as far as it does that itself.
+    groups: Vec<OwnedFd>,
+    /// It was told to start.
+    wanted: bool,
+    /// Why the first process ended before that.
+    failure: Option<String>,
     since: Option<Timestamp>,
     terminal: watch::Sender<Option<Near>>,
     /// Who waits for the start.
@@ -92,16 +103,22 @@ enum Woken {
     Alone,
 }
 
-pub async fn run(
-    place: &Place,
-    (spec, bare): (&ContainerSpec, bool),
-    (listener, ports): (UnixListener, Result<Vec<Held>, u16>),
-    ready: impl FnOnce(),
-) -> Result<(), String> {
+/// Looks after the container to its end.
+///
+/// # Errors
+/// In words: it can't begin.
+pub fn run(place: &Place, ready: Ready) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| format!("begin: {error}"))?.block_on(look_after(place, ready))
+}
+
+async fn look_after(place: &Place, ready: Ready) -> Result<(), String> {
+    let Ready { spec, bare, listener, ports, mut first, lock } = ready;
     let told = |what: &str| {
         let what = what.to_owned();
         move |error: io::Error| format!("{what}: {error}")
     };
+    let child = Child::of(&first).map_err(told("follow its first process"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(told("follow signals"))?;
     // A terminal that closes somewhere is no reason to end.
     let _hangup = signal(SignalKind::hangup()).map_err(told("follow signals"))?;
@@ -109,14 +126,20 @@ pub async fn run(
     let (requests, mut asked) = mpsc::channel(REQUESTS);
     let door = tokio::spawn(client::accept(listener, requests));
     let (dial, mut wanted) = inside::dial();
+    let mut output = Output::open(&place.log(), &spec.limits).map_err(told("open its log"))?;
+    output.connect(std::mem::take(&mut first.streams)).map_err(told("follow what it writes"))?;
+    let groups = cgroup::enter(&spec, place, first.id.pid);
     let mut shim = Shim {
         place,
-        spec,
+        spec: &spec,
         bare,
-        output: Output::open(&place.log(), &spec.limits).map_err(told("open its log"))?,
+        output,
         ports: Some(ports),
-        first: None,
-        child: None,
+        first: Some(Way::to(first).map_err(told("follow its first process"))?),
+        child: Some(child),
+        groups,
+        wanted: false,
+        failure: None,
         since: None,
         terminal: watch::channel(None).0,
         starting: None,
@@ -132,7 +155,6 @@ pub async fn run(
         dial,
         over: false,
     };
-    ready();
     while !shim.over {
         let woken = tokio::select! {
             // Ends and questions go before a flood of output.
@@ -145,22 +167,24 @@ pub async fn run(
             () = due(shim.kill_at) => Woken::Kill,
             () = due(shim.check.as_ref().map(Check::due)) => Woken::Check,
             ready = shim.output.ready() => Woken::Output(ready),
-            () = tokio::time::sleep(ALONE), if shim.first.is_none() => Woken::Alone,
+            () = tokio::time::sleep(ALONE), if !shim.wanted => Woken::Alone,
         };
         shim.take(woken).await;
     }
     // Nobody comes in any more; who is in gets what is left.
     door.abort();
     let _ = place.at_socket(|path| std::fs::remove_file(path));
+    shim.give_up();
     drop(shim);
     let _ = tokio::time::timeout(LINGER, async { while asked.recv().await.is_some() {} }).await;
+    drop(lock);
     Ok(())
 }
 
 /// How the first process ended; `None`: not by a code.
 async fn gone(child: &mut Option<Child>) -> Option<i64> {
     match child {
-        Some(child) => child.wait().await.ok().and_then(|status| status.code()).map(i64::from),
+        Some(child) => child.wait().await,
         None => std::future::pending().await,
     }
 }
@@ -196,8 +220,9 @@ impl Shim<'_> {
             }
             Woken::Kill => self.kill(),
             Woken::Check => self.probe(),
+            Woken::Terminate if !self.wanted => self.give_up(),
             Woken::Terminate => self.stop(TERM, GRACE),
-            Woken::Alone => self.over = true,
+            Woken::Alone => self.give_up(),
         }
     }
 
@@ -205,10 +230,10 @@ impl Shim<'_> {
         let answer = match ask {
             Ask::Start => return self.start(reply),
             Ask::Attach => Reply::Look(self.output.look(), self.terminal.subscribe()),
-            Ask::Wait if self.first.is_none() => Reply::Answer(Answer::Done),
-            Ask::Stop { .. } if self.first.is_none() => {
+            Ask::Wait if !self.wanted => Reply::Answer(Answer::Done),
+            Ask::Stop { .. } if !self.wanted => {
                 // What it holds ready for a start, its ports among it, is nobody's any more.
-                self.over = true;
+                self.give_up();
                 Reply::Answer(Answer::Done)
             }
             Ask::Wait => return self.ending.push(reply),
@@ -240,14 +265,14 @@ impl Shim<'_> {
     }
 
     fn start(&mut self, reply: oneshot::Sender<Reply>) {
-        if self.first.is_some() {
+        if std::mem::replace(&mut self.wanted, true) {
             let _ = reply.send(Reply::Answer(Answer::Done));
             return;
         }
         match self.ports.take() {
             Some(Err(port)) => {
+                self.give_up();
                 let _ = reply.send(Reply::Answer(Answer::PortTaken(port)));
-                self.over = true;
                 return;
             }
             Some(Ok(held)) => {
@@ -258,42 +283,46 @@ impl Shim<'_> {
             }
             None => {}
         }
-        match self.begin() {
-            Ok(()) => self.starting = Some(reply),
-            Err(error) => {
-                self.starting = Some(reply);
-                self.failed(&format!("can't begin its first process: {error}"));
-                self.over = true;
-            }
+        self.starting = Some(reply);
+        let begun = match self.failure.take() {
+            Some(why) => Err(why),
+            None => self.begin().map_err(|error| format!("can't begin its first process: {error}")),
+        };
+        if let Err(why) = begun {
+            self.failed(&why);
+            self.give_up();
         }
     }
 
+    /// It has made its world, or is about to.
     fn begin(&mut self) -> io::Result<()> {
-        let (near, far) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let mut command = Command::new(own_program());
-        command.arg(INIT_VERB).arg(self.place.plan()).env_clear().stdin(Stdio::from(far));
-        if self.spec.tty {
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-        } else {
-            let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
-            let ((out, out_far), (err, err_far)) = (pipe()?, pipe()?);
-            command.stdout(out_far).stderr(err_far);
-            self.output.connect(vec![out, err])?;
+        let control = self.first.as_ref().and_then(|first| first.control.as_ref());
+        let Some(control) = control else {
+            // Why not is told by how it ends.
+            return Ok(());
+        };
+        let groups = std::mem::take(&mut self.groups);
+        let groups: Vec<_> = groups.iter().map(OwnedFd::as_fd).collect();
+        match send(control.get_ref(), &message(&Order::Go)?, &groups) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            sent => sent.map(drop),
         }
-        let child = command.current_dir("/").spawn()?;
-        drop(command);
-        let pid = child.id().unwrap_or(0);
-        cgroup::enter(self.spec, self.place, pid);
-        send(&near, &message(&Order::Go)?, &[])?;
-        let flags = rustix::fs::fcntl_getfl(&near)?;
-        rustix::fs::fcntl_setfl(&near, flags | rustix::fs::OFlags::NONBLOCK)?;
-        let id = ProcessId::of(pid).unwrap_or(ProcessId { pid, start: 0 });
-        self.first = Some(First { control: Some(watched(near)?), id });
-        self.child = Some(child);
-        Ok(())
+    }
+
+    /// Ends what never began, before anybody is told.
+    fn give_up(&mut self) {
+        self.over = true;
+        if let Some(child) = self.child.take() {
+            child.end();
+            cgroup::leave(self.place);
+        }
     }
 
     fn failed(&mut self, why: &str) {
+        if !self.wanted {
+            self.failure.get_or_insert_with(|| why.to_owned());
+            return;
+        }
         if std::mem::replace(&mut self.is_told, true) {
             return;
         }
@@ -404,14 +433,17 @@ impl Shim<'_> {
     fn kill(&mut self) {
         self.kill_at = None;
         match &mut self.child {
-            // Gone since is what was wanted.
-            Some(child) => drop(child.start_kill()),
+            Some(child) => child.kill(),
             None => self.over = true,
         }
     }
 
     async fn end(&mut self, code: Option<i64>) {
         (self.first, self.child) = (None, None);
+        if !self.wanted {
+            self.failed(&before_it_began(code));
+            return;
+        }
         if self.bare {
             // For as long as it takes, nobody is answered: nothing of it is to be seen afterwards.
             crate::engine::local::left::end_below();
@@ -420,10 +452,7 @@ impl Shim<'_> {
         self.terminal.send_replace(None);
         let oom = cgroup::leave(self.place);
         if self.since.is_none() {
-            self.failed(&match code {
-                Some(code) => format!("its first process ended with {code} before it began"),
-                None => "its first process was killed before it began".to_owned(),
-            });
+            self.failed(&before_it_began(code));
         } else {
             // Killed with all of it.
             let code = self.code.unwrap_or(137);
@@ -438,7 +467,14 @@ impl Shim<'_> {
     }
 }
 
-fn tell(first: Option<&First>, order: &Order) -> io::Result<()> {
+fn before_it_began(code: Option<i64>) -> String {
+    match code {
+        Some(code) => format!("its first process ended with {code} before it began"),
+        None => "its first process was killed before it began".to_owned(),
+    }
+}
+
+fn tell(first: Option<&Way>, order: &Order) -> io::Result<()> {
     let first = first.ok_or_else(|| io::Error::other("it is not running"))?;
     // Its queue is longer than anybody asks for; if not, that is said.
     let control = first.control.as_ref().ok_or_else(|| io::Error::other("it ends"))?;
