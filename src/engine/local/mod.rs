@@ -1,7 +1,7 @@
 //! Containers without a daemon: namespaces of this machine, each under a shim of its own.
 //!
 //! [`plan`] says what a container's world is, [`shim`] owns a run of it, [`init`] is its first process and makes that
-//! world; [`place`] has its files, which are all that a killed supervisor needs to find everything again. This module
+//! world; both are forked from the [`zygote`]. [`place`] has its files, which are all that a killed supervisor needs to find everything again. This module
 //! fulfils the trait with them. Linux alone; needs user namespaces, and no root.
 //!
 //! What is shown of the machine is what the host image shows with any other engine: `/usr` and parts of `/etc`, not to

@@ -77,6 +77,7 @@ pub fn run(state: &Path) -> ExitCode {
 
 /// The engine's socket, out of the way of standard streams.
 fn control() -> io::Result<OwnedFd> {
+    close_others();
     let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     // Away from the terminal and the group of whoever started it. It fails only for the leader of a session.
@@ -113,6 +114,13 @@ fn serve(control: OwnedFd, state: &Path) -> ExitCode {
             Err(error) => shim::refuse(&UnixStream::from(parent), format!("fork: {error}")),
         }
     }
+}
+
+/// Whatever else whoever started this has open: no program begins here, which would close it.
+#[expect(unsafe_code, reason = "nobody owns a descriptor yet: this process has begun at this moment")]
+fn close_others() {
+    // SAFETY: see above; standard streams stay.
+    unsafe { close_fds::close_open_fds(3, &[]) };
 }
 
 /// Which of two processes this is.

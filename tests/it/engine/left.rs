@@ -12,12 +12,17 @@ use super::bed::{Bed, until};
 
 /// Shims of this bed's containers.
 fn shims(state: &Path) -> Vec<u32> {
+    called(state, "container-shim")
+}
+
+/// Processes of this bed that are called so.
+fn called(state: &Path, verb: &str) -> Vec<u32> {
     let text = state.display().to_string();
     let pids =
         std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let ours = |pid: &u32| {
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.contains(&text) && line.contains("container-shim")
+        line.contains(&text) && line.contains(verb)
     };
     pids.filter(ours).collect()
 }
@@ -42,6 +47,59 @@ async fn a_container_that_never_ran_goes_with_its_shim() {
     drop(tty);
     let containers = state.join("podbay").join(bed.bay.as_str()).join("containers");
     assert_eq!(std::fs::read_dir(containers).unwrap().count(), 0);
+}
+
+/// What shims are forked from is one process, that nothing depends on but the next of them.
+#[tokio::test]
+async fn a_zygote_that_is_killed_takes_nothing_along_and_is_begun_again() {
+    let Some(bed) = Bed::local("a_zygote_that_is_killed_takes_nothing_along_and_is_begun_again") else { return };
+    let state = bed.state().unwrap();
+    let begun = async |name: &str| {
+        let id = bed.create(&bed.spec(name, &["sleep", "infinity"])).await;
+        bed.engine.start(&id).await.unwrap();
+        id
+    };
+    let (fox, owl) = (begun("fox").await, begun("owl").await);
+    let found = called(&state, "container-zygote");
+    let [zygote] = found.as_slice() else { panic!("{found:?}") };
+    // Nothing of who began it, nor of a container, is in it or in what it forks.
+    for pid in [vec![*zygote], shims(&state), called(&state, "container-init")].concat() {
+        assert_eq!(std::fs::read(format!("/proc/{pid}/environ")).unwrap(), b"", "{pid}");
+    }
+    let fds = std::fs::read_dir(format!("/proc/{zygote}/fd")).unwrap().count();
+    assert_eq!(fds, 4, "its streams and the way to its engine");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(*zygote).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    begun("hen").await;
+    for id in [&fox, &owl] {
+        assert!(bed.engine.inspect(id).await.unwrap().status.is_running());
+    }
+    assert_ne!(called(&state, "container-zygote"), found);
+}
+
+/// The first process makes its world before it is wanted: why it could not is told to who wants it.
+#[tokio::test]
+async fn what_fails_before_the_start_is_told_by_the_start() {
+    let Some(bed) = Bed::local("what_fails_before_the_start_is_told_by_the_start") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut spec = bed.spec("fox", &["cat"]);
+    spec.tty = true;
+    spec.mounts.push(Mount { source: folder.path().into(), target: "/given".into(), read_only: true });
+    let id = bed.create(&spec).await;
+    let gone = folder.path().display().to_string();
+    drop(folder);
+    let tty = bed.engine.attach(&id).await.unwrap();
+    // Its first process has ended by then.
+    until("the first process has ended", async || {
+        let left = called(&bed.state().unwrap(), "container-init");
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
+    let why = bed.engine.start(&id).await.unwrap_err().to_string();
+    assert!(why.contains(&gone) && why.contains("No such file"), "{why}");
+    let Status::Created { error } = bed.engine.inspect(&id).await.unwrap().status else { panic!("it runs") };
+    assert!(error.contains(&gone), "{error}");
+    drop(tty);
 }
 
 /// Its shim has told its end, and goes at this moment.

@@ -376,7 +376,10 @@ fn left_of(state: &Path) -> Vec<String> {
     let text = state.display().to_string();
     let all = std::fs::read_dir("/proc").unwrap().flatten();
     let lines = all.map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default());
-    lines.filter(|line| line.contains(&text) && !line.contains("container-zygote")).map(|line| line.replace('\0', " ")).collect()
+    lines
+        .filter(|line| line.contains(&text) && !line.contains("container-zygote"))
+        .map(|line| line.replace('\0', " "))
+        .collect()
 }
 
 async fn come_and_go(bed: &Bed, times: usize) {

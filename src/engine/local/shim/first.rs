@@ -12,7 +12,7 @@ use tokio::signal::unix::Signal as Signals;
 
 use crate::engine::local::place::Place;
 use crate::engine::local::zygote::{self, Forked};
-use crate::engine::local::{INIT_VERB, init, title};
+use crate::engine::local::{INIT_VERB, SHIM_VERB, init, title};
 use crate::service::process::ProcessId;
 
 /// The process, as its shim has it.
@@ -53,10 +53,14 @@ impl First {
             let ((out, out_far), (err, err_far)) = (pipe()?, pipe()?);
             (vec![out, err], [out_far, err_far])
         };
-        match zygote::fork()? {
+        // From its first moment on it is called what it is.
+        title::set(&[OsStr::new(INIT_VERB), place.plan().as_os_str()]);
+        let forked = zygote::fork();
+        if !matches!(forked, Ok(Forked::Child)) {
+            title::set(&[OsStr::new(SHIM_VERB), place.dir().as_os_str()]);
+        }
+        match forked? {
             Forked::Child => {
-                let plan = place.plan();
-                title::set(&[OsStr::new(INIT_VERB), plan.as_os_str()]);
                 streams.clear();
                 drop(near);
                 Ok(Side::First(Itself { control: far, streams: far_streams }))

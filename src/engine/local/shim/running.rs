@@ -1,6 +1,7 @@
 //! The one task that decides: questions, news of the first process, output, ends.
 
 mod checking;
+mod starting;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,7 +21,7 @@ use super::first::{Child, First};
 use super::health::Check;
 use super::inside::{self, Inside};
 use super::output::{Near, Output};
-use super::ports::{self, Held};
+use super::ports::Held;
 use crate::bay::container::ContainerSpec;
 use crate::engine::local::cgroup;
 use crate::engine::local::place::{Place, Stand};
@@ -264,75 +265,6 @@ impl Shim<'_> {
         let _ = reply.send(answer);
     }
 
-    fn start(&mut self, reply: oneshot::Sender<Reply>) {
-        if std::mem::replace(&mut self.wanted, true) {
-            let _ = reply.send(Reply::Answer(Answer::Done));
-            return;
-        }
-        match self.ports.take() {
-            Some(Err(port)) => {
-                self.give_up();
-                let _ = reply.send(Reply::Answer(Answer::PortTaken(port)));
-                return;
-            }
-            Some(Ok(held)) => {
-                let dial = self.spec.network.is_alone().then(|| self.dial.clone());
-                for held in held {
-                    tokio::spawn(ports::pass_on(held, dial.clone()));
-                }
-            }
-            None => {}
-        }
-        self.starting = Some(reply);
-        let begun = match self.failure.take() {
-            Some(why) => Err(why),
-            None => self.begin().map_err(|error| format!("can't begin its first process: {error}")),
-        };
-        if let Err(why) = begun {
-            self.failed(&why);
-            self.give_up();
-        }
-    }
-
-    /// It has made its world, or is about to.
-    fn begin(&mut self) -> io::Result<()> {
-        let control = self.first.as_ref().and_then(|first| first.control.as_ref());
-        let Some(control) = control else {
-            // Why not is told by how it ends.
-            return Ok(());
-        };
-        let groups = std::mem::take(&mut self.groups);
-        let groups: Vec<_> = groups.iter().map(OwnedFd::as_fd).collect();
-        match send(control.get_ref(), &message(&Order::Go)?, &groups) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            sent => sent.map(drop),
-        }
-    }
-
-    /// Ends what never began, before anybody is told.
-    fn give_up(&mut self) {
-        self.over = true;
-        if let Some(child) = self.child.take() {
-            child.end();
-            cgroup::leave(self.place);
-        }
-    }
-
-    fn failed(&mut self, why: &str) {
-        if !self.wanted {
-            self.failure.get_or_insert_with(|| why.to_owned());
-            return;
-        }
-        if std::mem::replace(&mut self.is_told, true) {
-            return;
-        }
-        // What can't be written is told all the same.
-        let _ = self.place.set_stand(&Stand::Failed(why.to_owned()));
-        if let Some(reply) = self.starting.take() {
-            let _ = reply.send(Reply::Answer(Answer::Refused(why.to_owned())));
-        }
-    }
-
     /// One piece of news; `false`: there is none.
     fn hear(&mut self, at_the_end: bool) -> bool {
         let Some(first) = &mut self.first else { return false };
@@ -441,7 +373,7 @@ impl Shim<'_> {
     async fn end(&mut self, code: Option<i64>) {
         (self.first, self.child) = (None, None);
         if !self.wanted {
-            self.failed(&before_it_began(code));
+            self.failed(&starting::before_it_began(code));
             return;
         }
         if self.bare {
@@ -452,7 +384,7 @@ impl Shim<'_> {
         self.terminal.send_replace(None);
         let oom = cgroup::leave(self.place);
         if self.since.is_none() {
-            self.failed(&before_it_began(code));
+            self.failed(&starting::before_it_began(code));
         } else {
             // Killed with all of it.
             let code = self.code.unwrap_or(137);
@@ -464,13 +396,6 @@ impl Shim<'_> {
             let _ = reply.send(Reply::Answer(Answer::Done));
         }
         self.over = true;
-    }
-}
-
-fn before_it_began(code: Option<i64>) -> String {
-    match code {
-        Some(code) => format!("its first process ended with {code} before it began"),
-        None => "its first process was killed before it began".to_owned(),
     }
 }
 
