@@ -150,12 +150,10 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// What is seen of a claim under way: the engine's name, and the private directories.
+/// What is seen of a claim under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sight {
-    /// The container has its claimer's name.
-    pub named: bool,
-    /// The private directories have it, too.
+    /// The private directories have the claimer's name.
     pub moved: bool,
     /// The claim file of this run.
     pub file: File,
@@ -175,14 +173,12 @@ pub enum File {
 /// What comes next in a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Give the container its claimer's name: the commit point.
-    Rename,
-    /// Give the private directories that name.
+    /// Give the private directories the claimer's name.
     Move,
     /// Fill the workspace, and only then write the claim file: from there on any line lets the command in.
     Write,
-    /// Wake the gate; if that may have been done already, at a turn of its own. Where the claim file was written beside
-    /// the commit, the directories get their name after it.
+    /// Wake the gate; if that may have been done already, at a turn of its own. Where nothing is to be filled, the
+    /// directories get their name after it.
     Wake,
 }
 
@@ -191,7 +187,6 @@ pub enum Act {
 #[must_use]
 pub const fn next(sight: Sight) -> Option<Act> {
     match sight {
-        Sight { named: false, .. } => Some(Act::Rename),
         // Somebody waits for the command; nobody sees the directories until the claim is answered.
         Sight { file: File::Written(_), .. } => Some(Act::Wake),
         Sight { moved: false, .. } => Some(Act::Move),
@@ -215,19 +210,18 @@ mod tests {
 
     #[test]
     fn a_claim_takes_its_acts_in_order_from_wherever_it_is() {
-        let mut sight = Sight { named: false, moved: false, file: File::None };
+        let mut sight = Sight { moved: false, file: File::None };
         let mut acts = Vec::new();
         while let Some(act) = next(sight) {
             acts.push(act);
             match act {
                 Act::Write => sight.file = File::Written(0),
-                Act::Rename => sight.named = true,
                 Act::Move => sight.moved = true,
                 Act::Wake => sight.file = File::Taken,
             }
         }
-        assert_eq!(acts, [Act::Rename, Act::Move, Act::Write, Act::Wake]);
-        let written = Sight { named: true, moved: false, file: File::Written(0) };
+        assert_eq!(acts, [Act::Move, Act::Write, Act::Wake]);
+        let written = Sight { moved: false, file: File::Written(0) };
         assert_eq!(next(written), Some(Act::Wake));
         assert_eq!(next(Sight { file: File::Taken, ..written }), Some(Act::Move));
     }

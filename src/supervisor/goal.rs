@@ -69,6 +69,8 @@ pub enum GoalKind {
     },
     /// The gate of the one that exists has let its command in.
     Opened,
+    /// A claimed one has its claimer's name in the engine, too.
+    Named,
     /// The one that exists runs.
     Running,
     /// The one that exists has run anew since `before`, its last known start.
@@ -165,6 +167,7 @@ impl Goal {
             GoalKind::Made(_) => "being made",
             GoalKind::Claimed { .. } => "being claimed",
             GoalKind::Opened => "being let in",
+            GoalKind::Named => "getting its name in the engine",
             GoalKind::Running => "starting",
             GoalKind::Restarted { .. } => "restarting",
             GoalKind::Recreated { .. } => "being made anew",
@@ -191,7 +194,7 @@ pub enum Step {
     Remove(ContainerId),
     /// Give it another name in the engine.
     Rename(ContainerId, String),
-    /// Give a warm one its claimer's name, if it has not got it yet, and let the command in.
+    /// Let the command of a claim in.
     Open(ContainerId, Box<Opening>),
 }
 
@@ -204,8 +207,6 @@ pub struct Opening {
     pub run: Timestamp,
     /// Whose claim it is; `None`: a later run of one that was claimed.
     pub nonce: Option<Nonce>,
-    /// The engine's new name for it; `None`: it has it.
-    pub rename: Option<String>,
     /// What the gate does with the claim; `None`: the program runs already, there is no gate.
     pub claim: Option<String>,
     /// The template with what was asked for laid over it: whose the files are, and what is put into the workspace.
@@ -224,7 +225,7 @@ pub struct Opening {
 impl std::fmt::Debug for Opening {
     /// Without the claim: secrets are in it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opening").field("run", &self.run).field("rename", &self.rename).finish_non_exhaustive()
+        f.debug_struct("Opening").field("run", &self.run).finish_non_exhaustive()
     }
 }
 

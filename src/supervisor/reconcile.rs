@@ -25,8 +25,6 @@ pub struct Sight<'a> {
     pub shared: bool,
     /// The engine's name for it.
     pub name: &'a str,
-    /// The warm worker that the goal names, under whatever name it has.
-    pub warm: Option<&'a Observed>,
     /// What opens the gate that the goal is about, or why nobody knows; `None`: it is open.
     pub opening: Option<Result<&'a Opening, Hindrance>>,
 }
@@ -94,6 +92,12 @@ pub fn next(goal: &GoalKind, sight: &Sight<'_>) -> Next {
             (None, _) => Next::Fail(Hindrance::Missing),
             _ => Next::Done,
         },
+        GoalKind::Named => match sight.current {
+            Some(container) if container.name != sight.name => {
+                Next::Take(Step::Rename(container.id.clone(), sight.name.to_owned()))
+            }
+            _ => Next::Done,
+        },
         GoalKind::Running => match sight.current {
             None => Next::Fail(Hindrance::Missing),
             Some(container) => running(container, sight),
@@ -126,20 +130,19 @@ fn made(make: &Make, sight: &Sight<'_>) -> Next {
     }
 }
 
-/// The name comes first, then the command: whoever sees the claimer's name on a warm worker goes on from there.
+/// The state file has given it the name: what is left is to let the command in.
 fn claimed(warm: &ContainerId, sight: &Sight<'_>) -> Next {
     let container = match sight.current {
-        Some(container) if container.id == *warm => Some(container),
+        Some(container) if container.id == *warm => container,
         Some(_) => return Next::Fail(Hindrance::Taken),
         None if sight.foreign => return Next::Fail(Hindrance::Foreign),
-        None => sight.warm,
+        None => return Next::Fail(Hindrance::WarmEnded),
     };
-    match (container, sight.opening) {
-        (Some(container), _) if !container.status.is_running() => Next::Fail(Hindrance::WarmEnded),
-        (Some(container), Some(Ok(opening))) => open(container, opening),
-        (Some(_), Some(Err(why))) => Next::Fail(why),
-        (Some(_), None) => Next::Done,
-        (None, _) => Next::Fail(Hindrance::WarmEnded),
+    match sight.opening {
+        _ if !container.status.is_running() => Next::Fail(Hindrance::WarmEnded),
+        Some(Ok(opening)) => open(container, opening),
+        Some(Err(why)) => Next::Fail(why),
+        None => Next::Done,
     }
 }
 

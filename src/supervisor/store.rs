@@ -118,6 +118,10 @@ pub struct Spoken {
 pub struct Claim {
     /// What was asked for beyond the template. Not in a label: labels are fixed when a container is made.
     pub overrides: Overrides,
+    /// Its claimer's name: this file is the commit point of a claim, and the engine's name follows. `None`: a claim of an
+    /// older podbay, which had the engine's name first.
+    #[serde(default)]
+    pub name: Option<Name>,
     /// The run whose gate was opened.
     #[serde(default)]
     pub opened: Option<Timestamp>,
@@ -174,7 +178,7 @@ impl Stored {
     pub fn but_for_claims(&self) -> Self {
         let mut rest = self.clone();
         rest.claims.clear();
-        rest.goals.retain(|_, goal| !matches!(goal.kind, GoalKind::Claimed { .. }));
+        rest.goals.retain(|_, goal| !matches!(goal.kind, GoalKind::Claimed { .. } | GoalKind::Named));
         rest
     }
 }

@@ -1,4 +1,5 @@
-//! Opening a gate: the claim file, the name, the directories and the line that wakes it, each seen before it is done.
+//! Opening a gate: the claim file, the directories and the line that wakes it, each seen before it is done. That the worker
+//! is its claimer's stands in the state file by then; the engine's name is given later.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -69,12 +70,6 @@ impl Door {
         Ok(self.place().look(self.ticket())?)
     }
 
-    /// The same, where the directories are about to get the name.
-    fn look_before(&self) -> Result<(bool, File), StepError> {
-        self.place().is_free()?;
-        self.look()
-    }
-
     fn place(&self) -> WarmPlace<'_> {
         WarmPlace { paths: &self.ground.paths, made_as: &self.made_as, name: &self.name }
     }
@@ -94,7 +89,7 @@ impl Door {
     }
 }
 
-/// Gives a warm worker to its claimer. May be begun anew at any point, by whoever comes after a supervisor that was
+/// Lets the command of a claimed worker in. May be begun anew at any point, by whoever comes after a supervisor that was
 /// killed: every act is taken from what is seen.
 pub(super) async fn open(
     hall: &Hall<'_>,
@@ -110,74 +105,79 @@ pub(super) async fn open(
         run: opening.run.to_string(),
         nonce: opening.nonce.as_ref().map(|nonce| nonce.as_str().to_owned()),
     };
-    let mut named = opening.rename.is_none();
-    let mut seen = if named { door.look()? } else { door.look_before()? };
+    let opened = let_in(hall, &door, id, opening).await;
+    if opened.is_err() {
+        // What is made in its place has the name, and these directories with it: nobody else would clear them.
+        drop(door.place().give_name());
+    }
+    opened
+}
+
+async fn let_in(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Opening) -> Result<StepNotes, StepError> {
+    door.place().is_free()?;
+    let mut seen = door.look()?;
+    if opening.claim.is_none() {
+        // A program that runs already has taken all that there is to take.
+        seen.1 = File::Taken;
+    }
     // The turn of a claim file that was written here: nobody else has woken the gate at it.
     let mut ours = None;
     let mut notes = Vec::new();
-    loop {
-        // A program that runs already has taken all that there is to take.
-        let file = if opening.claim.is_some() { seen.1 } else { File::Taken };
-        match gate::next(Sight { named, moved: seen.0, file }) {
-            None => break,
-            Some(Act::Rename) => {
-                let early = early(hall, &door, opening, file);
-                let (renamed, written) = tokio::join!(rename(hall, id, opening), early);
-                if !matches!(renamed, Ok(true)) && opening.claim.is_some() && file != File::Taken {
-                    // Nobody is let in: what the claim brought is not left lying there, nor what one who was killed left.
-                    let withdraw = |place: &WarmPlace<'_>, _: &Door| {
-                        place.withdraw();
-                        Ok(())
-                    };
-                    drop(door.with(withdraw).await);
-                }
-                if !renamed? {
-                    // What is made in its place has the name, and these directories with it: nobody else would clear them.
-                    door.place().give_name()?;
-                    return Err(wrong("it has lost the parent's network".to_owned()));
-                }
-                named = true;
-                crash::point("claim-renamed");
-                // What failed is tried again in its own turn, where its failure is the claim's.
-                ours = written.ok().flatten();
-                seen.1 = ours.map_or(seen.1, File::Written);
+    if opening.nonce.is_some() && (opening.claim.is_none() || seen.1 != File::Taken) {
+        let (with_parent, (), written) =
+            tokio::join!(is_with_parent(hall, opening), fit(hall, id, opening), early(hall, door, opening, seen.1));
+        if !with_parent {
+            if opening.claim.is_some() {
+                // Nobody is let in: what the claim brought is not left lying there, nor what one who was killed left.
+                door.place().withdraw();
             }
-            Some(Act::Move) => {
+            return Err(wrong("it has lost the parent's network".to_owned()));
+        }
+        // What failed is tried again in its own turn, where its failure is the claim's.
+        ours = written.ok().flatten();
+        seen.1 = ours.map_or(seen.1, File::Written);
+    }
+    while let Some(act) = gate::next(Sight { moved: seen.0, file: seen.1 }) {
+        match act {
+            Act::Move => {
                 door.place().give_name()?;
                 seen.0 = true;
                 crash::point("claim-moved");
             }
-            Some(Act::Write) => {
+            Act::Write => {
                 // What is asked for at /workspace, before the command can see it.
                 let made = (opening.made.as_ref(), opening.branch.as_deref());
                 notes = fill(hall.ground, &door.name, made, hall.way).await.map_err(unfilled)?;
-                let Some(turn) = write(&door, opening).await? else { return Err(wrong(USED.to_owned())) };
+                let Some(turn) = write(door, opening).await? else { return Err(wrong(USED.to_owned())) };
                 ours = Some(turn);
                 seen.1 = File::Written(turn);
             }
-            Some(Act::Wake) => {
+            Act::Wake => {
                 let turn = match ours {
                     Some(turn) => turn,
                     // Whether a line is on its way is not known: this one is for another turn.
                     None if door.taken(WOKEN).await? => break,
-                    None => match write(&door, opening).await? {
+                    None => match write(door, opening).await? {
                         Some(turn) => turn,
                         None => break,
                     },
                 };
-                wake(hall, &door, id, opening, turn).await?;
+                wake(hall, door, id, opening, turn).await?;
                 crash::point("claim-woken");
                 if !seen.0 {
                     door.place().give_name()?;
                     crash::point("claim-moved");
                 }
-                watch(hall, door, (id, opening));
+                watch(hall, door.clone(), (id, opening));
                 if ours.is_some() && opening.unseen {
                     found::command(&hall.ground.sessions, id).await?;
                 }
                 return Ok(StepNotes { notes, made: None });
             }
         }
+    }
+    if !seen.0 {
+        door.place().give_name()?;
     }
     if opening.claim.is_some() {
         drop(hall.events.send(Event::Taken { id: id.clone(), run: opening.run }).await);
@@ -194,7 +194,7 @@ fn unfilled(error: StepError) -> StepError {
     }
 }
 
-/// Writes the claim while the engine is busy with the name, where no workspace is to be filled before that.
+/// Writes the claim while the engine is asked, where no workspace is to be filled before that.
 async fn early(hall: &Hall<'_>, door: &Door, opening: &Opening, file: File) -> Result<Option<u32>, StepError> {
     let fills = workspace::source(&opening.made, opening.branch.as_deref())?.is_some();
     if file != File::None || fills || hall.way.given_up.is_cancelled() {
@@ -212,35 +212,27 @@ async fn write(door: &Door, opening: &Opening) -> Result<Option<u32>, StepError>
     Ok(turn)
 }
 
-/// The commit point. Beside it, so that it takes no longer: the terminal's size, and whether the parent is still the one
-/// that the worker lives with; `false`: it is another one.
-async fn rename(hall: &Hall<'_>, id: &ContainerId, opening: &Opening) -> Result<bool, StepError> {
-    let name = opening.rename.as_deref().unwrap_or_default();
-    let sized = async {
-        let Some(size) = opening.size else { return };
-        if let Err(error) = hall.ground.sessions.fit(hall.engine, id, size).await {
-            tracing::debug!(%error, "a claimed terminal was not resized");
-        }
-    };
-    let parent = async {
-        let Some((parent, since, pid)) = &opening.parent else { return true };
-        // The engine has its call first.
-        tokio::task::yield_now().await;
-        if hall.way.local && is_of(Path::new("/proc"), *pid, parent) {
-            return true;
-        }
-        match hall.engine.inspect(parent).await {
-            Ok(seen) => matches!(seen.status, Status::Running { since: now, .. } if now == *since),
-            Err(_) => false,
-        }
-    };
-    let (renamed, (), with_parent) = tokio::join!(hall.engine.rename(id, name), sized, parent);
-    renamed?;
-    Ok(with_parent)
+/// The terminal's size, before the command sees it.
+async fn fit(hall: &Hall<'_>, id: &ContainerId, opening: &Opening) {
+    let Some(size) = opening.size else { return };
+    if let Err(error) = hall.ground.sessions.fit(hall.engine, id, size).await {
+        tracing::debug!(%error, "a claimed terminal was not resized");
+    }
 }
 
-/// Whether this process is still one of this container's, as far as the kernel tells: asking costs nothing, and the
-/// engine has the name to give.
+/// Whether the parent is still the one that the worker lives with.
+async fn is_with_parent(hall: &Hall<'_>, opening: &Opening) -> bool {
+    let Some((parent, since, pid)) = &opening.parent else { return true };
+    if hall.way.local && is_of(Path::new("/proc"), *pid, parent) {
+        return true;
+    }
+    match hall.engine.inspect(parent).await {
+        Ok(seen) => matches!(seen.status, Status::Running { since: now, .. } if now == *since),
+        Err(_) => false,
+    }
+}
+
+/// Whether this process is still one of this container's, as far as the kernel tells: asking it costs nothing.
 fn is_of(proc: &Path, pid: u32, id: &ContainerId) -> bool {
     let groups = std::fs::read_to_string(proc.join(pid.to_string()).join("cgroup"));
     pid != 0 && groups.is_ok_and(|groups| groups.contains(id.as_str()))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::bay::container::{ContainerId, Observed};
-use crate::bay::name::{Name, WARM, in_bay};
+use crate::bay::name::{Name, WARM};
 use crate::bay::session::TermSize;
 use crate::engine::{EngineError, SharedEngine};
 use crate::supervisor::crash;
@@ -34,6 +34,11 @@ impl Executor {
             Step::Create(..) | Step::Open(..) => self.forgetting.get(&target).cloned().unwrap_or_default(),
             _ => Vec::new(),
         };
+        // A claim stands in the state file or nowhere.
+        let unsaved = match &step {
+            Step::Open(_, opening) if opening.nonce.is_some() => self.machine.save_trouble().map(str::to_owned),
+            _ => None,
+        };
         let (events, began) = (self.events.clone(), self.turn_began);
         let broken = Event::Stepped(Box::new(Stepped {
             target: target.clone(),
@@ -43,7 +48,11 @@ impl Executor {
             certain: false,
         }));
         self.spawn_event(broken, async move {
-            if let Err(error) = cleared(before, &way).await {
+            let ready = match unsaved {
+                Some(why) => Err(create::wrong(why)),
+                None => cleared(before, &way).await,
+            };
+            if let Err(error) = ready {
                 return Event::Stepped(Box::new(Stepped {
                     target,
                     step,
@@ -143,6 +152,7 @@ async fn take(
         }
         Step::Open(..) => Ok(StepNotes::default()),
         Step::Rename(id, name) => {
+            crash::point("before-rename");
             engine.rename(id, name).await?;
             crash::point("after-rename");
             Ok(StepNotes::default())
@@ -168,7 +178,7 @@ async fn start(
 ) -> Result<StepNotes, StepError> {
     let container = engine.inspect(id).await?;
     if container.tty
-        && let Some(name) = worker_name(ground, &container)
+        && let Ok(name) = target.parse::<Name>()
     {
         let size = first_size(&container);
         if let Err(error) = ground.sessions.open_main(engine, id, &name, size, false).await {
@@ -184,10 +194,6 @@ async fn start(
         found::program(engine, &ground.sessions, id, way.local).await?;
     }
     Ok(StepNotes::default())
-}
-
-fn worker_name(ground: &Ground, container: &Observed) -> Option<Name> {
-    in_bay(&ground.config.bay, &container.name)?.parse().ok()
 }
 
 /// The size that the client gave with its spawn, by way of a label.

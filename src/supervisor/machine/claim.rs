@@ -1,11 +1,16 @@
 //! Claims: which request gets a warm worker, what a claimed one was claimed with, and gates that must be opened again.
+//!
+//! The commit point of a claim is the state file: once it is written, the warm worker is its claimer's, under that name.
+//! The engine's own name, which others read, follows as soon as the command had the engine for itself.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::api::types::{ErrorDetail, SpawnRequest};
 use crate::bay::container::{ContainerId, ImageFacts, Observed, Status, label};
 use crate::bay::gate;
-use crate::bay::name::Name;
+use crate::bay::name::{Name, in_bay};
 use crate::bay::pool::{Miss, fits};
 use crate::bay::session::TermSize;
 use crate::bay::template::{NetworkMode, Overrides, Template};
@@ -19,13 +24,22 @@ use super::pool::{Place, Pool, is_warm};
 
 /// The environments of all claims together: well below what a state file holds, whatever it must escape.
 const CLAIMS_BYTES: usize = 2 << 20;
+/// The engine is the command's own for so long, unless it speaks sooner.
+const NAMING: Duration = Duration::from_millis(20);
 /// So often a gate may fail to take its claim in time, in one run.
 const SHUT: u32 = 6;
 
 impl Machine {
     /// How a request becomes a worker: from the pool where one fits, else anew, with the reason. The second is `None`
     /// where there is no pool to ask.
-    pub(super) fn claim_or_make(&mut self, template: &Template, request: &SpawnRequest, make: Make, now: Now) -> Goal {
+    pub(super) fn claim_or_make(
+        &mut self,
+        name: &Name,
+        template: &Template,
+        request: &SpawnRequest,
+        make: Make,
+        now: Now,
+    ) -> Goal {
         if template.pool.is_none() {
             return Goal::new(GoalKind::Made(make));
         }
@@ -39,9 +53,10 @@ impl Machine {
         match found {
             Ok((warm, made_as)) => {
                 let made_of = self.by_id(&warm).map(|container| made_of(template, &request.overrides, container));
-                let claim = Claim { overrides: request.overrides.clone(), made_of, ..Claim::default() };
+                let (overrides, name) = (request.overrides.clone(), Some(name.clone()));
                 // From here on it is used, whatever becomes of the claim.
-                self.stored.claims.insert(warm.clone(), claim);
+                self.stored.claims.insert(warm.clone(), Claim { overrides, name, made_of, ..Claim::default() });
+                self.give_name(&warm);
                 Goal::new(GoalKind::Claimed { make, warm, made_as })
             }
             Err(miss) => {
@@ -100,11 +115,10 @@ impl Machine {
 
     /// What opens the gate that a goal is about, or why that is not known; `None`: it is open, or there is nothing to open.
     pub(super) fn opening(&self, name: &str, kind: &GoalKind) -> Option<Result<Opening, Hindrance>> {
-        let container = match kind {
-            GoalKind::Claimed { warm, .. } => self.by_id(warm)?,
-            GoalKind::Opened => &self.seen.get(name)?.container,
-            _ => return None,
-        };
+        if !matches!(kind, GoalKind::Claimed { .. } | GoalKind::Opened) {
+            return None;
+        }
+        let container = &self.seen.get(name)?.container;
         let run = container.status.since()?;
         let claim = self.stored.claims.get(&container.id);
         if claim.is_some_and(|claim| claim.opened == Some(run)) {
@@ -116,7 +130,6 @@ impl Machine {
             return Some(Err(Hindrance::NoCommand));
         };
         let gated = container.label(label::WARM) == "gate";
-        let engine_name = format!("{}-{name}", self.config.bay);
         let parent = self.parent().and_then(|parent| match parent.status {
             Status::Running { pid, since, .. } => Some((parent.id.clone(), since, pid)),
             _ => Some((parent.id.clone(), parent.status.since()?, 0)),
@@ -135,7 +148,6 @@ impl Machine {
                 GoalKind::Claimed { make, .. } => Some(make.nonce.clone()),
                 _ => None,
             },
-            rename: (container.name != engine_name).then_some(engine_name),
             claim: gated.then(|| gate::claim(&overrides.env, &made_of.argv)),
             made: Box::new(made),
             branch: overrides.branch.clone(),
@@ -158,8 +170,8 @@ impl Machine {
         }
     }
 
-    /// A gate was opened: the worker has its claimer's name, and its command runs.
-    pub(super) fn opened(&mut self, target: &str, id: &ContainerId, opening: &Opening) {
+    /// A gate was opened: the worker's command runs.
+    pub(super) fn opened(&mut self, id: &ContainerId, opening: &Opening) {
         let overrides = self.by_id(id).map(|container| self.overrides_of(container)).unwrap_or_default();
         let claim = self.stored.claims.entry(id.clone()).or_insert_with(|| Claim { overrides, ..Claim::default() });
         claim.opened = Some(opening.run);
@@ -174,13 +186,44 @@ impl Machine {
         {
             pool.tally.hits += 1;
         }
-        let Some(name) = &opening.rename else { return };
+    }
+
+    /// The name inside the bay: the engine's, or its claimer's as long as the engine has the pool's.
+    pub(super) fn name_of(&self, container: &Observed) -> Option<String> {
+        let name = in_bay(&self.config.bay, &container.name)?;
+        let claim = self.stored.claims.get(&container.id).filter(|_| is_warm(name));
+        Some(claim.and_then(|claim| claim.name.as_ref()).map_or(name, Name::as_str).to_owned())
+    }
+
+    /// What was seen as the pool's is its claimer's.
+    fn give_name(&mut self, id: &ContainerId) {
         let old = self.seen.iter().find(|(_, seen)| seen.container.id == *id).map(|(name, _)| name.clone());
-        if let Some(mut seen) = old.and_then(|old| self.seen.remove(&old)) {
-            seen.container.name.clone_from(name);
-            seen.epoch = self.looking.last;
-            self.seen.insert(target.to_owned(), seen);
+        if let Some(seen) = old.and_then(|old| self.seen.remove(&old))
+            && let Some(name) = self.name_of(&seen.container)
+        {
+            self.seen.insert(name, seen);
         }
+    }
+
+    /// Claimed workers get their names in the engine: a while after the claim, or once their commands speak.
+    pub(super) fn keep_names(&mut self, now: Now) {
+        let pools = |container: &Observed| in_bay(&self.config.bay, &container.name).is_some_and(is_warm);
+        let due: Vec<String> = self
+            .seen
+            .iter()
+            .filter(|(name, seen)| !is_warm(name) && pools(&seen.container) && !self.stored.goals.contains_key(*name))
+            .filter(|(name, _)| !self.rests(name, now))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in due {
+            let not_before = Some(now.mono + NAMING);
+            self.stored.goals.insert(name, Goal { not_before, ..Goal::new(GoalKind::Named) });
+        }
+    }
+
+    /// Whether somebody claims it at this moment.
+    pub(super) fn is_claimed(&self, name: &str) -> bool {
+        self.stored.goals.get(name).is_some_and(|goal| matches!(goal.kind, GoalKind::Claimed { .. }))
     }
 
     /// A claimed worker that runs anew waits at its gate again: its command is let in.
@@ -241,14 +284,6 @@ impl Machine {
         true
     }
 
-    /// Whether a claim's container was not yet seen under its new name: nobody would find it to remove it.
-    pub(super) fn is_astray(&self, name: &str) -> bool {
-        match self.stored.goals.get(name).map(|goal| &goal.kind) {
-            Some(GoalKind::Claimed { warm, .. }) => self.seen.get(name).is_none_or(|seen| seen.container.id != *warm),
-            _ => false,
-        }
-    }
-
     /// What a claim that failed becomes: a worker that is made as without a pool.
     pub(super) fn instead_of_claim(&mut self, name: &str, error: &str) -> Option<GoalKind> {
         let goal = self.stored.goals.get(name)?;
@@ -292,10 +327,18 @@ impl Machine {
     }
 
     /// Claimed workers have printed something.
-    pub(super) fn first_outputs(&mut self, outputs: Vec<(ContainerId, std::time::Duration)>) {
+    pub(super) fn first_outputs(&mut self, outputs: Vec<(ContainerId, Duration)>) {
         for (id, took) in outputs {
-            let template = self.by_id(&id).map(|container| container.label(label::TEMPLATE).to_owned());
-            let template = template.and_then(|name| name.parse::<Name>().ok());
+            let of = self.seen.iter().find(|(_, seen)| seen.container.id == id);
+            let Some((name, template)) =
+                of.map(|(name, seen)| (name.clone(), seen.container.label(label::TEMPLATE).to_owned()))
+            else {
+                continue;
+            };
+            if let Some(goal) = self.stored.goals.get_mut(&name).filter(|goal| goal.kind == GoalKind::Named) {
+                goal.not_before = None;
+            }
+            let template = template.parse::<Name>().ok();
             if let Some(pool) = template.and_then(|name| self.pools.get_mut(&name)) {
                 pool.tally.first_output(took);
                 self.dirty = true;
@@ -306,6 +349,14 @@ impl Machine {
 
 /// What an earlier supervisor has typed may have died with it: gates that were not seen to open are looked at again.
 pub(super) fn look_again(stored: &mut Stored) {
+    // A claim that an older podbay had begun.
+    for (name, goal) in &stored.goals {
+        if let GoalKind::Claimed { warm, .. } = &goal.kind
+            && let Some(claim) = stored.claims.get_mut(warm).filter(|claim| claim.name.is_none())
+        {
+            claim.name = name.parse().ok();
+        }
+    }
     for claim in stored.claims.values_mut().filter(|claim| claim.taken != claim.opened) {
         claim.opened = None;
     }

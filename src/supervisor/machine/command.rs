@@ -16,7 +16,7 @@ use super::super::event::{Command, CommandId, Effect, Now, Reply};
 use super::super::goal::{Goal, GoalKind, Make, PARENT, What};
 use super::super::refusal;
 use super::making::{check_rebuild, check_repository};
-use super::pool::{Place, is_warm};
+use super::pool::is_warm;
 use super::{DEFERRED, Link, Machine, Out, Pending, PendingKind};
 
 impl Machine {
@@ -186,7 +186,7 @@ impl Machine {
         self.faults.remove(&key);
         self.stored.stopped.remove(&key);
         let goal = match self.config.template(&template.name).cloned() {
-            Some(base) => self.claim_or_make(&base, request, make, now),
+            Some(base) => self.claim_or_make(&name, &base, request, make, now),
             None => Goal::new(GoalKind::Made(make)),
         };
         for note in goal.notes.clone() {
@@ -271,12 +271,14 @@ impl Machine {
             return self.act_unseen(id, &name, verb);
         }
         if let Some(goal) = self.stored.goals.get(&name)
-            && self.busy.contains_key(&name)
+            && goal.kind != GoalKind::Named
         {
-            return Err(refusal::busy(&format!("it is {}", goal.working())));
-        }
-        if self.stored.goals.contains_key(&name) && !is_ending(verb) {
-            return Err(refusal::busy("it waits for something else; stop or remove it first"));
+            if self.busy.contains_key(&name) {
+                return Err(refusal::busy(&format!("it is {}", goal.working())));
+            }
+            if !is_ending(verb) {
+                return Err(refusal::busy("it waits for something else; stop or remove it first"));
+            }
         }
         let Some(container) = self.seen.get(&name).map(|seen| seen.container.clone()) else {
             return self.act_unseen(id, &name, verb);
@@ -286,9 +288,6 @@ impl Machine {
         }
         if is_warm(&name) && verb != Verb::Remove {
             return Err(refusal::warm());
-        }
-        if self.place(&name, &container) == Place::Claimed {
-            return Err(refusal::busy("somebody claims it at this moment"));
         }
         let (kind, text) = match verb {
             Verb::Start if container.status.is_running() => return Ok(Some(done(id, "it runs already"))),

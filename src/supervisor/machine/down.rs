@@ -26,6 +26,7 @@ impl Machine {
             return;
         }
         if self.services_are_gone()
+            && !self.names_are_given(now)
             && let Some((id, request)) = self.going_down.take()
         {
             if matches!(self.link, Link::Away { .. }) && self.stored.ours.is_empty() {
@@ -37,6 +38,24 @@ impl Machine {
             }
             self.take_for_engine(id, Command::Down(request), now, out);
         }
+    }
+
+    /// Whether the engine is still to be told the names of claimed workers: nobody would do it afterwards.
+    fn names_are_given(&mut self, now: Now) -> bool {
+        if self.going_down.is_none() || !matches!(self.link, Link::Up { .. }) {
+            return false;
+        }
+        self.keep_names(now);
+        let mut given = false;
+        for (name, goal) in &mut self.stored.goals {
+            match goal.kind {
+                GoalKind::Named => goal.not_before = None,
+                GoalKind::Claimed { .. } if !self.waits.contains_key(name) => {}
+                _ => continue,
+            }
+            given = true;
+        }
+        given
     }
 
     /// The parent, and with them the workers, end; then the supervisor.

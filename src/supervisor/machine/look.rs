@@ -211,12 +211,11 @@ impl Machine {
 
     /// Sorts a list into ours, retired and foreign. What was seen after the look was asked for is newer than the list.
     fn take_listed(&mut self, listed: Vec<Observed>, look: u64) {
-        let bay = self.config.bay.clone();
         let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
         let mut retired = BTreeMap::new();
         let mut foreign = BTreeSet::new();
         for container in listed {
-            let Some(name) = in_bay(&bay, &container.name).map(str::to_owned) else { continue };
+            let Some(name) = self.name_of(&container) else { continue };
             if name.ends_with(BUILD) {
                 // Whoever makes an image in it removes it.
                 continue;
@@ -283,7 +282,6 @@ impl Machine {
 
     /// One container as it is after a step.
     pub(super) fn absorb(&mut self, container: Observed) {
-        let bay = self.config.bay.clone();
         let Some(nonce) = self.owned(&container) else { return };
         let id = container.id.clone();
         let changed_run = self
@@ -296,7 +294,7 @@ impl Machine {
         }
         self.seen.retain(|_, seen| seen.container.id != id);
         self.retired.retain(|_, seen| seen.container.id != id);
-        let Some(name) = in_bay(&bay, &container.name).map(str::to_owned) else { return };
+        let Some(name) = self.name_of(&container) else { return };
         let sighting = Seen { container, nonce, epoch: self.looking.last };
         match name.strip_suffix(RETIRED) {
             Some(name) => self.retired.insert(name.to_owned(), sighting),

@@ -415,6 +415,7 @@ impl Machine {
         self.clear_retired(now);
         self.repair();
         self.keep_gates(now);
+        self.keep_names(now);
         self.keep_pools(now);
     }
 

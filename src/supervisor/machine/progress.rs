@@ -135,10 +135,6 @@ impl Machine {
             _ => ParentSight::Down,
         };
         let opening = self.opening(name, goal);
-        let warm = match goal {
-            GoalKind::Claimed { warm, .. } => self.by_id(warm),
-            _ => None,
-        };
         let sight = Sight {
             current: seen.map(|seen| &seen.container),
             current_nonce: seen.map(|seen| &seen.nonce),
@@ -147,7 +143,6 @@ impl Machine {
             parent,
             shared: self.is_shared(goal),
             name: &engine_name,
-            warm,
             opening: opening.as_ref().map(|opening| opening.as_ref().map_err(|why| *why)),
         };
         look(&sight)
@@ -222,7 +217,7 @@ impl Machine {
         match result {
             Ok(notes) => {
                 if let Step::Open(id, opening) = &step {
-                    self.opened(&target, id, opening);
+                    self.opened(id, opening);
                 }
                 if matches!(step, Step::Restart(_) | Step::Start(_)) {
                     self.count_start(&target);
@@ -241,7 +236,14 @@ impl Machine {
     /// What was being made is not what is wanted any more: that it failed concerns nobody.
     fn is_unwanted(&self, target: &str, step: &Step) -> bool {
         let wanted = self.stored.goals.get(target).and_then(|goal| goal.kind.nonce());
-        matches!(step, Step::Create(make, _) if wanted != Some(&make.nonce))
+        match step {
+            Step::Create(make, _) => wanted != Some(&make.nonce),
+            Step::Rename(_, name) if *name == self.engine_name(target) => {
+                let kind = self.stored.goals.get(target).map(|goal| &goal.kind);
+                !matches!(kind, Some(GoalKind::Named | GoalKind::Restored { .. }))
+            }
+            _ => false,
+        }
     }
 
     /// A start that is not the first one counts.
@@ -264,21 +266,20 @@ impl Machine {
             self.say(now, Some(target), format!("{} failed: {text}", step.what()));
         }
         let spread = self.next_spread();
-        let astray = self.is_astray(target);
         let Some(goal) = self.stored.goals.get_mut(target) else { return };
         goal.attempts += 1;
         goal.last_error = Some(text.clone());
         let passing = match error {
             StepError::Engine(error) => match error {
                 EngineError::Away { .. } | EngineError::Deadline { .. } => true,
-                // Whoever claims does not wait for a second try: a worker is made instead.
-                _ if matches!(step, Step::Open(..)) => false,
+                // Whoever claims does not wait for a second try: a worker is made instead. A name that somebody else's
+                // container has is asked for again once in a while.
+                _ if matches!(step, Step::Open(..)) || goal.kind == GoalKind::Named => false,
                 EngineError::NameTaken(_) | EngineError::Conflict { .. } => true,
                 EngineError::NotFound { .. } => !matches!(step, Step::Create(..)),
                 _ => false,
             },
-            StepError::Fill(_) => astray,
-            StepError::Workspace(_) | StepError::Ports(_) => false,
+            StepError::Fill(_) | StepError::Workspace(_) | StepError::Ports(_) => false,
         };
         let broken = matches!(error, StepError::Engine(EngineError::Away { .. }));
         if passing && goal.attempts < TRIES {

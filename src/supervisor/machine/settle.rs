@@ -42,6 +42,12 @@ impl Machine {
         self.save_trouble = trouble;
     }
 
+    /// Why the last change is not in the state file.
+    #[must_use]
+    pub fn save_trouble(&self) -> Option<&str> {
+        self.save_trouble.as_deref()
+    }
+
     /// What is to be saved, said, shown and attached after an event.
     pub(super) fn settle(&mut self, now: Now, out: &mut Out) {
         if !self.dirty {

@@ -195,10 +195,12 @@ impl Machine {
         match &container.status {
             Status::Running { .. } if self.lost(container).is_some() => State::CutOff,
             Status::Running { .. } if is_warm(name) => match self.place(name, container) {
-                Place::Ready | Place::Claimed => State::Warm,
+                Place::Ready => State::Warm,
                 Place::Creating | Place::Probing => State::Creating,
                 Place::Stale(_) | Place::Useless(_) | Place::Draining => State::Failed,
             },
+            // Its command is not let in yet.
+            Status::Running { .. } if self.is_claimed(name) => State::Creating,
             Status::Running { .. } => State::Running,
             Status::Created { .. } if self.stored.goals.contains_key(name) => State::Creating,
             Status::Created { .. } => State::Failed,
@@ -216,13 +218,13 @@ impl Machine {
         if let Link::Away { why, .. } = &self.link {
             return Some(Reason::EngineAway(why.clone()));
         }
-        if let Some(goal) = self.stored.goals.get(name) {
+        if let Some(goal) = self.stored.goals.get(name).filter(|goal| goal.kind != GoalKind::Named) {
             return Some(self.goal_reason(name, goal));
         }
         let fault = self.faults.get(name);
         if is_warm(name) && self.lost(container).is_none() {
             return match self.place(name, container) {
-                Place::Ready | Place::Claimed => None,
+                Place::Ready => None,
                 Place::Stale(why) => Some(Reason::Fault(format!("{why}; it is let go in its turn"))),
                 Place::Useless(why) => Some(Reason::Fault(why)),
                 Place::Creating | Place::Probing => Some(Reason::Working("made; it has not shown yet that it waits")),

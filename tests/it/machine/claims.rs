@@ -1,8 +1,10 @@
 //! Claims that go wrong, and claimed workers that run on under another configuration.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use podbay::api::types::{SpawnRequest, Verb};
+use podbay::api::types::{SpawnRequest, State, Verb};
+use podbay::bay::container::ContainerId;
 use podbay::bay::session::TermSize;
 use podbay::bay::template::Overrides;
 use podbay::config::Config;
@@ -159,4 +161,77 @@ fn a_claim_without_a_terminal_waits_for_its_command() {
         });
         assert_eq!(opening, Some(unseen), "{size:?}");
     }
+}
+
+/// What the engine calls it comes last, and everything that may be asked of a worker works before that.
+#[test]
+fn a_claimed_worker_has_its_name_before_the_engine_has() {
+    let engine_name = |world: &mut World, name: &str| world.named(name).map(|one| one.name.clone());
+    for verb in [Verb::Restart, Verb::Stop, Verb::Refresh, Verb::Remove] {
+        let mut world = filled(POOLED);
+        claim(&mut world, "fox");
+        world.settle();
+        assert_ne!(engine_name(&mut world, "fox").unwrap(), "podbay-fox");
+        assert_eq!(world.row("fox").state, State::Running);
+        let asked = world.act("fox", verb);
+        world.pass(5);
+        assert!(matches!(world.answers[&asked], Reply::Done(_)), "{verb:?}: {:?}", world.answers[&asked]);
+        let named = engine_name(&mut world, "fox");
+        assert_eq!(named.as_deref(), (verb != Verb::Remove).then_some("podbay-fox"), "{verb:?}");
+        assert_eq!(pool(&world).warm, 3, "{verb:?}");
+        world.assert_claims();
+        world.assert_no_doubles();
+    }
+}
+
+#[test]
+fn the_first_output_is_the_engines_cue() {
+    let mut world = filled(POOLED);
+    claim(&mut world, "fox");
+    world.settle();
+    let id = world.id("fox");
+    world.event(Event::FirstOutputs(vec![(id.clone(), Duration::from_millis(3))]));
+    world.settle();
+    assert_eq!(world.containers[&id].name, "podbay-fox", "no time has passed");
+    let row = world.row("fox");
+    assert_eq!((row.state, row.reason), (State::Running, None));
+}
+
+/// Somebody takes the name in the engine within those milliseconds: the worker is its claimer's all the same.
+#[test]
+fn a_name_that_the_engine_refuses_costs_no_worker() {
+    let mut world = filled(POOLED);
+    claim(&mut world, "fox");
+    world.settle();
+    let id = world.id("fox");
+    let mut stranger = world.containers[&id].clone();
+    (stranger.id, stranger.name) = (ContainerId::new("5".repeat(64)), "podbay-fox".to_owned());
+    stranger.labels.clear();
+    world.containers.insert(stranger.id.clone(), stranger.clone());
+    world.pass(30);
+    assert!(world.count("rename") <= 1, "it is not asked for again and again");
+    let row = world.row("fox");
+    assert_eq!((row.id, row.state), (id.to_string(), State::Running));
+    assert!(row.reason.is_some_and(|reason| reason.contains("name")));
+    world.crash();
+    world.pass(3);
+    assert_eq!(world.row("fox").id, id.to_string(), "the state file knows");
+    world.containers.remove(&stranger.id);
+    world.pass(90);
+    let row = world.row("fox");
+    assert_eq!((world.containers[&id].name.as_str(), row.reason), ("podbay-fox", None));
+    world.assert_claims();
+}
+
+#[test]
+fn a_claim_survives_a_kill_before_the_engine_has_the_name() {
+    let mut world = filled(POOLED);
+    claim(&mut world, "fox");
+    world.settle();
+    let id = world.id("fox");
+    world.crash();
+    world.pass(3);
+    assert_eq!(world.containers[&id].name, "podbay-fox");
+    assert_eq!(became(&mut world, "fox"), ["exec 'agent'"]);
+    world.assert_claims();
 }

@@ -79,13 +79,8 @@ impl World {
     pub fn open(&mut self, target: &str, id: &ContainerId, opening: &Opening, failure: Option<EngineError>) {
         let step = Step::Open(id.clone(), Box::new(opening.clone()));
         let mut failure = failure;
-        if opening.rename.is_none()
-            && let Some(error) = failure.take_if(|error| !matches!(error, EngineError::Deadline { .. }))
-        {
-            return self.stepped(target.to_owned(), step, Err(error), true);
-        }
-        let mut named = opening.rename.is_none();
         let mut fresh = None;
+        let mut asked = opening.nonce.is_none();
         for done in 0.. {
             if self.dies_in_claim == Some(done) {
                 self.dies_in_claim = None;
@@ -97,7 +92,24 @@ impl World {
             let runs = container.status.since() == Some(opening.run);
             let gate = self.gates.get_mut(id).unwrap();
             let file = if opening.claim.is_some() { gate.look(opening.run) } else { File::Taken };
-            match gate::next(Sight { named, moved: gate.moved, file }) {
+            if !std::mem::replace(&mut asked, true) && (opening.claim.is_none() || file != File::Taken) {
+                // Beside the look at the parent, and left there by who is killed in between.
+                let fails = self.fails_to_fill.is_some() || self.fails_to_write.is_some();
+                if file == File::None && !fails {
+                    fresh = gate.write(opening.run, opening.claim.as_deref().unwrap());
+                }
+                if !self.keeps_parent(opening) {
+                    self.withdraw(id, opening);
+                    let error = StepError::Workspace(WorkspaceError {
+                        text: "it has lost the parent's network".to_owned(),
+                        hint: None,
+                        by_request: false,
+                    });
+                    return self.fails_to_open(target, step, id, error);
+                }
+                continue;
+            }
+            match gate::next(Sight { moved: gate.moved, file }) {
                 None if opening.claim.is_some() => {
                     self.event(Event::Taken { id: id.clone(), run: opening.run });
                     break;
@@ -106,41 +118,9 @@ impl World {
                 Some(Act::Write) => {
                     let full = self.fails_to_write.take();
                     if let Some(error) = self.fails_to_fill.take().map(StepError::Fill).or(full) {
-                        return self.stepped_with(target.to_owned(), step, Err(error), true);
+                        return self.fails_to_open(target, step, id, error);
                     }
                     fresh = gate.write(opening.run, opening.claim.as_deref().unwrap());
-                }
-                Some(Act::Rename) => {
-                    let fails = self.fails_to_fill.is_some() || self.fails_to_write.is_some();
-                    if file == File::None && !fails {
-                        // Beside it, and left there by who is killed in between.
-                        fresh = gate.write(opening.run, opening.claim.as_deref().unwrap());
-                        continue;
-                    }
-                    let lost = matches!(failure, Some(EngineError::Deadline { .. }));
-                    if let Some(error) = failure.take_if(|_| !lost) {
-                        self.withdraw(id, opening);
-                        return self.stepped(target.to_owned(), step, Err(error), true);
-                    }
-                    let renamed = self.carry_out(target, &Step::Rename(id.clone(), opening.rename.clone().unwrap()));
-                    if let Err(error) = renamed {
-                        self.withdraw(id, opening);
-                        return self.stepped(target.to_owned(), step, Err(error), true);
-                    }
-                    if let Some(error) = failure.take() {
-                        self.withdraw(id, opening);
-                        return self.stepped(target.to_owned(), step, Err(error), false);
-                    }
-                    if !self.keeps_parent(opening) {
-                        self.withdraw(id, opening);
-                        let error = StepError::Workspace(WorkspaceError {
-                            text: "it has lost the parent's network".to_owned(),
-                            hint: None,
-                            by_request: false,
-                        });
-                        return self.stepped_with(target.to_owned(), step, Err(error), true);
-                    }
-                    named = true;
                 }
                 Some(Act::Move) => gate.moved = true,
                 Some(Act::Wake) => {
@@ -153,12 +133,20 @@ impl World {
                     else {
                         continue;
                     };
+                    let lost = matches!(failure, Some(EngineError::Deadline { .. }));
+                    if let Some(error) = failure.take_if(|_| !lost) {
+                        return self.fails_to_open(target, step, id, error.into());
+                    }
                     if !runs {
                         let error = EngineError::Conflict { what: "waking".to_owned(), message: "it ended".to_owned() };
-                        return self.stepped(target.to_owned(), step, Err(error), true);
+                        return self.fails_to_open(target, step, id, error.into());
                     }
                     if !std::mem::take(&mut self.loses_wakes) {
                         gate.lines.push((opening.run, turn));
+                    }
+                    if let Some(error) = failure.take() {
+                        // It was written all the same.
+                        return self.fails_to_open(target, step, id, error.into());
                     }
                     self.watched.push((self.mono + TAKES, id.clone(), opening.run));
                     if !self.slow_gates {
@@ -179,7 +167,13 @@ impl World {
         self.stepped(target.to_owned(), step, Ok(StepNotes::default()), false);
     }
 
-    /// As on the disk, where the name was not given: what was written beside it is taken back.
+    /// What is made in its place has these directories.
+    fn fails_to_open(&mut self, target: &str, step: Step, id: &ContainerId, error: StepError) {
+        self.gates.get_mut(id).unwrap().moved = true;
+        self.stepped_with(target.to_owned(), step, Err(error), true);
+    }
+
+    /// As on the disk, where nobody may be let in: what was written is taken back.
     fn withdraw(&mut self, id: &ContainerId, opening: &Opening) {
         if let Some(gate) = self.gates.get_mut(id).filter(|gate| !gate.has_taken(opening.run)) {
             gate.file = None;
@@ -218,7 +212,9 @@ impl World {
         for (id, gate) in &self.gates {
             assert_eq!(gate.strays, 0, "{id}: a line was typed into a command");
             let Some(container) = self.containers.get(id) else { continue };
-            let warm = container.name.starts_with("podbay-warm-");
+            // The engine's name may come later: the state file says whose it is.
+            let claim = self.disk.claims.get(id);
+            let warm = container.name.starts_with("podbay-warm-") && claim.is_none_or(|claim| claim.name.is_none());
             assert!(!warm || gate.taken.is_empty(), "{} was used, and is in the pool", container.name);
             let waits = container.status.since().map(|run| gate.look(run));
             let left = warm && matches!(waits, Some(File::Written(_)));

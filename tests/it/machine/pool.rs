@@ -71,10 +71,12 @@ fn a_pool_fills_and_a_claim_is_a_name_and_a_line() {
     world.settle();
     let row = world.row("fox");
     assert_eq!((row.state, row.reason), (State::Running, None));
-    let gate = &world.gates[&world.containers.values().find(|one| one.name == "podbay-fox").unwrap().id];
-    let (_, text) = &gate.taken[0];
+    let id = world.id("fox");
+    let (_, text) = &world.gates[&id].taken[0];
     assert!(text.contains("export KEY='it'\\''s'") && text.contains("exec 'agent'"), "{text}");
+    assert_ne!(world.containers[&id].name, "podbay-fox", "the command has the engine for itself");
     world.pass(3);
+    assert_eq!(world.containers[&id].name, "podbay-fox");
     assert_eq!((pool(&world).warm, pool(&world).claimed, pool(&world).hits), (3, 1, 1));
     world.assert_claims();
 }

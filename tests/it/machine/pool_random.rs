@@ -37,7 +37,8 @@ enum Move {
 }
 
 fn moves() -> impl Strategy<Value = Move> {
-    let step = || prop_oneof![Just("create"), Just("start"), Just("remove"), Just("open"), Just("open")];
+    let step =
+        || prop_oneof![Just("create"), Just("start"), Just("remove"), Just("open"), Just("open"), Just("rename")];
     let verb = prop_oneof![Just(Verb::Restart), Just(Verb::Remove), Just(Verb::Stop), Just(Verb::Refresh)];
     prop_oneof![
         6 => (0..9_u8).prop_map(Move::Claim),

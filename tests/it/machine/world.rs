@@ -75,6 +75,13 @@ pub struct World {
     pub boot: u32,
 }
 
+/// The name inside the bay: the engine's, but of a claimed worker that has the pool's there.
+pub fn inside(disk: &Stored, container: &Observed) -> String {
+    let name = container.name.trim_start_matches("podbay-");
+    let claimed = disk.claims.get(&container.id).and_then(|claim| claim.name.as_ref());
+    claimed.filter(|_| name.starts_with("warm-")).map_or(name, |name| name.as_str()).to_owned()
+}
+
 fn key() -> OwnerKey {
     OwnerKey::new([7; 32])
 }
@@ -277,8 +284,8 @@ impl World {
     }
 
     pub fn named(&mut self, name: &str) -> Option<&mut Observed> {
-        let name = format!("podbay-{name}");
-        self.containers.values_mut().find(|container| container.name == name)
+        let disk = &self.disk;
+        self.containers.values_mut().find(|container| inside(disk, container) == name)
     }
 
     pub fn row(&self, name: &str) -> podbay::api::types::ContainerRow {

@@ -54,7 +54,7 @@ impl Machine {
 
     /// The engine is the claimer's first, then the command's that it let in, then that of workers made anew.
     fn behind_people(&mut self, template: &Name, now: Now) -> Leave {
-        let claims = self.calls_for_people(now, |kind| matches!(kind, GoalKind::Claimed { .. }));
+        let claims = self.calls_for_people(now, |kind| matches!(kind, GoalKind::Claimed { .. } | GoalKind::Named));
         let makes = self.calls_for_people(now, |kind| matches!(kind, GoalKind::Made(_) | GoalKind::Recreated { .. }));
         let Some(pool) = self.pools.get_mut(template) else { return Leave::Nothing };
         let breath = now.mono.saturating_sub(pool.used) < BREATH && pool.tally.hits > 0;

@@ -105,7 +105,6 @@ pub(super) enum Place {
     /// Nothing is left to keep.
     Useless(String),
     Draining,
-    Claimed,
 }
 
 impl Machine {
@@ -177,10 +176,6 @@ impl Machine {
             Some(_) => return Place::Draining,
             None => {}
         }
-        let claims = |goal: &Goal| matches!(&goal.kind, GoalKind::Claimed { warm, .. } if warm == id);
-        if self.stored.goals.values().any(claims) {
-            return Place::Claimed;
-        }
         if self.stored.claims.contains_key(id) {
             return Place::Useless("a claim of it failed".to_owned());
         }
@@ -251,14 +246,9 @@ impl Machine {
         self.stored.goals.insert(name.to_owned(), Goal::new(GoalKind::Gone));
     }
 
-    /// The bay goes down: nobody is to find a warm worker without its supervisor. One that is being claimed at this moment
-    /// is its claimer's.
+    /// The bay goes down: nobody is to find a warm worker without its supervisor.
     pub(super) fn let_all_go(&mut self, now: Now) -> Vec<String> {
-        let warm = self
-            .seen
-            .iter()
-            .filter(|(name, seen)| is_warm(name) && self.place(name, &seen.container) != Place::Claimed);
-        let warm: Vec<String> = warm.map(|(name, _)| name.clone()).collect();
+        let warm: Vec<String> = self.seen.keys().filter(|name| is_warm(name)).cloned().collect();
         for name in &warm {
             self.let_go(name, now, "the bay goes down");
         }
@@ -363,7 +353,6 @@ fn census<'a>(places: impl Iterator<Item = &'a Place>) -> Census {
             Place::Ready => census.warm += 1,
             Place::Stale(_) => census.stale += 1,
             Place::Draining | Place::Useless(_) => census.draining += 1,
-            Place::Claimed => {}
         }
     }
     census

@@ -114,7 +114,9 @@ const fn template_of(goal: &GoalKind) -> Option<&Name> {
 impl Machine {
     /// What a worker that is to be made or claimed waits for.
     pub(super) fn waits_for_services(&self, name: &str, goal: &GoalKind) -> Option<String> {
-        if self.seen.contains_key(name) { None } else { self.template_waits(template_of(goal)?) }
+        // One that is claimed is there, but its command is not let in.
+        let made = self.seen.contains_key(name) && !matches!(goal, GoalKind::Claimed { .. });
+        if made { None } else { self.template_waits(template_of(goal)?) }
     }
 
     /// Who asked for a worker is told when what it waits for does not come by itself, or not soon. It is made all the same
