@@ -60,6 +60,9 @@ pub trait Engine: Send + Sync + 'static {
     /// One container.
     async fn inspect(&self, id: &ContainerId) -> Result<Observed, EngineError>;
 
+    /// Which container has this name, whoever's it is; `None`: nobody's.
+    async fn named(&self, name: &str) -> Result<Option<ContainerId>, EngineError>;
+
     /// One container in the engine's own words, for the inspect tab.
     async fn describe(&self, id: &ContainerId) -> Result<serde_json::Value, EngineError>;
 

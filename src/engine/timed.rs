@@ -120,6 +120,10 @@ impl Engine for Timed {
         self.timed("inspect", self.inner.inspect(id)).await
     }
 
+    async fn named(&self, name: &str) -> Result<Option<ContainerId>, EngineError> {
+        self.timed("inspect", self.inner.named(name)).await
+    }
+
     async fn describe(&self, id: &ContainerId) -> Result<serde_json::Value, EngineError> {
         self.timed("inspect", self.inner.describe(id)).await
     }

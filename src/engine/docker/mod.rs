@@ -232,6 +232,23 @@ impl Engine for DockerEngine {
         self.timed(&format!("inspect {}", id.short()), self.deadlines.read, call).await
     }
 
+    async fn named(&self, name: &str) -> Result<Option<ContainerId>, EngineError> {
+        let what = format!("inspect {name:.64}");
+        if !is_name(name) {
+            return Err(EngineError::Refused { what, message: format!("{name:?} is no name for a container") });
+        }
+        let call = async {
+            let session = self.session().await?;
+            let path = session.path(&format!("/containers/{name}/json"));
+            match self.wire.json::<observe::Holder>(&what, &path).await {
+                Ok(holder) => Ok(holder.of(name)),
+                Err(EngineError::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.timed(&what, self.deadlines.read, call).await
+    }
+
     async fn describe(&self, id: &ContainerId) -> Result<serde_json::Value, EngineError> {
         let what = format!("inspect {}", id.short());
         let call = async {

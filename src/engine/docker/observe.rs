@@ -26,6 +26,21 @@ pub struct Inspect {
     network_settings: NetworkSettings,
 }
 
+/// Of such an answer, what says whose a name is: somebody else's container may be like none of ours.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Holder {
+    id: String,
+    name: String,
+}
+
+impl Holder {
+    /// Its id, if this is its name: the engine takes the beginning of an id for one, too.
+    pub fn of(self, name: &str) -> Option<ContainerId> {
+        (self.name.trim_start_matches('/') == name).then(|| ContainerId::new(self.id))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct State {

@@ -253,6 +253,10 @@ impl Engine for LocalEngine {
         calls::observed(&place, record).ok_or_else(|| calls::missing(&format!("inspect {}", id.short()), id))
     }
 
+    async fn named(&self, name: &str) -> Result<Option<ContainerId>, EngineError> {
+        Ok(self.holder_of(name))
+    }
+
     async fn describe(&self, id: &ContainerId) -> Result<serde_json::Value, EngineError> {
         let (place, record) = self.find(id, "inspect")?;
         Ok(calls::described(&place, &record))

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::bay::container::{ContainerId, Status};
 use crate::bay::gate::{self, Act, File, Sight};
 use crate::bay::name::Name;
-use crate::engine::SharedEngine;
+use crate::engine::{EngineError, SharedEngine};
 use crate::supervisor::crash;
 use crate::supervisor::event::{Event, StepError, StepNotes};
 use crate::supervisor::goal::Opening;
@@ -124,14 +124,14 @@ async fn let_in(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Openin
     let mut ours = None;
     let mut notes = Vec::new();
     if opening.nonce.is_some() && (opening.claim.is_none() || seen.1 != File::Taken) {
-        let (with_parent, (), written) =
-            tokio::join!(is_with_parent(hall, opening), fit(hall, id, opening), early(hall, door, opening, seen.1));
-        if !with_parent {
+        let (may, (), written) =
+            tokio::join!(may_open(hall, door, id, opening), fit(hall, id, opening), early(hall, door, opening, seen.1));
+        if let Err(error) = may {
             if opening.claim.is_some() {
                 // Nobody is let in: what the claim brought is not left lying there, nor what one who was killed left.
                 door.place().withdraw();
             }
-            return Err(wrong("it has lost the parent's network".to_owned()));
+            return Err(error);
         }
         // What failed is tried again in its own turn, where its failure is the claim's.
         ours = written.ok().flatten();
@@ -218,6 +218,17 @@ async fn fit(hall: &Hall<'_>, id: &ContainerId, opening: &Opening) {
     if let Err(error) = hall.ground.sessions.fit(hall.engine, id, size).await {
         tracing::debug!(%error, "a claimed terminal was not resized");
     }
+}
+
+/// Whether anything speaks against it: a name that is somebody else's, a parent that is another one.
+async fn may_open(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Opening) -> Result<(), StepError> {
+    let name = format!("{}-{}", hall.ground.config.bay, door.name);
+    let (holder, with_parent) = tokio::join!(hall.engine.named(&name), is_with_parent(hall, opening));
+    // Where that can't be told now, the engine has a word on it when it is to give the name.
+    if holder.is_ok_and(|holder| holder.is_some_and(|holder| holder != *id)) {
+        return Err(EngineError::NameTaken(name).into());
+    }
+    if with_parent { Ok(()) } else { Err(wrong("it has lost the parent's network".to_owned())) }
 }
 
 /// Whether the parent is still the one that the worker lives with.

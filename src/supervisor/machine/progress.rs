@@ -295,7 +295,8 @@ impl Machine {
             return;
         }
         let detail = self.explain_ports(target, refusal::of_step(step.what(), error));
-        if matches!(error, StepError::Fill(_)) && self.refuse_claim(target, &detail) {
+        let of_request = matches!(error, StepError::Fill(_) | StepError::Engine(EngineError::NameTaken(_)));
+        if of_request && self.refuse_claim(target, &detail) {
             return;
         }
         self.give_up(target, detail, now, out);

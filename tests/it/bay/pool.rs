@@ -169,7 +169,9 @@ fn p01_claims_in_full() {
 }
 
 /// Between any two acts of a claim.
-const POINTS: [&str; 4] = ["claim-written", "claim-renamed", "claim-moved", "claim-woken"];
+const POINTS: [&str; 3] = ["claim-written", "claim-woken", "claim-moved"];
+/// Those of giving its name to the engine: the claim was answered, or is about to be.
+const NAMING: [&str; 2] = ["before-rename", "after-rename"];
 
 fn die_in_a_claim(den: &Den, point: &str, name: &str) {
     let mut served = den.serve(&[("PODBAY_CRASH_AT", point)]);
@@ -177,7 +179,7 @@ fn die_in_a_claim(den: &Den, point: &str, name: &str) {
     let env = [("SECRET".to_owned(), "swordfish-17".to_owned())].into();
     let asked = request(name, Overrides { env, ..Overrides::default() });
     let answer = den.wait(async |client| client.spawn(&asked).await);
-    assert!(answer.is_err(), "{point}: the supervisor was to die, and answered");
+    assert!(answer.is_err() || NAMING.contains(&point), "{point}: the supervisor was to die, and answered");
     served.end();
     den.ok(&["ls"]);
     den.until_state(&[name], "running");
@@ -198,7 +200,7 @@ fn die_in_a_claim(den: &Den, point: &str, name: &str) {
 fn p03_a_claim_survives_kill_9_at_each_of_its_points() {
     let Some(den) = den("p03_a_claim_survives_kill_9_at_each_of_its_points", 1) else { return };
     den.kill_supervisor();
-    for point in POINTS {
+    for point in POINTS.into_iter().chain(NAMING) {
         die_in_a_claim(&den, point, &format!("fox-{point}"));
     }
 }
@@ -208,8 +210,8 @@ fn p03_a_claim_survives_kill_9_at_each_of_its_points() {
 fn p03_a_claim_survives_a_hundred_kills() {
     let Some(den) = den("p03_a_claim_survives_a_hundred_kills", 1) else { return };
     den.kill_supervisor();
-    for round in 0..25 {
-        for point in POINTS {
+    for round in 0..20 {
+        for point in POINTS.into_iter().chain(NAMING) {
             die_in_a_claim(&den, point, &format!("{point}-{round}"));
         }
     }

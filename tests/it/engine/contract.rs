@@ -81,6 +81,8 @@ async fn a_container_lives_and_dies(bed: &Bed) {
     assert_eq!(made.status, Status::Created { error: String::new() });
     assert_eq!((made.name.as_str(), made.image.as_str(), made.tty), (spec.name.as_str(), "host", true));
     assert_eq!(made.label("note"), "a=b \"c\"");
+    assert_eq!(bed.engine.named(spec.name.as_str()).await.unwrap(), Some(id.clone()));
+    assert_eq!(bed.engine.named(spec.name.retired().as_str()).await.unwrap(), None);
     bed.engine.start(&id).await.unwrap();
     bed.engine.start(&id).await.unwrap();
     let listed = bed.engine.list(&bed.bay).await.unwrap();

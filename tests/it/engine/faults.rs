@@ -43,6 +43,7 @@ async fn every_call(
         ("identify", engine.identify().await.err()),
         ("list", engine.list(&bay).await.err()),
         ("inspect", engine.inspect(id).await.err()),
+        ("named", engine.named("a-name").await.err()),
         ("describe", engine.describe(id).await.err()),
         ("ensure_image", engine.ensure_image(&spec.image).await.err()),
         ("create", engine.create(spec).await.err()),
@@ -330,6 +331,7 @@ async fn names_that_are_no_names_reach_no_daemon() {
     let id = ContainerId::new("ab".repeat(32));
     for hostile in ["..", "%2f", "x?force=1", "a#b", "a\0b", "a\nb", "", "-rf", "é", &"a".repeat(65536)] {
         assert!(matches!(refused(bed.engine.rename(&id, hostile).await), EngineError::Refused { .. }), "{hostile:?}");
+        assert!(matches!(refused(bed.engine.named(hostile).await), EngineError::Refused { .. }), "{hostile:?}");
         let error = refused(bed.engine.remove(&ContainerId::new(hostile)).await);
         assert!(matches!(error, EngineError::Refused { .. }), "{hostile:?}: {error}");
     }

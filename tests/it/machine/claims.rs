@@ -8,6 +8,7 @@ use podbay::bay::container::ContainerId;
 use podbay::bay::session::TermSize;
 use podbay::bay::template::Overrides;
 use podbay::config::Config;
+use podbay::engine::EngineError;
 use podbay::supervisor::event::{Command, Effect, Event, Reply, StepError};
 use podbay::supervisor::goal::Step;
 use podbay::workspace::WorkspaceError;
@@ -233,5 +234,20 @@ fn a_claim_survives_a_kill_before_the_engine_has_the_name() {
     world.pass(3);
     assert_eq!(world.containers[&id].name, "podbay-fox");
     assert_eq!(became(&mut world, "fox"), ["exec 'agent'"]);
+    world.assert_claims();
+}
+
+/// Somebody else's container has the name: another worker could not have it either.
+#[test]
+fn a_claim_of_a_name_that_is_taken_in_the_engine_is_refused() {
+    let mut world = filled(POOLED);
+    world.failures.push_back(("open", EngineError::NameTaken("podbay-fox".to_owned())));
+    let id = claim(&mut world, "fox");
+    world.settle();
+    let Reply::Refused(error) = &world.answers[&id] else { panic!("{:?}", world.answers[&id]) };
+    assert_eq!(error.code, "name-taken");
+    world.pass(10);
+    assert!(world.named("fox").is_none() && world.disk.goals.is_empty());
+    assert_eq!((pool(&world).warm, pool(&world).hits), (3, 0));
     world.assert_claims();
 }

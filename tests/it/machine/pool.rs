@@ -267,7 +267,7 @@ fn p06_a_pool_is_scaled_drained_and_filled_again() {
 fn p08_a_used_worker_is_never_warm_again() {
     let mut world = filled(POOLED);
     // The claim fails after it was begun: the one that was tried is let go, the claimer has a worker all the same.
-    world.failures.push_back(("open", EngineError::NameTaken("podbay-fox".to_owned())));
+    world.failures.push_back(("open", EngineError::Refused { what: "attach".to_owned(), message: "no".to_owned() }));
     let tried = warm(&world);
     let id = claim(&mut world, "fox");
     world.settle();

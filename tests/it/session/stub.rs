@@ -101,6 +101,10 @@ impl Engine for Stub {
         not_played()
     }
 
+    async fn named(&self, _name: &str) -> Result<Option<ContainerId>, EngineError> {
+        not_played()
+    }
+
     async fn inspect(&self, id: &ContainerId) -> Result<Observed, EngineError> {
         self.answering()?;
         Ok(Observed {
