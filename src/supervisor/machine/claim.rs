@@ -1,7 +1,7 @@
 //! Claims: which request gets a warm worker, what a claimed one was claimed with, and gates that must be opened again.
 //!
 //! The commit point of a claim is the state file: once it is written, the warm worker is its claimer's, under that name.
-//! The engine's own name, which others read, follows as soon as the command had the engine for itself.
+//! The engine's own name, which others read, follows a moment later.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use super::pool::{Place, Pool, is_warm};
 
 /// The environments of all claims together: well below what a state file holds, whatever it must escape.
 const CLAIMS_BYTES: usize = 2 << 20;
-/// The engine is the command's own for so long, unless it speaks sooner.
+/// So long the engine and the machine are the command's, and of who waits for its first word.
 const NAMING: Duration = Duration::from_millis(20);
 /// So often a gate may fail to take its claim in time, in one run.
 const SHUT: u32 = 6;
@@ -205,7 +205,7 @@ impl Machine {
         }
     }
 
-    /// Claimed workers get their names in the engine: a while after the claim, or once their commands speak.
+    /// Claimed workers get their names in the engine, a moment after the claim.
     pub(super) fn keep_names(&mut self, now: Now) {
         let pools = |container: &Observed| in_bay(&self.config.bay, &container.name).is_some_and(is_warm);
         let due: Vec<String> = self
@@ -329,16 +329,8 @@ impl Machine {
     /// Claimed workers have printed something.
     pub(super) fn first_outputs(&mut self, outputs: Vec<(ContainerId, Duration)>) {
         for (id, took) in outputs {
-            let of = self.seen.iter().find(|(_, seen)| seen.container.id == id);
-            let Some((name, template)) =
-                of.map(|(name, seen)| (name.clone(), seen.container.label(label::TEMPLATE).to_owned()))
-            else {
-                continue;
-            };
-            if let Some(goal) = self.stored.goals.get_mut(&name).filter(|goal| goal.kind == GoalKind::Named) {
-                goal.not_before = None;
-            }
-            let template = template.parse::<Name>().ok();
+            let template = self.by_id(&id).map(|container| container.label(label::TEMPLATE).to_owned());
+            let template = template.and_then(|name| name.parse::<Name>().ok());
             if let Some(pool) = template.and_then(|name| self.pools.get_mut(&name)) {
                 pool.tally.first_output(took);
                 self.dirty = true;

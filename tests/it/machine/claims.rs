@@ -1,7 +1,6 @@
 //! Claims that go wrong, and claimed workers that run on under another configuration.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use podbay::api::types::{SpawnRequest, State, Verb};
 use podbay::bay::container::ContainerId;
@@ -183,19 +182,6 @@ fn a_claimed_worker_has_its_name_before_the_engine_has() {
         world.assert_claims();
         world.assert_no_doubles();
     }
-}
-
-#[test]
-fn the_first_output_is_the_engines_cue() {
-    let mut world = filled(POOLED);
-    claim(&mut world, "fox");
-    world.settle();
-    let id = world.id("fox");
-    world.event(Event::FirstOutputs(vec![(id.clone(), Duration::from_millis(3))]));
-    world.settle();
-    assert_eq!(world.containers[&id].name, "podbay-fox", "no time has passed");
-    let row = world.row("fox");
-    assert_eq!((row.state, row.reason), (State::Running, None));
 }
 
 /// Somebody takes the name in the engine within those milliseconds: the worker is its claimer's all the same.
