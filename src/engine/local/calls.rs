@@ -199,12 +199,6 @@ impl LocalEngine {
         blocking(read).await.map_err(failed(&format!("list the containers of bay {bay}")))
     }
 
-    /// The container that has this name.
-    pub(super) fn holder_of(&self, name: &str) -> Option<ContainerId> {
-        let place = self.all().into_iter().find(|place| place.name().as_deref() == Some(name))?;
-        place.record().ok().map(|record| ContainerId::new(record.id))
-    }
-
     fn is_taken(&self, name: &str, but: Option<&Place>) -> bool {
         self.all().iter().any(|place| Some(place) != but && place.name().as_deref() == Some(name))
     }

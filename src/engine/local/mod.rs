@@ -254,7 +254,8 @@ impl Engine for LocalEngine {
     }
 
     async fn named(&self, name: &str) -> Result<Option<ContainerId>, EngineError> {
-        Ok(self.holder_of(name))
+        let holder = self.all().into_iter().find(|place| place.name().as_deref() == Some(name));
+        Ok(holder.and_then(|place| place.record().ok()).map(|record| ContainerId::new(record.id)))
     }
 
     async fn describe(&self, id: &ContainerId) -> Result<serde_json::Value, EngineError> {
