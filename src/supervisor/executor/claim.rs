@@ -124,8 +124,9 @@ async fn let_in(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Openin
     let mut ours = None;
     let mut notes = Vec::new();
     if opening.nonce.is_some() && (opening.claim.is_none() || seen.1 != File::Taken) {
-        let (may, (), written) =
-            tokio::join!(may_open(hall, door, id, opening), fit(hall, id, opening), early(hall, door, opening, seen.1));
+        let (may, (), written) = tokio::join!(may_open(hall, door, id, opening), fit(hall, id, opening), async {
+            early(hall, door, opening, seen.1)
+        });
         if let Err(error) = may {
             if opening.claim.is_some() {
                 // Nobody is let in: what the claim brought is not left lying there, nor what one who was killed left.
@@ -195,7 +196,7 @@ fn unfilled(error: StepError) -> StepError {
 }
 
 /// Writes the claim while the engine is asked, where no workspace is to be filled before that.
-async fn early(hall: &Hall<'_>, door: &Door, opening: &Opening, file: File) -> Result<Option<u32>, StepError> {
+fn early(hall: &Hall<'_>, door: &Door, opening: &Opening, file: File) -> Result<Option<u32>, StepError> {
     let fills = workspace::source(&opening.made, opening.branch.as_deref())?.is_some();
     if file != File::None || fills || hall.way.given_up.is_cancelled() {
         return Ok(None);
