@@ -37,6 +37,7 @@ mod terminal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::ServiceExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::types::{LinkState, Snapshot};
@@ -49,7 +50,7 @@ use crate::supervisor::lock::LockError;
 use crate::supervisor::store::StoreError;
 
 use door::Tokens;
-use requests::Requests;
+use requests::{Counted, Requests};
 use setup::{Lent, Setups};
 use shared_log::SharedLogs;
 use shown::Listed;
@@ -99,9 +100,12 @@ pub struct Start {
     pub up: bool,
 }
 
-/// What every route has at hand.
+/// What every route has at hand. Cheap to clone: every request does.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<AtHand>);
+
+/// What is behind every [`App`].
+pub struct AtHand {
     handle: Handle,
     reload: Reload,
     tokens: Arc<Tokens>,
@@ -136,7 +140,7 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
     let lock = handover::take_lock(&paths).await?;
     let (executor, handle) = Executor::new(config, env, paths.clone())?;
     let listener = listener::bind(&paths.socket).map_err(at(&paths.socket))?;
-    let app = App {
+    let app = App(Arc::new(AtHand {
         handle: handle.clone(),
         reload,
         tokens,
@@ -147,11 +151,12 @@ pub async fn serve(config: Config, env: Env, start: Start, ready: impl FnOnce())
         shared_logs: SharedLogs::default(),
         streams: Arc::new(Semaphore::new(STREAMS)),
         opening: Arc::new(Semaphore::new(OPENING)),
-    };
+    }));
     let ending = handle.ending.clone();
-    let routes = app.requests.of(routes::router(app.clone(), true));
-    let server = axum::serve(listener, routes).with_graceful_shutdown(ending.clone().cancelled_owned());
-    let door = tokio::spawn(door::keep(app.clone(), routes::router(app.clone(), false)));
+    let routes = |with_private| Counted::new(routes::router(app.clone(), with_private), app.requests.clone());
+    let server = axum::serve(listener, routes(true).into_make_service());
+    let server = server.with_graceful_shutdown(ending.clone().cancelled_owned());
+    let door = tokio::spawn(door::keep(app.clone(), routes(false)));
     tokio::spawn(alarms::keep(app.clone()));
     tokio::spawn(setup::resume(app.clone()));
     if up {
@@ -210,17 +215,28 @@ async fn follow_signals(app: App) {
     }
 }
 
+impl std::ops::Deref for App {
+    type Target = AtHand;
+
+    fn deref(&self) -> &AtHand {
+        &self.0
+    }
+}
+
 impl App {
     /// A supervisor that has just started knows nothing yet; its clients would take that for an empty bay. Waits until
     /// the engine has answered, or has not in time.
     async fn first_look(&self) {
+        if !is_known(&self.handle.view.borrow()) {
+            // Rare, and large: nobody else carries it around.
+            Box::pin(self.wait_for_a_look()).await;
+        }
+    }
+
+    async fn wait_for_a_look(&self) {
         let mut view = self.handle.view.clone();
-        let known = view.wait_for(|view| {
-            let surveyed = view.status.services.iter().all(|service| service.state != "unknown");
-            surveyed && view.status.engine.state != LinkState::Connecting
-        });
         // Too late is as good as away: the answer says so itself.
-        drop(tokio::time::timeout(FIRST_LOOK, known).await);
+        drop(tokio::time::timeout(FIRST_LOOK, view.wait_for(|view| is_known(view))).await);
     }
 
     /// A place for one more stream.
@@ -236,4 +252,10 @@ impl App {
         snapshot.status.uptime_s = self.handle.started.elapsed().as_secs();
         snapshot
     }
+}
+
+/// Whether the engine and all services have been looked at.
+fn is_known(view: &Snapshot) -> bool {
+    let surveyed = view.status.services.iter().all(|service| service.state != "unknown");
+    surveyed && view.status.engine.state != LinkState::Connecting
 }

@@ -1,15 +1,20 @@
 //! Requests to the API, counted: by route, method and status, all of which are podbay's own words.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
-use axum::middleware::{Next, from_fn_with_state};
+use axum::body::HttpBody as _;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
+use tower_service::Service;
 
+use super::BODY;
 use super::routes::ROUTES;
 use crate::bay::metric::Histogram;
 
@@ -17,8 +22,14 @@ use crate::bay::metric::Histogram;
 const OTHER: &str = "other";
 
 /// The paths that there are: whatever a client asks for, it makes no new series.
-static PATHS: LazyLock<BTreeMap<&'static str, &'static str>> =
-    LazyLock::new(|| ROUTES.iter().map(|route| (route.path, route.path)).collect());
+static PATHS: LazyLock<matchit::Router<&'static str>> = LazyLock::new(|| {
+    let mut paths = matchit::Router::new();
+    for route in ROUTES {
+        // A path with several methods is there once.
+        let _ = paths.insert(route.path, route.path);
+    }
+    paths
+});
 
 /// Route, method, status.
 pub type Which = (&'static str, &'static str, u16);
@@ -41,9 +52,10 @@ impl Requests {
         self.counts().clone()
     }
 
-    /// Counts what this router answers, refusals of what is laid around its routes included.
-    pub fn of(&self, router: Router) -> Router {
-        router.layer(from_fn_with_state(self.clone(), count))
+    /// Counts a request from now on.
+    pub fn begin(&self, request: &Request) -> Count {
+        let (route, method) = (route(request.uri().path()), method(request.method()));
+        Count { requests: self.clone(), route, method, begun: Instant::now() }
     }
 
     fn one(&self, which: Which, took: std::time::Duration) {
@@ -58,14 +70,69 @@ impl Requests {
     }
 }
 
-async fn count(State(requests): State<Requests>, request: Request, next: Next) -> Response {
-    let path = request.extensions().get::<MatchedPath>().and_then(|path| PATHS.get(path.as_str()));
-    let path = path.copied().unwrap_or(OTHER);
-    let method = method(request.method());
-    let begun = Instant::now();
-    let response = next.run(request).await;
-    requests.one((path, method, response.status().as_u16()), begun.elapsed());
-    response
+/// A request that is being answered.
+pub struct Count {
+    requests: Requests,
+    route: &'static str,
+    method: &'static str,
+    begun: Instant,
+}
+
+impl Count {
+    /// It was answered.
+    pub fn end(self, status: StatusCode) {
+        self.requests.one((self.route, self.method, status.as_u16()), self.begun.elapsed());
+    }
+}
+
+/// The routes, with every request counted and every body bounded. All that is done around a route is done here and in the
+/// door, once: a layer of the router would be a boxed copy of the route for every request.
+#[derive(Clone)]
+pub struct Counted {
+    routes: Router,
+    requests: Requests,
+}
+
+impl Counted {
+    pub const fn new(routes: Router, requests: Requests) -> Self {
+        Self { routes, requests }
+    }
+
+    pub const fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// Answers what was counted already.
+    pub async fn route(&self, mut request: Request) -> Response {
+        if !request.body().is_end_stream() {
+            DefaultBodyLimit::max(BODY).apply(&mut request);
+        }
+        self.routes.clone().call(request).await.unwrap_or_else(|never| match never {})
+    }
+}
+
+impl Service<Request> for Counted {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move {
+            let count = this.requests.begin(&request);
+            let response = this.route(request).await;
+            count.end(response.status());
+            Ok(response)
+        })
+    }
+}
+
+fn route(path: &str) -> &'static str {
+    PATHS.at(path).map_or(OTHER, |found| *found.value)
 }
 
 fn method(method: &Method) -> &'static str {
@@ -88,7 +155,18 @@ mod tests {
             assert_eq!(method(&known.parse().unwrap()), known);
         }
         assert_eq!(method(&"BREW".parse().unwrap()), OTHER);
-        assert!(PATHS.contains_key("/api/containers/{id}") && !PATHS.contains_key("/api/containers/fox"));
+        for (path, wanted) in [
+            ("/api/containers", "/api/containers"),
+            ("/api/containers/fox", "/api/containers/{id}"),
+            ("/api/containers/fox/terminal", "/api/containers/{id}/terminal"),
+            ("/api/containers/", OTHER),
+            ("/api/containers//logs", OTHER),
+            ("/api/containers/fox/owl/logs", OTHER),
+            ("/etc/passwd", OTHER),
+            ("*", OTHER),
+        ] {
+            assert_eq!(route(path), wanted, "{path}");
+        }
     }
 
     #[test]

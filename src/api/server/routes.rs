@@ -2,14 +2,13 @@
 //! from it.
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, delete, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::isolation;
 use super::{
-    App, BODY, actions, doctor, error, exec, figures, images, metrics, openapi, ports, run, services, setup, shown,
-    streams, terminal,
+    App, actions, doctor, error, exec, figures, images, metrics, openapi, ports, run, services, setup, shown, streams,
+    terminal,
 };
 use crate::api::types::{
     ContainerDetail, ContainerRow, Done, DownRequest, Figures, Finding, Health, ImageRow, IsolationRequest,
@@ -201,9 +200,5 @@ pub const ROUTES: &[Route] = &[
 pub(super) fn router(app: App, with_private: bool) -> Router {
     let answered = ROUTES.iter().filter(|route| with_private || !route.private);
     let router = answered.fold(Router::new(), |router, route| router.route(route.path, (route.serve)()));
-    router
-        .fallback(error::no_route)
-        .method_not_allowed_fallback(error::no_method)
-        .layer(DefaultBodyLimit::max(BODY))
-        .with_state(app)
+    router.fallback(error::no_route).method_not_allowed_fallback(error::no_method).with_state(app)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 
@@ -28,7 +28,7 @@ pub async fn containers(State(app): State<App>, headers: HeaderMap) -> Response 
     app.first_look().await;
     let view = app.handle.view.borrow().clone();
     let (bytes, tag) = app.listed.of(&view);
-    let known = headers.get(IF_NONE_MATCH).is_some_and(|known| *known == *tag);
+    let known = headers.get(IF_NONE_MATCH).is_some_and(|known| *known == tag);
     if known {
         return (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response();
     }
@@ -40,17 +40,19 @@ pub async fn containers(State(app): State<App>, headers: HeaderMap) -> Response 
 pub struct Listed(Arc<Mutex<Last>>);
 
 /// Of which view, its list, and by what that is told from another one.
-type Last = Option<(Arc<Snapshot>, Bytes, String)>;
+type Last = Option<(Arc<Snapshot>, Bytes, HeaderValue)>;
 
 impl Listed {
-    fn of(&self, view: &Arc<Snapshot>) -> (Bytes, String) {
+    fn of(&self, view: &Arc<Snapshot>) -> (Bytes, HeaderValue) {
         // Held while it is written, which takes less than to write it twice. A panic elsewhere leaves it as good as it was.
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, bytes, tag)) = last.as_ref().filter(|(known, ..)| Arc::ptr_eq(known, view)) {
             return (bytes.clone(), tag.clone());
         }
         let bytes = Bytes::from(serde_json::to_vec(&view.containers).unwrap_or_default());
-        let tag = format!("\"{}\"", short_hash(&bytes));
+        // Of hexadecimal digits, so that it always can be a header.
+        let tag = HeaderValue::from_maybe_shared(format!("\"{}\"", short_hash(&bytes)));
+        let tag = tag.unwrap_or(HeaderValue::from_static("\"\""));
         *last = Some((view.clone(), bytes.clone(), tag.clone()));
         (bytes, tag)
     }

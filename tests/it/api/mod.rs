@@ -1,6 +1,7 @@
 //! The API over TCP, asked by clients that are not ours: raw bytes, `curl`, another WebSocket library.
 
 mod alerts;
+mod claims;
 mod described;
 mod fuzzed;
 mod limits;

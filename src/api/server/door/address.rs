@@ -14,7 +14,7 @@ const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub struct Hosts {
     /// The one that it listens on.
     own: IpAddr,
-    /// What the configuration names, in lower case.
+    /// What the configuration names.
     named: Vec<String>,
 }
 
@@ -31,21 +31,21 @@ pub enum Foreign {
 
 impl Hosts {
     pub fn new(address: SocketAddr, named: &[String]) -> Self {
-        Self { own: address.ip(), named: named.iter().map(|name| name.to_ascii_lowercase()).collect() }
+        Self { own: address.ip(), named: named.to_vec() }
     }
 
     /// Whether a request may be looked at.
     pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Foreign> {
         let mut hosts = headers.get_all(HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(Foreign::NoHost) };
-        let host = host.to_str().map_err(|_| Foreign::Host)?.to_ascii_lowercase();
+        let host = host.to_str().map_err(|_| Foreign::Host)?;
         // A request for `http://other/path` means that one, whatever its header says.
-        if uri.authority().is_some_and(|named| named.as_str().to_ascii_lowercase() != host) || !self.is_ours(&host) {
+        if uri.authority().is_some_and(|named| !named.as_str().eq_ignore_ascii_case(host)) || !self.is_ours(host) {
             return Err(Foreign::Host);
         }
         let same = |origin: &str| {
             let origin = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-            origin.is_some_and(|origin| origin.eq_ignore_ascii_case(&host))
+            origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host))
         };
         let mut origins = headers.get_all(ORIGIN).iter();
         if !origins.all(|origin| origin.to_str().is_ok_and(same)) {
@@ -67,7 +67,7 @@ impl Hosts {
             // Behind `0.0.0.0` it has addresses that nobody has listed; no name is in them to be pointed elsewhere.
             return loopback || ip == self.own || self.own.is_unspecified();
         }
-        name == "localhost" || self.named.iter().any(|named| named == name)
+        name.eq_ignore_ascii_case("localhost") || self.named.iter().any(|named| named.eq_ignore_ascii_case(name))
     }
 }
 

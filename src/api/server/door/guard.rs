@@ -4,12 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::body::{Body, HttpBody as _, to_bytes};
+use axum::extract::Request;
 use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, WWW_AUTHENTICATE};
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::watch;
 
@@ -23,18 +22,17 @@ use crate::api::types::Snapshot;
 const SENDING: Duration = Duration::from_secs(20);
 
 /// What is asked of every request.
-#[derive(Clone)]
 pub struct Guard {
     tokens: Arc<Tokens>,
     lent: Lent,
     view: watch::Receiver<Arc<Snapshot>>,
-    hosts: Arc<Hosts>,
+    hosts: Hosts,
 }
 
 impl Guard {
     pub(super) fn new(app: &App, address: SocketAddr, named: &[String]) -> Self {
         let (tokens, lent, view) = (app.tokens.clone(), app.lent.clone(), app.handle.view.clone());
-        Self { tokens, lent, view, hosts: Arc::new(Hosts::new(address, named)) }
+        Self { tokens, lent, view, hosts: Hosts::new(address, named) }
     }
 
     pub(super) const fn tokens(&self) -> &Arc<Tokens> {
@@ -60,21 +58,22 @@ impl Guard {
             _ => false,
         }
     }
-}
 
-/// Lets in who may, with a body that is there already and a URL that holds no token.
-pub async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    if let Err(foreign) = guard.hosts.check(request.uri(), request.headers()) {
-        return refuse(foreign);
-    }
-    let open = request.uri().path() == "/health" && matches!(*request.method(), Method::GET | Method::HEAD);
-    if !open && !guard.knows(request.method(), request.uri(), request.headers()) {
-        return unknown();
-    }
-    forget_token(&mut request);
-    match received(request).await {
-        Ok(request) => next.run(request).await,
-        Err(error) => closing(error.into_response()),
+    /// Lets in who may, with a body that is there already and a URL that holds no token; `Err`: what the others are told.
+    pub async fn admit(&self, mut request: Request) -> Result<Request, Response> {
+        if let Err(foreign) = self.hosts.check(request.uri(), request.headers()) {
+            return Err(refuse(foreign));
+        }
+        let open = request.uri().path() == "/health" && matches!(*request.method(), Method::GET | Method::HEAD);
+        if !open && !self.knows(request.method(), request.uri(), request.headers()) {
+            return Err(unknown());
+        }
+        forget_token(&mut request);
+        // Most have none.
+        if request.body().is_end_stream() {
+            return Ok(request);
+        }
+        received(request).await.map_err(|error| closing(error.into_response()))
     }
 }
 

@@ -16,11 +16,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::App;
-use super::requests::Requests;
+use super::requests::Counted;
 use crate::bay::backoff::Backoff;
 use crate::config::ApiConfig;
 use crate::config::env::Env;
@@ -48,7 +47,7 @@ pub(super) fn token_file(config: &ApiConfig, paths: &Paths, env: &Env) -> Result
 
 /// Listens for as long as the supervisor runs. What keeps it from that is a trouble of the bay, and tried again: a port
 /// may come free, a file be mended.
-pub(super) async fn keep(app: App, routes: Router) {
+pub(super) async fn keep(app: App, routes: Counted) {
     let config = app.handle.config.borrow().api.clone();
     let Some(address) = config.listen else { return };
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
@@ -81,8 +80,7 @@ async fn tell(app: &App, trouble: Option<String>) {
 /// A listener with all that it needs.
 struct Door {
     listener: TcpListener,
-    guard: Guard,
-    requests: Requests,
+    guard: Arc<Guard>,
     tls: Option<Arc<tls::Certificate>>,
 }
 
@@ -96,8 +94,8 @@ async fn open(app: &App, config: &ApiConfig, address: SocketAddr) -> Result<Door
     let ready = tokio::task::spawn_blocking(move || tokens.ready()).await;
     ready.map_err(|error| error.to_string())??;
     let listener = bind(address).map_err(|error| why_not(&error, address))?;
-    let guard = Guard::new(app, address, &config.hosts);
-    Ok(Door { listener, guard, requests: app.requests.clone(), tls })
+    let guard = Arc::new(Guard::new(app, address, &config.hosts));
+    Ok(Door { listener, guard, tls })
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

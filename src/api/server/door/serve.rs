@@ -1,23 +1,27 @@
 //! Accepting, and one task a connection.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::body::{Body, HttpBody as _};
+use axum::http::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::line::Line;
-use super::{Door, guard};
+use super::{Door, Guard};
+use crate::api::server::requests::Counted;
 
 /// Connections at once, streams among them. Those beyond are closed at once: the client tries again.
 const CONNECTIONS: usize = 2048;
@@ -34,8 +38,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 impl Door {
     /// Serves until the supervisor ends; then answers on their way go out.
-    pub(super) async fn serve(self, routes: Router, ending: &CancellationToken) {
-        let routes = self.requests.of(routes.layer(from_fn_with_state(self.guard.clone(), guard::check)));
+    pub(super) async fn serve(self, routes: Counted, ending: &CancellationToken) {
+        let desk = Desk { guard: self.guard.clone(), routes };
         let places = Places::default();
         let tracker = TaskTracker::new();
         loop {
@@ -57,19 +61,40 @@ impl Door {
             };
             // A connection is as good as the token that is good when it begins.
             let cut = self.guard.tokens().reign().child_token();
-            let (routes, tls, ending) = (routes.clone(), self.tls.clone(), ending.clone());
+            let (desk, tls, ending) = (desk.clone(), self.tls.clone(), ending.clone());
             tracker.spawn(async move {
                 if prepare(&stream).is_err() {
                     return;
                 }
-                let Some(tls) = tls else { return talk(Line::new(stream, cut, place), routes, &ending).await };
+                let Some(tls) = tls else { return talk(Line::new(stream, cut, place), &desk, &ending).await };
                 if let Ok(Ok(stream)) = tokio::time::timeout(HEAD, tls.accept(stream)).await {
-                    talk(Line::new(stream, cut, place), routes, &ending).await;
+                    talk(Line::new(stream, cut, place), &desk, &ending).await;
                 }
             });
         }
         tracker.close();
         tracker.wait().await;
+    }
+}
+
+/// Where every request comes to.
+#[derive(Clone)]
+struct Desk {
+    guard: Arc<Guard>,
+    routes: Counted,
+}
+
+impl Desk {
+    async fn answer(&self, request: Request<Incoming>) -> Response {
+        // A body that is not there needs no room of its own.
+        let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
+        let count = self.routes.requests().begin(&request);
+        let response = match self.guard.admit(request).await {
+            Ok(request) => self.routes.route(request).await,
+            Err(refusal) => refusal,
+        };
+        count.end(response.status());
+        response
     }
 }
 
@@ -86,15 +111,16 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 
 async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     line: Line<S>,
-    routes: Router,
+    desk: &Desk,
     ending: &CancellationToken,
 ) {
+    let answer = service_fn(async |request| Ok::<_, Infallible>(desk.answer(request).await));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_headers(HEADERS)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(line), TowerToHyperService::new(routes))
+        .serve_connection(TokioIo::new(line), answer)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     // How a client goes is its own affair: nothing of it is worth a line in the log.

@@ -24,7 +24,8 @@ const LONGEST: u64 = 4096;
 /// The present token, and where it is kept.
 pub struct Tokens {
     file: PathBuf,
-    key: [u8; 32],
+    /// Begun with this process's key.
+    mac: Hmac<Sha256>,
     present: Mutex<Present>,
 }
 
@@ -41,7 +42,9 @@ impl Tokens {
     /// # Errors
     /// The system's, where it gives no random bytes.
     pub fn new(file: PathBuf) -> io::Result<Self> {
-        Ok(Self { file, key: random()?, present: Mutex::default() })
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+        let mac = Hmac::new_from_slice(&random::<32>()?).expect("any key length");
+        Ok(Self { file, mac, present: Mutex::default() })
     }
 
     /// Where it is kept.
@@ -100,8 +103,7 @@ impl Tokens {
     }
 
     fn mac(&self, text: &[u8]) -> Hmac<Sha256> {
-        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("any key length");
+        let mut mac = self.mac.clone();
         mac.update(text);
         mac
     }
