@@ -27,12 +27,14 @@ pub enum Target {
 }
 
 /// Where a followed log begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogsFrom {
     /// With its newest lines.
     Tail,
     /// With the lines of this time, in milliseconds since 1970.
     Since(i64),
+    /// With what comes after the line of this id.
+    After(String),
 }
 
 /// Lines for a file.

@@ -124,8 +124,8 @@ pub enum FeedMsg {
 /// From a log.
 #[derive(Debug)]
 pub enum LogsMsg {
-    /// More lines.
-    Lines(Vec<LogEntry>),
+    /// More lines, and the id of the newest one.
+    Lines(Vec<LogEntry>, Option<String>),
     /// Of the whole log, so many lines were read so far.
     Counted(usize),
     /// The whole log.

@@ -20,9 +20,9 @@ use tokio::sync::mpsc;
 
 use super::types::{
     BayEvent, ContainerDetail, ContainerRow, Done, DownRequest, ErrorDetail, ExecRequest, Figures, Finding, Frame,
-    ImageRow, IsolationRequest, LogEntry, NetworkRequest, NetworkStatus, PoolRequest, PoolRow, PortRow, Reloaded,
-    SendRequest, ServiceRow, ServiceVerb, SessionRequest, SessionRow, SpawnReply, SpawnRequest, StatsRow, Status,
-    UpRequest, Verb, Why,
+    ImageRow, IsolationRequest, NetworkRequest, NetworkStatus, PoolRequest, PoolRow, PortRow, Reloaded, SendRequest,
+    ServiceRow, ServiceVerb, SessionRequest, SessionRow, SpawnReply, SpawnRequest, StatsRow, Status, UpRequest, Verb,
+    Why,
 };
 use crate::bay::isolation::Isolation;
 use crate::bay::session::{SessionId, TermSize};
@@ -105,7 +105,11 @@ pub struct LogsRequest {
     pub tail: Option<u64>,
     /// Not before this time, in milliseconds since 1970.
     pub since: Option<i64>,
+    /// Only what comes after this, as [`LogLines::last`] gave it; then the last two say nothing.
+    pub after: Option<String>,
 }
+
+pub use sse::LogLines;
 
 type Answer<T> = Result<T, ClientError>;
 
@@ -296,10 +300,16 @@ impl Client {
     }
 
     /// `GET /api/containers/{id}/logs`. Ends with the log; a connection that ends before it is [`ClientError::Broken`].
-    pub async fn logs(&self, id: &str, request: &LogsRequest) -> Answer<BoxStream<'static, Answer<LogEntry>>> {
-        let path = container_path(id, &logs_query(request));
-        let answer = http::open(self, Call::new(Method::GET, &path, self.patience.answer)).await?;
-        Ok(sse::log_entries(answer))
+    pub async fn logs(&self, id: &str, request: &LogsRequest) -> Answer<LogLines> {
+        self.log_lines(&container_path(id, &logs_query(request)), request).await
+    }
+
+    async fn log_lines(&self, path: &str, request: &LogsRequest) -> Answer<LogLines> {
+        let mut call = Call::new(Method::GET, path, self.patience.answer);
+        if let Some(after) = request.after.as_deref().and_then(|after| after.parse().ok()) {
+            call.headers.insert("last-event-id", after);
+        }
+        Ok(LogLines::new(http::open(self, call).await?))
     }
 
     /// `POST /api/containers/{id}/send`.
@@ -319,14 +329,8 @@ impl Client {
     }
 
     /// `GET /api/services/{name}/logs`, as [`Client::logs`].
-    pub async fn service_logs(
-        &self,
-        name: &str,
-        request: &LogsRequest,
-    ) -> Answer<BoxStream<'static, Answer<LogEntry>>> {
-        let path = format!("/api/services/{}{}", segment(name), logs_query(request));
-        let answer = http::open(self, Call::new(Method::GET, &path, self.patience.answer)).await?;
-        Ok(sse::log_entries(answer))
+    pub async fn service_logs(&self, name: &str, request: &LogsRequest) -> Answer<LogLines> {
+        self.log_lines(&format!("/api/services/{}{}", segment(name), logs_query(request)), request).await
     }
 
     /// `GET /api/sessions`.
@@ -416,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_logs_request_is_a_query() {
-        let request = LogsRequest { follow: true, tail: Some(5), since: Some(-3) };
+        let request = LogsRequest { follow: true, tail: Some(5), since: Some(-3), after: None };
         assert_eq!(logs_query(&request), "/logs?follow=true&tail=5&since=-3");
         assert_eq!(logs_query(&LogsRequest::default()), "/logs?follow=false");
     }

@@ -1,5 +1,8 @@
 //! Server-sent events: the stream of lines, and what podbay's two streams say in it.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 use http_body_util::BodyExt as _;
@@ -19,6 +22,8 @@ pub(super) struct Message {
     pub event: String,
     /// `data:` lines, joined by newlines.
     pub data: String,
+    /// `id:`, empty where there is none.
+    pub id: String,
 }
 
 /// Takes bytes in any portions, gives whole events.
@@ -71,6 +76,7 @@ impl Parser {
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
             "event" => value.clone_into(&mut self.message.event),
+            "id" => value.clone_into(&mut self.message.id),
             "data" => {
                 if self.has_data {
                     self.message.data.push('\n');
@@ -81,7 +87,7 @@ impl Parser {
                     return Err(too_large());
                 }
             }
-            // Comments (an empty field: the server's keep-alive), `id`, `retry`, and what the standard may yet invent.
+            // Comments (an empty field: the server's keep-alive), `retry`, and what the standard may yet invent.
             _ => {}
         }
         Ok(None)
@@ -143,18 +149,68 @@ pub(super) fn bay_event(message: Answer<Message>) -> Option<Answer<BayEvent>> {
 }
 
 /// The entries of a log, up to its `end` event. What ends without one is broken: the log may have more.
-pub(super) fn log_entries(answer: OpenAnswer) -> BoxStream<'static, Answer<LogEntry>> {
-    let source = messages(answer).boxed();
-    stream::unfold(Some(source), |source| async move {
-        let mut source = source?;
-        match source.next().await {
-            None => Some((Err(ClientError::Broken("the log broke off before its end".to_owned())), None)),
-            Some(Err(error)) => Some((Err(error), None)),
-            Some(Ok(message)) if message.event == "end" => None,
-            Some(Ok(message)) => Some((decode(&message), Some(source))),
-        }
-    })
-    .boxed()
+pub struct LogLines {
+    source: Option<BoxStream<'static, Answer<Message>>>,
+    last: Option<String>,
+}
+
+impl LogLines {
+    pub(super) fn new(answer: OpenAnswer) -> Self {
+        Self { source: Some(messages(answer).boxed()), last: None }
+    }
+
+    /// Where the newest entry stands, for [`super::LogsRequest::after`]; `None`: of none is that known.
+    #[must_use]
+    pub fn last(&self) -> Option<&str> {
+        self.last.as_deref()
+    }
+}
+
+impl Stream for LogLines {
+    type Item = Answer<LogEntry>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(source) = &mut self.source else { return Poll::Ready(None) };
+        let next = ready!(source.poll_next_unpin(context));
+        let entry = match next {
+            None => Err(ClientError::Broken("the log broke off before its end".to_owned())),
+            Some(Err(error)) => Err(error),
+            Some(Ok(message)) if message.event == "end" => {
+                self.source = None;
+                return Poll::Ready(None);
+            }
+            Some(Ok(mut message)) => {
+                if !message.id.is_empty() {
+                    self.last = Some(std::mem::take(&mut message.id));
+                }
+                return Poll::Ready(Some(log_entry(&message)));
+            }
+        };
+        self.source = None;
+        Poll::Ready(Some(entry))
+    }
+}
+
+fn log_entry(message: &Message) -> Answer<LogEntry> {
+    match message.event.as_str() {
+        // What is missing is said where it is missing.
+        "missed" => decode(message).map(|missed: Missed| LogEntry {
+            line: format!(
+                "[podbay: {} lines are missing here: they came too fast, and the engine's log has lost them]",
+                missed.lines
+            ),
+            timestamp: None,
+            stderr: true,
+        }),
+        "failed" => Err(ClientError::Broken(message.data.clone())),
+        _ => decode(message),
+    }
+}
+
+/// What an event `missed` says.
+#[derive(serde::Deserialize)]
+struct Missed {
+    lines: u64,
 }
 
 #[cfg(test)]
@@ -164,13 +220,17 @@ mod tests {
     const STREAM: &str = ": hello\n\nevent: snapshot\nid: 7\ndata: {\"a\":\ndata:  1}\n\n:\n\nretry: 5\n\ndata\n\ndata: \u{e9}\r\n\r\nevent: end\n\ndata: cut";
 
     fn message(event: &str, data: &str) -> Message {
-        Message { event: event.to_owned(), data: data.to_owned() }
+        Message { event: event.to_owned(), data: data.to_owned(), id: String::new() }
     }
 
     #[test]
     fn events_are_whole_whatever_the_portions() {
-        let expected =
-            [message("snapshot", "{\"a\":\n 1}"), message("", ""), message("", "\u{e9}"), message("end", "")];
+        let expected = [
+            Message { id: "7".to_owned(), ..message("snapshot", "{\"a\":\n 1}") },
+            message("", ""),
+            message("", "\u{e9}"),
+            message("end", ""),
+        ];
         for portion in 1..STREAM.len() {
             let mut parser = Parser::default();
             let mut got = Vec::new();

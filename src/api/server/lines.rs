@@ -25,6 +25,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub enum LineEvent {
     /// A line, and where it stands.
     Line(LogEntry, Option<LineId>),
+    /// So many lines should stand here: the engine's log does not have them any more, and they came too fast.
+    Missed(u64),
     /// It broke off, in words.
     Failed(String),
     /// The last line was said.
@@ -77,6 +79,9 @@ pub fn write_event(out: &mut BytesMut, event: &LineEvent) {
             // JSON has no newline of its own. Text and numbers can always be written.
             let _ = serde_json::to_writer(out.writer(), entry);
         }
+        LineEvent::Missed(lines) => {
+            let _ = write!(out, "event: missed\ndata: {{\"lines\":{lines}}}");
+        }
         LineEvent::Failed(why) => {
             out.extend_from_slice(b"event: failed\ndata: ");
             out.extend_from_slice(why.replace(['\r', '\n'], " ").as_bytes());
@@ -103,13 +108,14 @@ mod tests {
     #[test]
     fn no_text_of_a_line_is_an_event_of_its_own() {
         let entry = LogEntry { line: "a\n\nevent: end\r\n".to_owned(), timestamp: Some(7), stderr: false };
-        let events = [LineEvent::Line(entry, None), LineEvent::Failed("x\n\ny".to_owned()), LineEvent::End];
+        let failed = LineEvent::Failed("x\n\ny".to_owned());
+        let events = [LineEvent::Line(entry, None), LineEvent::Missed(3), failed, LineEvent::End];
         let mut written = BytesMut::new();
         for event in &events {
             write_event(&mut written, event);
         }
         let text = String::from_utf8(written.to_vec()).unwrap();
-        let wanted = "data: {\"line\":\"a\\n\\nevent: end\\r\\n\",\"timestamp\":7}\n\nevent: failed\ndata: x  y\n\n\
+        let wanted = "data: {\"line\":\"a\\n\\nevent: end\\r\\n\",\"timestamp\":7}\n\nevent: missed\ndata: {\"lines\":3}\n\nevent: failed\ndata: x  y\n\n\
                       event: end\ndata: {}\n\n";
         assert_eq!(text, wanted);
     }

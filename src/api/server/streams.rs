@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::extract::{Asked, Segment};
-use super::line_id::{LineId, Numbering};
+use super::line_id::{LineId, Numbering, print};
 use super::lines::{LineEvent, Lines, entry};
-use super::shared_log::Follower;
+use super::shared_log::{Finder, Follower, Mark, Settled, before, skew};
 use super::{ApiError, App};
 use crate::api::types::{LogEntry, Snapshot};
-use crate::engine::LogQuery;
+use crate::engine::{EngineError, LogLine, LogQuery};
 
 /// Changes that come faster than this are told together.
 const TOGETHER: Duration = Duration::from_millis(25);
@@ -125,25 +125,54 @@ pub(super) async fn container_logs(app: &App, id: &str, query: &LogsQuery) -> Re
     let (row, id, engine) = app.container(id).await?;
     // Podman's log has lines without a time, and no ids by which they could be known again.
     let shared = query.follow && row.started_at.is_some() && app.handle.view.borrow().status.engine.kind != "podman";
-    if shared && let Some(follower) = Follower::begin(app, (&engine, &id), query).await? {
+    if shared && let Some(ring) = app.handle.sessions.ring(&id) {
+        let follower = Follower::begin(app, (&engine, &id), &ring, query).await?;
         let pieces = stream::unfold(follower, |mut follower| async move { Some((follower.next().await?, follower)) });
         let pieces = pieces.take_until(app.handle.ending.clone().cancelled_owned());
         return Ok(Lines::written(held(pieces, place)));
     }
-    let since = query.not_before()?;
+    let had = query.had.filter(|had| !query.follow && had.print().is_some());
+    let skew = skew(app.handle.view.borrow().status.engine.is_here());
+    let since = had.map_or_else(|| query.not_before(), |had| Ok(Some(before(had, skew))))?;
     let turn = app.opening.acquire().await;
     let lines = engine.logs(&id, &LogQuery { follow: query.follow, tail: query.tail, since }).await?;
     drop(turn);
-    let mut numbering = query.numbering();
-    let entries = lines.filter_map(move |line| {
-        std::future::ready(match line {
-            Ok(line) => numbering.next(line.at).ok().map(|id| data(entry(&line), id)),
-            Err(error) => Some(failed(&error.to_string())),
-        })
-    });
+    let finder = had.and_then(|had| Finder::new(&[Mark::of(had)], Some(had), skew));
+    let mut past = Past { numbering: if had.is_some() { Numbering::default() } else { query.numbering() }, finder };
+    let lines = lines.map(Some).chain(stream::once(std::future::ready(None)));
+    let entries = lines.flat_map(move |line| stream::iter(past.events(line)));
     let end = stream::once(std::future::ready(LineEvent::End));
     let all = entries.chain(end).take_until(app.handle.ending.clone().cancelled_owned());
     Ok(Lines::new(held(all, place)))
+}
+
+/// A log that is read once.
+struct Past {
+    numbering: Numbering,
+    /// Looks for the line that the client has.
+    finder: Option<Finder>,
+}
+
+impl Past {
+    /// What a line leads to, or their end.
+    fn events(&mut self, line: Option<Result<LogLine, EngineError>>) -> Vec<LineEvent> {
+        let of = |(line, id): (LogLine, LineId)| data(entry(&line), Some(id.reading(print(&line.bytes))));
+        let all = |settled: Settled| settled.lines.into_iter().map(of).collect();
+        match line {
+            None => self.finder.take().map(|mut finder| all(finder.settle())).unwrap_or_default(),
+            Some(Err(error)) => vec![failed(&error.to_string())],
+            Some(Ok(line)) => match (self.numbering.next(line.at), &mut self.finder) {
+                (Err(()), _) => Vec::new(),
+                (Ok(None), _) => vec![data(entry(&line), None)],
+                (Ok(Some(id)), None) => vec![of((line, id))],
+                (Ok(Some(id)), Some(finder)) => {
+                    let settled = finder.push(line, id);
+                    let settled = settled.inspect(|_| self.finder = None);
+                    settled.map(all).unwrap_or_default()
+                }
+            },
+        }
+    }
 }
 
 pub(super) const fn data(entry: LogEntry, id: Option<LineId>) -> LineEvent {

@@ -1,98 +1,74 @@
-//! A service's log, followed for as long as somebody looks: it goes on when the supervisor is back, where it was left.
+//! A log that is followed for as long as somebody looks: it goes on when the supervisor is back, where it was left.
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-
 use super::LogsArgs;
-use crate::api::client::{Client, ClientError, LogsRequest};
-use crate::api::types::LogEntry;
+use crate::api::client::{Client, ClientError, LogLines, LogsRequest};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::note;
 
 /// Between two tries to find a supervisor.
 const RETRY: Duration = Duration::from_millis(300);
 
-/// Where a log was left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Mark {
-    /// The time of its last line, in milliseconds since 1970.
-    at: Option<i64>,
-    /// How many lines of that time were seen.
-    seen: u64,
-    /// How many of them come again.
-    again: u64,
-}
-
-impl Mark {
-    /// Whether a line is one that was not shown yet.
-    fn is_new(&mut self, entry: &LogEntry) -> bool {
-        if self.again > 0 && entry.timestamp == self.at {
-            self.again -= 1;
-            return false;
-        }
-        if entry.timestamp.is_some() {
-            self.seen = if entry.timestamp == self.at { self.seen + 1 } else { 1 };
-            self.at = entry.timestamp;
-        }
-        true
-    }
-
-    /// What is asked of the next supervisor.
-    fn resume(&mut self, first: LogsRequest) -> LogsRequest {
-        self.again = self.seen;
-        if self.at.is_some() { LogsRequest { tail: None, since: self.at, ..first } } else { first }
-    }
-}
-
 /// Prints a service's log to its end, or for ever.
 pub async fn service(
     client: &Client,
     name: &str,
-    first: LogsRequest,
-    (args, json): (&LogsArgs, bool),
+    request: LogsRequest,
+    how: (&LogsArgs, bool),
 ) -> Result<Exit, CliError> {
-    let mut mark = Mark::default();
-    let mut away = false;
-    let mut request = first.clone();
-    let mut seen = 0_usize;
-    if args.follow {
+    let silent = (request.tail != Some(0)).then_some(request.since.is_some());
+    if request.follow {
         tell_of_rest(client, name).await;
     }
+    let seen = over_cuts(request, how, async |request| client.service_logs(name, request).await).await?;
+    if let Some(lately) = silent.filter(|_| seen == 0) {
+        tell_of_silence(client, name, lately).await;
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints a container's log to its end.
+pub async fn container(
+    client: &Client,
+    name: &str,
+    request: LogsRequest,
+    how: (&LogsArgs, bool),
+) -> Result<Exit, CliError> {
+    over_cuts(request, how, async |request| client.logs(name, request).await).await?;
+    Ok(Exit::Done)
+}
+
+/// Prints a log to its end; of one that is followed, a cut is not the end. How many lines came.
+async fn over_cuts(
+    mut request: LogsRequest,
+    (args, json): (&LogsArgs, bool),
+    open: impl AsyncFn(&LogsRequest) -> Result<LogLines, ClientError>,
+) -> Result<usize, CliError> {
+    let (mut away, mut seen) = (false, 0);
     loop {
-        let failure = match client.service_logs(name, &request).await {
-            Ok(entries) => {
+        let failure = match open(&request).await {
+            Ok(mut lines) => {
                 if std::mem::take(&mut away) {
                     note("the supervisor is back; the log goes on");
                 }
-                let mut is_new = |entry: &Result<LogEntry, ClientError>| match entry {
-                    Ok(entry) => {
-                        seen += 1;
-                        mark.is_new(entry)
-                    }
-                    Err(_) => true,
-                };
-                let entries = entries.filter(|entry| std::future::ready(is_new(entry)));
-                super::write(entries.boxed_local(), args, json).await?
+                let failure = super::write(&mut lines, &mut seen, args, json).await?;
+                request.after = lines.last().map(str::to_owned).or(request.after);
+                failure
             }
             Err(error) => Some(error),
         };
         match failure {
-            None => {
-                if seen == 0 && first.tail != Some(0) {
-                    tell_of_silence(client, name, first.since.is_some()).await;
-                }
-                return Ok(Exit::Done);
-            }
+            None => return Ok(seen),
+            // Without a line's id it is not known where it goes on, and what came would come again.
             Some(ClientError::NoSupervisor { .. } | ClientError::Broken(_) | ClientError::Deadline(_))
-                if args.follow => {}
+                if args.follow && (seen == 0 || request.after.is_some()) => {}
             Some(error) => return Err(error.into()),
         }
         if !std::mem::replace(&mut away, true) {
             note("the supervisor is away; the log goes on when it is back");
         }
         tokio::time::sleep(RETRY).await;
-        request = mark.resume(first.clone());
     }
 }
 
@@ -118,25 +94,4 @@ async fn how_it_is(client: &Client, name: &str) -> Option<(bool, String)> {
     let running = row.state == "running";
     let reason = row.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     Some((running, format!("{}{reason}", row.state)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_comes_again_is_shown_once() {
-        let entry = |text: &str, timestamp| LogEntry { line: text.to_owned(), timestamp, stderr: false };
-        let first = LogsRequest { follow: true, tail: Some(2), since: None };
-        let mut mark = Mark::default();
-        assert_eq!(mark.resume(first.clone()).tail, Some(2), "nothing was seen");
-        for line in [entry("a", Some(1)), entry("b", Some(5)), entry("c", Some(5)), entry("gap", None)] {
-            assert!(mark.is_new(&line));
-        }
-        let request = mark.resume(first.clone());
-        assert_eq!((request.follow, request.tail, request.since), (true, None, Some(5)));
-        let again = [entry("b", Some(5)), entry("c", Some(5)), entry("d", Some(5)), entry("e", Some(6))];
-        assert_eq!(again.map(|line| mark.is_new(&line)), [false, false, true, true]);
-        assert_eq!(mark.resume(first).since, Some(6));
-    }
 }

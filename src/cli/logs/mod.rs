@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::StreamExt as _;
-use futures_util::stream::{BoxStream, LocalBoxStream};
 use jiff::Timestamp;
 use regex::Regex;
 
-use crate::api::client::{ClientError, LogsRequest};
+use crate::api::client::{ClientError, LogLines, LogsRequest};
 use crate::api::types::LogEntry;
 use crate::bay::container::Role;
 use crate::bay::matching::Named as _;
@@ -59,30 +58,19 @@ pub async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, CliError> {
     if row.role == Role::Service {
         return follow::service(&client, row.called(), request, (args, context.out.json)).await;
     }
-    print(client.logs(&row.name, &request).await?, args, context.out.json).await
+    follow::container(&client, &row.name, request, (args, context.out.json)).await
 }
 
 /// What the arguments ask for.
 pub fn request(args: &LogsArgs) -> Result<LogsRequest, CliError> {
     let since = args.since.as_deref().map(|text| since(text, Timestamp::now())).transpose()?;
-    Ok(LogsRequest { follow: args.follow, tail: args.tail, since })
+    Ok(LogsRequest { follow: args.follow, tail: args.tail, since, after: None })
 }
 
-/// Prints entries until their end.
-pub async fn print(
-    entries: BoxStream<'static, Result<LogEntry, ClientError>>,
-    args: &LogsArgs,
-    json: bool,
-) -> Result<Exit, CliError> {
-    match write(entries.boxed_local(), args, json).await? {
-        None => Ok(Exit::Done),
-        Some(error) => Err(error.into()),
-    }
-}
-
-/// The same; gives what broke the log off, if something did.
+/// Prints entries until their end, and counts them; gives what broke the log off, if something did.
 async fn write(
-    entries: LocalBoxStream<'_, Result<LogEntry, ClientError>>,
+    entries: &mut LogLines,
+    seen: &mut usize,
     args: &LogsArgs,
     json: bool,
 ) -> Result<Option<ClientError>, CliError> {
@@ -92,7 +80,10 @@ async fn write(
         let mut failure = None;
         for entry in portion {
             match entry {
-                Ok(entry) => append(&mut text, &entry, args, json)?,
+                Ok(entry) => {
+                    *seen += 1;
+                    append(&mut text, &entry, args, json)?;
+                }
                 Err(error) => failure = Some(error),
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::bay::container::{ContainerId, Observed};
+use crate::bay::container::{ContainerId, Observed, Status};
 use crate::bay::name::{Name, WARM};
 use crate::bay::session::TermSize;
 use crate::engine::{EngineError, SharedEngine};
@@ -181,8 +181,10 @@ async fn start(
         && let Ok(name) = target.parse::<Name>()
     {
         let size = first_size(&container);
-        if let Err(error) = ground.sessions.open_main(engine, id, &name, size, false).await {
-            tracing::warn!(%name, %error, "its terminal could not be attached before the start");
+        match ground.sessions.open_main(engine, id, &name, size, false).await {
+            Ok(_) if matches!(container.status, Status::Created { .. }) => ground.sessions.begins(id),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%name, %error, "its terminal could not be attached before the start"),
         }
     }
     crash::point("before-start");

@@ -12,6 +12,7 @@ mod claim;
 mod clients;
 mod link;
 mod pace;
+pub mod ring;
 mod shell;
 mod sizing;
 mod table;
@@ -35,6 +36,7 @@ pub use pace::{Flood, Pace, RESET_PACE};
 pub use shell::{Marked, ShellSpec};
 
 use link::{Link, Target};
+use ring::Ring;
 use table::{Command, Fate, Table};
 
 /// All sessions of a bay. Cheap to clone; when the last one is dropped the tasks end, the programs do not.
@@ -156,6 +158,17 @@ impl Sessions {
             // An error means that the session was closed meanwhile: then there is nothing to wait for.
             let _ = linked.await;
         }
+    }
+
+    /// The container was never started: what its main tty shows from now on is all of its log.
+    pub fn begins(&self, id: &ContainerId) {
+        self.table.ring(id).inspect(|ring| ring.begins());
+    }
+
+    /// The newest lines of a container's main tty; `None`: it has no session.
+    #[must_use]
+    pub fn ring(&self, id: &ContainerId) -> Option<Arc<Ring>> {
+        self.table.ring(id)
     }
 
     /// The container's main process has just been started: its tty gets the size that its session has, at once.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::link::Link;
+use super::ring::Ring;
 use super::sizing::Told;
 use super::{Attachment, Pace, Peek, Typed, Waking};
 use crate::api::types::SessionRow;
@@ -60,6 +61,8 @@ pub(super) struct Entry {
     pub heard: Arc<Heard>,
     /// The size that its terminal has.
     pub told: Arc<Told>,
+    /// Its newest lines, of a main tty.
+    pub ring: Option<Arc<Ring>>,
 }
 
 /// A moment that one task sets and others read: milliseconds after the session began.
@@ -210,6 +213,11 @@ impl Table {
     pub fn told(&self, id: &ContainerId) -> Option<Arc<Told>> {
         let session = self.main_of_container(id)?;
         self.lock().entries.get(&session).map(|entry| entry.told.clone())
+    }
+
+    pub fn ring(&self, id: &ContainerId) -> Option<Arc<Ring>> {
+        let session = self.main_of_container(id)?;
+        self.lock().entries.get(&session)?.ring.clone()
     }
 
     pub fn usual(&self) -> Option<TermSize> {

@@ -18,6 +18,7 @@ use watching::Watching;
 use super::claim::{self, Shown};
 use super::clients::{ClientId, Clients, Said};
 use super::link::{self, Line, Link, Look, Target};
+use super::ring::Ring;
 use super::sizing::Sizing;
 use super::table::{Command, Entry, Heard, Orders, Table};
 use super::typing::Typing;
@@ -63,6 +64,8 @@ struct Session {
     shown: Shown,
     state: State,
     heard: Arc<Heard>,
+    /// Of a main tty alone: a shell has no log.
+    ring: Option<Arc<Ring>>,
 }
 
 /// Where a session is in its life.
@@ -118,11 +121,12 @@ pub(super) fn start(table: &Arc<Table>, row: SessionRow, target: Target, link: L
         shown: Shown::default(),
         state: State::Open,
         heard: Arc::new(Heard::new()),
+        ring: matches!(target, Target::Main(_)).then(Arc::default),
         target,
     };
     let container = session.target.container().clone();
-    let (heard, told) = (session.heard.clone(), session.sizing.told().clone());
-    table.insert(Entry { row, container, linked: None, commands: sender, orders: orders_sender, heard, told });
+    let (heard, told, ring) = (session.heard.clone(), session.sizing.told().clone(), session.ring.clone());
+    table.insert(Entry { row, container, linked: None, commands: sender, orders: orders_sender, heard, told, ring });
     session.link(link);
     tokio::spawn(session.run());
     id
@@ -285,6 +289,9 @@ impl Session {
         if other_engine {
             self.sizing.tell_another(&self.engine, &self.target);
         }
+        if let Some(ring) = &self.ring {
+            ring.opened(link.history.is_some());
+        }
         self.line.open(link.tty.output);
         self.typing.open(link.tty.input);
         self.shown.begin(link.history.as_deref().unwrap_or_default());
@@ -315,6 +322,9 @@ impl Session {
 
     fn output(&mut self, bytes: &[u8]) {
         self.heard.note();
+        if let Some(ring) = &self.ring {
+            ring.push(bytes, jiff::Timestamp::now());
+        }
         if let Some(took) = self.shown.take(bytes)
             && let Some(table) = self.table()
         {

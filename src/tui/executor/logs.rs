@@ -40,16 +40,18 @@ impl LogSender {
 
 /// Gives a log on, many lines at a time; returns how it ended.
 pub async fn follow(client: &Client, name: &str, from: LogsFrom, to: &LogSender) -> LogsMsg {
-    let (tail, since) = match from {
-        LogsFrom::Tail => (Some(TAIL), None),
-        LogsFrom::Since(at) => (None, Some(at)),
+    let all = LogsRequest { follow: true, ..LogsRequest::default() };
+    let request = match from {
+        LogsFrom::Tail => LogsRequest { tail: Some(TAIL), ..all },
+        LogsFrom::Since(at) => LogsRequest { since: Some(at), ..all },
+        LogsFrom::After(id) => LogsRequest { after: Some(id), ..all },
     };
-    let lines = match client.logs(name, &LogsRequest { follow: true, tail, since }).await {
+    let lines = match client.logs(name, &request).await {
         Ok(lines) => lines,
         Err(error) => return LogsMsg::Lost(error.to_string()),
     };
     // The stream is open, so that an empty log is known to be empty.
-    to.send(LogsMsg::Lines(Vec::new())).await;
+    to.send(LogsMsg::Lines(Vec::new(), None)).await;
     let mut lines = lines.ready_chunks(LINES);
     while let Some(chunk) = lines.next().await {
         let mut good = Vec::with_capacity(chunk.len());
@@ -60,7 +62,9 @@ pub async fn follow(client: &Client, name: &str, from: LogsFrom, to: &LogSender)
                 Err(error) => lost = Some(error.to_string()),
             }
         }
-        if !to.send(LogsMsg::Lines(good)).await {
+        // Of all lines that were taken from it, and those are the chunk's.
+        let last = lines.get_ref().last().map(str::to_owned);
+        if !to.send(LogsMsg::Lines(good, last)).await {
             return LogsMsg::Ended;
         }
         if let Some(reason) = lost {

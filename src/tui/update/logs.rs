@@ -25,10 +25,13 @@ pub fn logs(model: &mut Model, key: StreamKey, msg: LogsMsg) -> Vec<Effect> {
     }
     let Some(stream) = logs.streams.iter_mut().find(|stream| stream.key == key) else { return Vec::new() };
     match msg {
-        LogsMsg::Lines(mut entries) => {
+        LogsMsg::Lines(mut entries, last) => {
             stream.state = LogState::Live;
             drop_again(&mut stream.again, &mut entries);
             let source = stream.source;
+            if let Some(last) = last {
+                logs.last.insert(source, last);
+            }
             logs.take(source, entries, now);
         }
         LogsMsg::Ended => stream.state = LogState::Ended,
@@ -73,7 +76,7 @@ fn history(model: &mut Model, msg: LogsMsg) {
             }
         }
         LogsMsg::Lost(why) => logs.history = History::Failed(why),
-        LogsMsg::Lines(_) | LogsMsg::Ended => {}
+        LogsMsg::Lines(..) | LogsMsg::Ended => {}
     }
 }
 
@@ -82,16 +85,17 @@ fn missing(store: &Store, whole: &Store) -> Option<usize> {
     let probe: Vec<_> = store.iter().take(PROBE).collect();
     let begins = |number: u64| {
         let found = probe.iter().zip(number..).all(|(wanted, number)| {
-            whole
-                .get(number)
-                .is_none_or(|line| (line.at, line.stderr, line.text) == (wanted.at, wanted.stderr, wanted.text))
+            whole.get(number).is_none_or(|line| (line.stderr, line.text) == (wanted.stderr, wanted.text))
         });
         found && whole.get(number).is_some()
     };
-    if probe.is_empty() {
-        return Some(whole.len());
-    }
-    let first = (whole.start()..whole.end()).rev().find(|number| begins(*number))?;
+    let Some(oldest) = probe.first() else { return Some(whole.len()) };
+    // The times of one line differ by what it took to the engine's log, and by what it took to the supervisor.
+    let apart = |number: &u64| {
+        let at = whole.get(*number).and_then(|line| line.at);
+        at.zip(oldest.at).map_or(0, |(one, other)| one.abs_diff(other))
+    };
+    let first = (whole.start()..whole.end()).rev().filter(|number| begins(*number)).min_by_key(apart)?;
     usize::try_from(first - whole.start()).ok()
 }
 
@@ -218,6 +222,9 @@ fn open(model: &mut Model, wanted: Vec<Wanted>, effects: &mut Vec<Effect>) {
 /// Where a log goes on, and what comes a second time then.
 fn resume(logs: &mut super::super::model::logs::Logs, source: u16) -> (LogsFrom, Vec<String>) {
     logs.flush();
+    if let Some(last) = logs.last.get(&source) {
+        return (LogsFrom::After(last.clone()), Vec::new());
+    }
     let own = || logs.store.iter().rev().filter(|line| line.source == source);
     let Some(last) = own().next() else { return (LogsFrom::Tail, Vec::new()) };
     let Some(at) = last.at else {

@@ -121,7 +121,7 @@ async fn the_client_asks_for_nothing_that_is_not_described() {
 /// Each of the client's questions once; what comes back does not matter here.
 async fn ask_everything(client: &Client) {
     let size = Some(TermSize::default());
-    let logs = LogsRequest { follow: true, tail: Some(1), since: Some(1) };
+    let logs = LogsRequest { follow: true, tail: Some(1), since: Some(1), after: None };
     drop(client.health().await);
     drop(client.reload().await);
     drop(client.rotate_token().await);

@@ -1,7 +1,10 @@
 //! The examples of the host's document, asked by `curl` as they stand there.
 
 use std::process::Command;
+use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use podbay::api::client::LogsRequest;
 use serde_json::{Value, json};
 
 use super::open::Open;
@@ -137,6 +140,57 @@ fn a_log_that_is_cut_goes_on_where_it_was() {
     assert!(head.to_ascii_lowercase().contains("content-type: text/event-stream"), "{head}");
     open.den.fake.as_ref().unwrap().write(&open.den.id("fox"), b"news\r\n");
     read_until(&mut stream, "news");
+}
+
+#[test]
+fn a_line_is_known_again_wherever_it_is_read() {
+    let mut open = open();
+    open.den.ok(&["spawn", "fox", "-d", "--", "sh", "-c", "read"]);
+    let write = |open: &Open, range: std::ops::Range<u32>| {
+        for n in range {
+            // Every third one reads like the others.
+            let text = if n % 3 == 0 { "tick\r\n".to_owned() } else { format!("line {n}\r\n") };
+            open.den.fake.as_ref().unwrap().write(&open.den.id("fox"), text.as_bytes());
+        }
+    };
+    let read = |open: &Open, had: &str, last: &str| -> Vec<(String, String)> {
+        let after = (!had.is_empty()).then(|| had.to_owned());
+        let request = LogsRequest { follow: true, after, ..LogsRequest::default() };
+        open.den.wait(async |client| {
+            let mut log = client.logs("fox", &request).await.unwrap();
+            let mut all: Vec<(String, String)> = Vec::new();
+            while all.last().is_none_or(|(_, text)| text != last) {
+                let next = tokio::time::timeout(Duration::from_secs(20), log.next()).await;
+                let line = next.unwrap_or_else(|_| panic!("{last:?} did not come: {all:?}")).unwrap().unwrap().line;
+                all.push((log.last().unwrap().to_owned(), line.trim_end().to_owned()));
+            }
+            all
+        })
+    };
+    let text = |lines: &[(String, String)]| -> Vec<String> { lines.iter().map(|(_, line)| line.clone()).collect() };
+    write(&open, 1..30);
+    // By the terminal's stream, then by the log, then by the terminal's stream again.
+    let first = read(&open, "", "line 29");
+    open.killed(|open| write(open, 30..60));
+    let all = text(&read(&open, "", "line 59"));
+    assert_eq!((all.len(), &all[..29]), (59, &text(&first)[..]));
+    write(&open, 60..90);
+    let whole = read(&open, "", "line 89");
+    assert_eq!((whole.len(), &text(&whole)[..59]), (89, &all[..]));
+    for cut in [3, 20, 28] {
+        let rest = read(&open, &first[cut].0, "line 89");
+        assert_eq!(text(&rest), text(&whole)[cut + 1..], "cut after line {} of the first reading", cut + 1);
+    }
+    for cut in [4, 40, 63, 80] {
+        let rest = read(&open, &whole[cut].0, "line 89");
+        assert_eq!(text(&rest), text(&whole)[cut + 1..], "cut after line {}", cut + 1);
+    }
+    // Read to its end it is the same.
+    let had = first[20].0.as_str();
+    let rest = open.request("GET", "/api/containers/fox/logs?follow=false").header("Last-Event-ID", had).send();
+    let rest: Vec<String> =
+        lines(&rest.body).iter().map(|(_, line)| line["line"].as_str().unwrap().trim_end().to_owned()).collect();
+    assert_eq!(rest, text(&whole)[21..]);
 }
 
 #[test]

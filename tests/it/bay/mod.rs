@@ -15,6 +15,7 @@ pub mod den;
 pub mod docker;
 mod docker_down;
 mod doctor;
+mod followed;
 mod hosted;
 mod images;
 mod input;

@@ -114,7 +114,7 @@ fn followed(den: &Den, workers: usize, count: u64) {
             let (client, name) = (client.clone(), name.clone());
             async move {
                 spawn(&client, &name, &paced(count)).await;
-                let request = LogsRequest { follow: true, tail: None, since: None };
+                let request = LogsRequest { follow: true, ..LogsRequest::default() };
                 let mut lines = client.logs(&name, &request).await.unwrap();
                 let mut last = 0;
                 while let Some(line) = lines.next().await {

@@ -118,7 +118,7 @@ impl Driver {
     /// Lines come from the log that was asked for last.
     pub fn log(&mut self, lines: impl IntoIterator<Item = LogEntry>) {
         let key = self.log_stream();
-        self.send(Msg::Logs { key, msg: LogsMsg::Lines(lines.into_iter().collect()) });
+        self.send(Msg::Logs { key, msg: LogsMsg::Lines(lines.into_iter().collect(), None) });
     }
 
     /// The terminal answers: a screen of this size, then these bytes.

@@ -105,13 +105,13 @@ fn logs_inspect_and_terminals() {
         driver.wait(200);
         let key = driver.log_stream();
         let entry = LogEntry { line: text.repeat(20), timestamp: Some(i64::MAX), stderr: false };
-        driver.send(Msg::Logs { key, msg: LogsMsg::Lines(vec![entry; 30]) });
+        driver.send(Msg::Logs { key, msg: LogsMsg::Lines(vec![entry; 30], None) });
         clean(&driver, "logs");
         driver.keys("w t");
         clean(&driver, "wrapped logs");
         let folded = serde_json::json!({ "level": text, "msg": text, text: text }).to_string();
         let entry = LogEntry { line: folded, timestamp: None, stderr: true };
-        driver.send(Msg::Logs { key, msg: LogsMsg::Lines(vec![entry; 3]) });
+        driver.send(Msg::Logs { key, msg: LogsMsg::Lines(vec![entry; 3], None) });
         driver.keys("/");
         driver.send(Msg::Input(crossterm::event::Event::Paste(text.to_owned())));
         clean(&driver, "searched logs");

@@ -206,7 +206,7 @@ fn all_workers_are_one_stream_in_the_order_of_time() {
     let keys: Vec<_> = driver.model.main.logs.streams.iter().map(|stream| stream.key).collect();
     for (at, key) in (0..).zip(&keys) {
         let lines = (0..3).map(|n| log(n * 10 + at, &format!("{n}{at}"))).collect();
-        driver.send(Msg::Logs { key: *key, msg: LogsMsg::Lines(lines) });
+        driver.send(Msg::Logs { key: *key, msg: LogsMsg::Lines(lines, None) });
     }
     driver.wait(250);
     assert_eq!(texts(&driver), ["00", "01", "02", "10", "11", "12", "20", "21", "22"]);

@@ -140,7 +140,7 @@ fn logs(columns: u16, rows: u16) -> Driver {
             ),
             log(2000, "10%\r50%\r100% done"),
         ];
-        driver.send(Msg::Logs { key, msg: LogsMsg::Lines(lines) });
+        driver.send(Msg::Logs { key, msg: LogsMsg::Lines(lines, None) });
     }
     driver
 }
@@ -155,7 +155,7 @@ fn search(columns: u16, rows: u16) -> Driver {
             5 => log(at * 100, "2026-03-01 WARN retrying after a timeout"),
             _ => log(at * 100, &format!("request {at} served")),
         });
-        driver.send(Msg::Logs { key, msg: LogsMsg::Lines(lines.collect()) });
+        driver.send(Msg::Logs { key, msg: LogsMsg::Lines(lines.collect(), None) });
     }
     driver.keys("t / t i m e o u t enter N m");
     driver.wait(200);
@@ -169,7 +169,7 @@ fn merged(columns: u16, rows: u16) -> Driver {
     let keys: Vec<_> = driver.model.main.logs.streams.iter().map(|stream| stream.key).collect();
     for (at, key) in (0..).zip(keys) {
         let lines = (0..3).map(|n| log(n * 1000 + at * 100, &format!("line {n}"))).collect();
-        driver.send(Msg::Logs { key, msg: LogsMsg::Lines(lines) });
+        driver.send(Msg::Logs { key, msg: LogsMsg::Lines(lines, None) });
     }
     driver.wait(300);
     driver

@@ -1,112 +1,184 @@
-//! One follow of a container's log in the engine, for all who follow it here: a thousand readers of a busy log are one
-//! to the engine, and each line is written as an event once.
+//! The log of a worker, for all who follow it: live from the terminal's stream that its session holds open, what is older
+//! from the engine, each line written as an event once.
 //!
-//! A [`Hub`] reads from the engine and passes pieces of finished events on; each [`Follower`] first reads by itself what
-//! was there before, then goes on with the pieces. Pieces wait in a ring of [`PIECES`]: whoever is left behind by more
-//! reads the log by itself from where it was, and misses nothing. By their ids lines are known again.
+//! A [`Follower`] takes lines from the session's ring by their numbers. What the ring does not have (any more) it reads
+//! from the engine, and goes on in the ring where the two meet: `seam` knows how. Whoever is left behind by more than the
+//! ring keeps does the same, and is told what the engine has lost meanwhile.
 
 mod follower;
-mod hub;
+mod seam;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::OnceCell;
+use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
 
-use super::line_id::LineId;
+use super::line_id::{LineId, print};
+use super::lines::{LineEvent, write_event};
+use crate::api::types::LogEntry;
 use crate::bay::container::ContainerId;
-use crate::engine::{EngineError, SharedEngine};
+use crate::supervisor::session::ring::{Followed, Portion, Ring};
 
 pub use follower::Follower;
-use hub::Hub;
+pub use seam::{Finder, Mark, Settled, before, skew};
 
-/// Pieces that wait for the slowest.
-const PIECES: usize = 256;
+/// Written events that are kept for those who come to them next.
+const WRITTEN: usize = 2 << 20;
+/// The last lines of a piece that are known by what they read like.
+const MARKS: usize = 8;
 
-/// The hub of one container, once it is there.
-type Entry = Arc<OnceCell<Hub>>;
-
-/// All hubs, by container. One lives as long as somebody follows it.
+/// All logs that somebody follows, by container.
 #[derive(Clone, Default)]
-pub struct SharedLogs(Arc<Mutex<BTreeMap<String, Weak<OnceCell<Hub>>>>>);
+pub struct SharedLogs(Arc<Mutex<BTreeMap<String, Weak<SharedLog>>>>);
 
 impl SharedLogs {
-    /// The hub of this container, opened where there is none that goes on.
-    ///
-    /// # Errors
-    /// The engine's.
-    async fn of(&self, engine: &SharedEngine, id: &ContainerId) -> Result<Entry, EngineError> {
-        let entry = self.entry(id);
-        entry.get_or_try_init(|| Hub::open(engine, id)).await?;
-        Ok(entry)
-    }
-
-    fn entry(&self, id: &ContainerId) -> Entry {
+    fn of(&self, id: &ContainerId, ring: &Arc<Ring>) -> Arc<SharedLog> {
         // Held for a moment, never across an await. A panic elsewhere leaves it as good as it was.
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, entry| entry.strong_count() > 0);
+        all.retain(|_, log| log.strong_count() > 0);
         let known = all.get(id.as_str()).and_then(Weak::upgrade);
-        if let Some(entry) = known.filter(|entry| entry.get().is_none_or(|hub| !hub.has_ended())) {
-            return entry;
+        if let Some(log) = known.filter(|log| Arc::ptr_eq(&log.origin, ring)) {
+            return log;
         }
-        let entry = Entry::default();
-        all.insert(id.to_string(), Arc::downgrade(&entry));
-        entry
+        let log = Arc::new(SharedLog { origin: ring.clone(), ring: ring.follow(), written: Mutex::default() });
+        all.insert(id.to_string(), Arc::downgrade(&log));
+        log
     }
 }
 
-/// A line, and how many bytes of it were read: of one without an end, a later reading may have more.
-type Mark = (LineId, usize);
+/// One ring with those who follow it.
+struct SharedLog {
+    origin: Arc<Ring>,
+    ring: Followed,
+    written: Mutex<Written>,
+}
 
-/// Lines that are events already, with where each ends.
+#[derive(Default)]
+struct Written {
+    pieces: VecDeque<Arc<Piece>>,
+    bytes: usize,
+}
+
+impl SharedLog {
+    /// The events of this line and some after it, none when it is yet to come; `None`: the ring does not have it any more.
+    fn piece(&self, next: u64) -> Option<Arc<Piece>> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = written.pieces.iter().rev().find(|piece| piece.first <= next && next < piece.next());
+        if let Some(piece) = known {
+            return Some(piece.clone());
+        }
+        let piece = Arc::new(Piece::write(&self.ring.read(next)?));
+        if !piece.ends.is_empty() {
+            written.bytes += piece.bytes.len();
+            written.pieces.push_back(piece.clone());
+        }
+        while written.bytes > WRITTEN && written.pieces.len() > 1 {
+            let oldest = written.pieces.pop_front();
+            written.bytes -= oldest.map_or(0, |piece| piece.bytes.len());
+        }
+        Some(piece)
+    }
+
+    /// What the lines from this one up to that one read like.
+    fn marks(&self, from: u64, to: u64) -> Vec<Mark> {
+        let mut marks = Vec::new();
+        let mut next = from;
+        while next < to
+            && let Some(portion) = self.ring.read(next).filter(|portion| !portion.lines.is_empty())
+        {
+            next = portion.next();
+            let wanted = usize::try_from(to - portion.first).unwrap_or(usize::MAX);
+            marks.extend(portion.iter().take(wanted).map(|(at, line)| Mark { at, print: print(&line) }));
+        }
+        marks
+    }
+}
+
+/// Lines that are events already.
 #[derive(Debug)]
 struct Piece {
-    ends: Vec<(Mark, usize)>,
-    bytes: bytes::Bytes,
+    first: u64,
+    /// Where each ends.
+    ends: Vec<usize>,
+    bytes: Bytes,
+    /// The last ones.
+    marks: Vec<Mark>,
 }
 
 impl Piece {
-    /// What comes after what somebody has, and the last line of it.
-    fn after(&self, had: Option<Mark>) -> Option<(bytes::Bytes, Mark)> {
-        let (last, _) = *self.ends.last()?;
-        let known = had.map_or(0, |had| self.ends.partition_point(|(mark, _)| *mark <= had));
-        let from = known.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |(_, end)| *end);
-        (from < self.bytes.len()).then(|| (self.bytes.slice(from..), last))
+    fn write(portion: &Portion) -> Self {
+        let count = portion.lines.len();
+        let mut bytes = BytesMut::with_capacity(portion.text.len() + count * 88);
+        let (mut ends, mut marks) = (Vec::with_capacity(count), Vec::with_capacity(MARKS));
+        for (number, (at, line)) in portion.iter().enumerate() {
+            let print = print(&line);
+            let time = Timestamp::from_nanosecond(at.into()).unwrap_or_default();
+            let text = String::from_utf8_lossy(&line).into_owned();
+            let entry = LogEntry { line: text, timestamp: Some(time.as_millisecond()), stderr: false };
+            write_event(&mut bytes, &LineEvent::Line(entry, Some(LineId::alone(time, print))));
+            ends.push(bytes.len());
+            if number + MARKS >= count {
+                marks.push(Mark { at, print });
+            }
+        }
+        Self { first: portion.first, ends, bytes: bytes.freeze(), marks }
     }
-}
 
-/// What a hub passes on.
-#[derive(Debug)]
-enum Told {
-    Piece(Piece),
-    /// It broke off, in words.
-    Failed(String),
-    /// The last line was said.
-    End,
+    fn next(&self) -> u64 {
+        self.first + self.ends.len() as u64
+    }
+
+    /// From this line on, with what the last ones of those read like.
+    fn from(&self, next: u64) -> (Bytes, &[Mark]) {
+        let skipped = usize::try_from(next.saturating_sub(self.first)).unwrap_or(usize::MAX).min(self.ends.len());
+        let begin = skipped.checked_sub(1).and_then(|at| self.ends.get(at)).copied().unwrap_or(0);
+        let marks = self.marks.len().saturating_sub(self.ends.len() - skipped);
+        (self.bytes.slice(begin..), self.marks.get(marks..).unwrap_or_default())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn written(ring: &Ring, text: &str, at: i64) {
+        ring.push(text.as_bytes(), Timestamp::from_nanosecond(at.into()).unwrap());
+    }
+
     #[test]
-    fn a_piece_goes_on_after_what_somebody_has() {
-        let id = |text: &str| text.parse::<LineId>().unwrap();
-        let ends = vec![((id("5.0"), 3), 3), ((id("5.1"), 2), 5), ((id("9.0"), 4), 9)];
-        let piece = Piece { ends, bytes: bytes::Bytes::from_static(b"aaabbcccc") };
-        let after = |had: Option<&str>| piece.after(had.map(|had| (id(had), usize::MAX))).map(|(bytes, _)| bytes);
-        for (had, rest) in [
-            (None, Some("aaabbcccc")),
-            (Some("4.7"), Some("aaabbcccc")),
-            (Some("5.0"), Some("bbcccc")),
-            (Some("5.1"), Some("cccc")),
-            (Some("8.0"), Some("cccc")),
-            (Some("9.0"), None),
-            (Some("10.0"), None),
-        ] {
-            assert_eq!(after(had).as_deref(), rest.map(str::as_bytes), "{had:?}");
+    fn each_takes_a_piece_from_where_it_is() {
+        let ring = Arc::new(Ring::default());
+        ring.begins();
+        let log = SharedLogs::default().of(&ContainerId::new("x"), &ring);
+        assert!(log.piece(0).unwrap().ends.is_empty());
+        written(&ring, "a\nb\nc\n", 5);
+        let piece = log.piece(0).unwrap();
+        let text = |from| String::from_utf8(piece.from(from).0.to_vec()).unwrap();
+        assert_eq!(text(0).matches("\n\n").count(), 3);
+        assert!(text(2).starts_with("id: 7.0.") && text(2).contains("\"line\":\"c\""), "{}", text(2));
+        let prints = |from| piece.from(from).1.iter().map(|mark| mark.print).collect::<Vec<_>>();
+        assert_eq!(prints(1), [print(b"b"), print(b"c")]);
+        assert!(text(3).is_empty() && prints(3).is_empty());
+        assert!(Arc::ptr_eq(&piece, &log.piece(1).unwrap()), "written once");
+        assert_eq!(log.marks(1, 3), piece.from(1).1);
+        ring.opened(true);
+        assert!(log.piece(3).is_none());
+    }
+
+    #[test]
+    fn what_is_written_for_others_is_bounded() {
+        let ring = Arc::new(Ring::default());
+        ring.begins();
+        let log = SharedLogs::default().of(&ContainerId::new("x"), &ring);
+        let mut next = 0;
+        for at in 0..100_000 {
+            written(&ring, &format!("line {at} of many\n"), at);
+            if at % 100 == 99 {
+                next = log.piece(next).unwrap().next();
+            }
         }
-        let rest = piece.after(Some((id("9.0"), 3))).map(|(bytes, _)| bytes);
-        assert_eq!(rest.as_deref(), Some(b"cccc".as_slice()), "a line of which only a part was there");
+        assert!(next > 99_000, "{next}");
+        assert!(log.written.lock().unwrap().bytes <= WRITTEN);
     }
 }

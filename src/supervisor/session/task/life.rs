@@ -156,6 +156,9 @@ impl Session {
             let last = last.clone();
             self.clients.farewell(&last);
             self.state = State::Ended(last);
+            if let Some(ring) = &self.ring {
+                ring.ended();
+            }
             self.catch_up();
         }
         self.publish();

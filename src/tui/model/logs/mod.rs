@@ -8,7 +8,7 @@ pub mod shown;
 pub mod sort;
 pub mod store;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -36,6 +36,8 @@ const LABEL: usize = 12;
 pub struct Logs {
     /// Whose lines these are: name and engine's id, by number.
     pub sources: Vec<(String, String)>,
+    /// Of each source, the id of its newest line: after a cut it goes on there.
+    pub last: BTreeMap<u16, String>,
     /// The containers that are followed.
     pub streams: Vec<LogStream>,
     /// All workers in one.
@@ -139,6 +141,7 @@ impl Default for Logs {
     fn default() -> Self {
         Self {
             sources: Vec::new(),
+            last: BTreeMap::new(),
             streams: Vec::new(),
             merged: false,
             store: Store::default(),
@@ -156,6 +159,7 @@ impl Logs {
     /// Forgets the lines, for other containers. What is looked for stays, and is looked for anew.
     pub fn clear(&mut self, sources: Vec<(String, String)>) {
         self.sources = sources;
+        self.last.clear();
         self.store = Store::default();
         self.sorter = Sorter::default();
         self.history = History::Tail;
