@@ -2,21 +2,22 @@
 //!
 //! The engine's own follow skips, repeats and tears lines when it turns its files over, and lags; the stream that a
 //! session holds open anyway does neither. Whoever follows takes lines from here, each by its number; what is older than
-//! the ring is the engine's to tell. Bounded: [`LINES`] and [`BYTES`], or so much that somebody who follows may be behind.
+//! the ring is the engine's to tell. Bounded: [`LINES`] and [`BYTES`], and what somebody who follows has not taken yet, up
+//! to [`BYTES_BEHIND`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-/// Kept while nobody follows: what a dashboard shows of a log first.
+/// Kept in any case: what a dashboard shows of a log first.
 const LINES: usize = 2_000;
 /// The same in bytes, whichever is less.
 const BYTES: usize = 128 << 10;
-/// Kept while somebody follows.
-const BYTES_FOLLOWED: usize = 8 << 20;
+/// Kept for those who follow and are behind.
+const BYTES_BEHIND: usize = 8 << 20;
 /// What a line costs beside its bytes.
 const LINE: usize = size_of::<(usize, i64)>();
 /// A block is closed when it has so many bytes.
@@ -82,7 +83,9 @@ struct Inner {
     /// The first line here is the first that there ever was.
     whole: bool,
     last_at: i64,
-    followers: usize,
+    /// The line that each of those who follow takes next.
+    followers: BTreeMap<u64, u64>,
+    last_follower: u64,
 }
 
 #[derive(Default)]
@@ -114,22 +117,26 @@ impl Block {
     }
 }
 
-/// Somebody follows: more is kept for as long as this lives.
-pub struct Followed(Arc<Ring>);
+/// Somebody follows: what it has not taken is kept for as long as this lives.
+pub struct Followed {
+    ring: Arc<Ring>,
+    follower: u64,
+}
 
-impl Drop for Followed {
-    fn drop(&mut self) {
-        let mut inner = self.0.lock();
-        inner.followers -= 1;
-        inner.trim();
+impl Followed {
+    /// It takes this line next.
+    pub fn is_at(&self, next: u64) {
+        if let Some(at) = self.ring.lock().followers.get_mut(&self.follower) {
+            *at = next;
+        }
     }
 }
 
-impl std::ops::Deref for Followed {
-    type Target = Ring;
-
-    fn deref(&self) -> &Ring {
-        &self.0
+impl Drop for Followed {
+    fn drop(&mut self) {
+        let mut inner = self.ring.lock();
+        inner.followers.remove(&self.follower);
+        inner.trim();
     }
 }
 
@@ -200,11 +207,15 @@ impl Ring {
         self.lock().end
     }
 
-    /// Keeps more from now on.
+    /// Somebody follows, from the first line that is kept on.
     #[must_use]
     pub fn follow(self: &Arc<Self>) -> Followed {
-        self.lock().followers += 1;
-        Followed(self.clone())
+        let mut inner = self.lock();
+        inner.last_follower += 1;
+        let (follower, start) = (inner.last_follower, inner.start());
+        inner.followers.insert(follower, start);
+        drop(inner);
+        Followed { ring: self.clone(), follower }
     }
 
     /// The number of the first line that is kept, and whether it is the first that there ever was.
@@ -313,10 +324,11 @@ impl Inner {
     }
 
     fn trim(&mut self) {
-        let (most, lines) = if self.followers > 0 { (BYTES_FOLLOWED, usize::MAX) } else { (BYTES, LINES) };
+        let slowest = self.followers.values().copied().min().unwrap_or(u64::MAX);
         while self.blocks.len() > 1
             && let Some(first) = self.blocks.front()
-            && (self.bytes > most || self.lines - first.lines.len() >= lines)
+            && (self.bytes > BYTES || self.lines - first.lines.len() >= LINES)
+            && (self.bytes > BYTES_BEHIND || first.next() <= slowest)
         {
             self.bytes -= first.size();
             self.lines -= first.lines.len();
@@ -381,8 +393,11 @@ mod tests {
         let followed = ring.follow();
         write(10_000, 100_000);
         assert!(all(&ring).len() >= 90_000);
-        write(100_000, 1_000_000);
-        assert!(ring.lock().bytes <= BYTES_FOLLOWED + BLOCK);
+        followed.is_at(50_000);
+        write(100_000, 100_001);
+        assert!((50_000..51_000).contains(&all(&ring).len()), "what it has taken goes");
+        write(100_001, 1_000_000);
+        assert!(ring.lock().bytes <= BYTES_BEHIND + BLOCK);
         drop(followed);
         assert!(all(&ring).len() < LINES + 2 * BLOCK_LINES);
         ring.push(&vec![b'x'; 3 << 20], at(9));

@@ -5,6 +5,9 @@ use std::fs::{self, File};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use podbay::api::client::LogsRequest;
+
 use super::den::{Conf, Den};
 use super::{measured, until, within};
 
@@ -131,4 +134,42 @@ fn a_worker_that_is_started_again_goes_on_in_one_log() {
         if lines.iter().filter(|line| *line == "5").count() == 2 { Ok(()) } else { Err(lines.join(" ")) }
     });
     assert_eq!(again.lines().iter().filter(|line| line.contains("begun")).count(), 2, "{:?}", again.lines());
+}
+
+/// Row G08: memory has an end, and what was lost is said, to the line.
+#[test]
+fn g08_who_is_too_slow_is_told_how_much_it_missed() {
+    let conf = Conf { worker: "limits = { log_max_size = \"10k\", log_max_files = 1 }", ..Conf::default() };
+    let Some(den) = Den::docker_with("g08_who_is_too_slow_is_told_how_much_it_missed", conf) else { return };
+    let count = 80_000;
+    let project = den.path("project");
+    fs::create_dir_all(&project).unwrap();
+    let long = "x".repeat(150);
+    let script =
+        format!("echo 0; while [ ! -e go ]; do sleep 0.05; done; seq -f '%.0f {long}' 1 {count}; : > done; sleep 1000");
+    den.ok(&["spawn", "fox", "-d", "-p", &project.to_string_lossy(), "--", "sh", "-c", &script]);
+    let (mut numbers, mut missed) = (Vec::new(), 0);
+    den.wait(async |client| {
+        let mut log = client.logs("fox", &LogsRequest { follow: true, ..LogsRequest::default() }).await.unwrap();
+        let mut next = async || {
+            let line = tokio::time::timeout(Duration::from_secs(30), log.next()).await;
+            line.unwrap_or_else(|_| panic!("nothing comes")).unwrap().unwrap().line
+        };
+        assert_eq!(next().await.trim_end(), "0");
+        fs::write(project.join("go"), "").unwrap();
+        within(Duration::from_secs(60), "it has written all", || {
+            if project.join("done").exists() { Ok(()) } else { Err(String::new()) }
+        });
+        while numbers.last() != Some(&count) {
+            let line = next().await;
+            match line.strip_prefix("[podbay: ") {
+                Some(said) => missed += said.split(' ').next().unwrap().parse::<u64>().unwrap(),
+                None => numbers.push(line.split(' ').next().unwrap().parse::<u64>().unwrap()),
+            }
+        }
+    });
+    assert!(numbers.windows(2).all(|two| two[0] < two[1]), "in their order, and none twice");
+    assert!(missed > 0, "nobody keeps {count} lines for somebody who does not read");
+    assert_eq!(numbers.len() as u64 + missed, count);
+    measured(&format!("G08: of {count} lines, {} came late, {missed} were said to be missing", numbers.len()));
 }

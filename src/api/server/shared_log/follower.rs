@@ -19,7 +19,7 @@ use super::{Finder, Mark, SharedLog};
 use crate::api::server::ApiError;
 use crate::bay::container::ContainerId;
 use crate::engine::{EngineError, LogLine, LogQuery, LogStream, SharedEngine};
-use crate::supervisor::session::ring::{End, Ring};
+use crate::supervisor::session::ring::{End, Followed, Ring};
 
 /// The last lines of what was read that are kept, to find them again in the ring.
 const MARKS: usize = 4096;
@@ -36,6 +36,7 @@ pub struct Follower {
     engine: SharedEngine,
     id: ContainerId,
     log: Arc<SharedLog>,
+    followed: Followed,
     changed: watch::Receiver<End>,
     state: State,
     /// The newest lines that it has, one after the other, oldest first.
@@ -86,12 +87,14 @@ impl Follower {
     ) -> Result<Self, ApiError> {
         let since = query.not_before()?;
         let log = app.shared_logs.of(id, ring);
-        let changed = log.ring.watch();
+        let (changed, followed) = (log.ring.watch(), log.ring.follow());
+        let end = log.ring.end();
         let mut follower = Self {
             app: app.clone(),
             engine: engine.clone(),
             id: id.clone(),
             log,
+            followed,
             changed,
             state: State::Joining,
             marks: VecDeque::new(),
@@ -102,7 +105,7 @@ impl Follower {
             skew: skew(app.handle.view.borrow().status.engine.is_here()),
         };
         if let Some(next) = follower.in_the_ring(query, since) {
-            follower.go_live(next);
+            follower.go_live(next, end);
             return Ok(follower);
         }
         follower.marks.extend(query.had.map(Mark::of));
@@ -135,8 +138,8 @@ impl Follower {
         }
     }
 
-    fn go_live(&mut self, next: u64) {
-        let end = self.log.ring.end();
+    fn go_live(&mut self, next: u64, end: End) {
+        self.followed.is_at(next);
         if self.marks.is_empty() {
             let before = next.saturating_sub(super::MARKS as u64).max(self.log.ring.start().0);
             self.marks = self.log.marks(before, next).into();
@@ -188,6 +191,7 @@ impl Follower {
         let end = *self.changed.borrow_and_update();
         let piece = if end.breaks == *breaks { self.log.piece(*next) } else { None };
         let Some(piece) = piece else {
+            self.followed.is_at(self.log.ring.start().0);
             self.left = (end.breaks == *breaks).then_some((*next, *breaks));
             self.read_again(false, events).await;
             return None;
@@ -198,6 +202,7 @@ impl Follower {
             let surplus = self.marks.len().saturating_sub(super::MARKS);
             self.marks.drain(..surplus);
             *next = piece.next();
+            self.followed.is_at(*next);
             return Some(bytes);
         }
         if end.over && *next >= end.next {
@@ -257,12 +262,27 @@ impl Follower {
     }
 
     fn settled(&mut self, settled: super::seam::Settled, events: &mut BytesMut) {
-        if !settled.found {
+        if !settled.found && self.is_no_help(settled.lines.first()) {
+            // The ring has what is left.
+            self.marks.clear();
+            let end = self.log.ring.end();
+            return self.meet(self.log.ring.start().0, end, events);
+        }
+        if !settled.found && !settled.lines.is_empty() {
             self.marks.clear();
         }
         for (line, id) in settled.lines {
             self.give(&line, id, events);
         }
+    }
+
+    /// Whether the log begins after the ring does: it has lost what was between.
+    fn is_no_help(&self, oldest: Option<&(LogLine, LineId)>) -> bool {
+        let end = self.log.ring.end();
+        let start = self.log.ring.start().0;
+        let first = self.log.ring.read(start).and_then(|portion| portion.lines.first().map(|(_, at)| *at));
+        self.left.is_some_and(|(_, breaks)| breaks == end.breaks)
+            && first.is_some_and(|first| oldest.is_none_or(|(_, id)| nanos(*id) > first))
     }
 
     fn give(&mut self, line: &LogLine, id: LineId, events: &mut BytesMut) {
@@ -284,6 +304,7 @@ impl Follower {
         if let Some(settled) = held {
             self.settled(settled, events);
         }
+        // It may have gone on in the ring already.
         let State::Reading(reading) = &self.state else { return };
         if reading.last {
             return self.over(events, None);
@@ -320,13 +341,18 @@ impl Follower {
                 None => self.log.ring.since(newest.at + 1).max(start),
             },
         };
+        self.meet(next, end, events);
+    }
+
+    /// Goes on in the ring, and says what is missing in front of that.
+    fn meet(&mut self, next: u64, end: End, events: &mut BytesMut) {
         if let Some((left, breaks)) = self.left
             && breaks == end.breaks
             && let Some(missed) = (next - left.min(next)).checked_sub(self.given).filter(|missed| *missed > 0)
         {
             write_event(events, &LineEvent::Missed(missed));
         }
-        self.go_live(next);
+        self.go_live(next, end);
     }
 
     fn over(&mut self, events: &mut BytesMut, why: Option<String>) {

@@ -18,13 +18,13 @@ use super::line_id::{LineId, print};
 use super::lines::{LineEvent, write_event};
 use crate::api::types::LogEntry;
 use crate::bay::container::ContainerId;
-use crate::supervisor::session::ring::{Followed, Portion, Ring};
+use crate::supervisor::session::ring::{Portion, Ring};
 
 pub use follower::Follower;
 pub use seam::{Finder, Mark, Settled, before, skew};
 
 /// Written events that are kept for those who come to them next.
-const WRITTEN: usize = 2 << 20;
+const WRITTEN: usize = 256 << 10;
 /// The last lines of a piece that are known by what they read like.
 const MARKS: usize = 8;
 
@@ -38,10 +38,10 @@ impl SharedLogs {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, log| log.strong_count() > 0);
         let known = all.get(id.as_str()).and_then(Weak::upgrade);
-        if let Some(log) = known.filter(|log| Arc::ptr_eq(&log.origin, ring)) {
+        if let Some(log) = known.filter(|log| Arc::ptr_eq(&log.ring, ring)) {
             return log;
         }
-        let log = Arc::new(SharedLog { origin: ring.clone(), ring: ring.follow(), written: Mutex::default() });
+        let log = Arc::new(SharedLog { ring: ring.clone(), written: Mutex::default() });
         all.insert(id.to_string(), Arc::downgrade(&log));
         log
     }
@@ -49,8 +49,7 @@ impl SharedLogs {
 
 /// One ring with those who follow it.
 struct SharedLog {
-    origin: Arc<Ring>,
-    ring: Followed,
+    ring: Arc<Ring>,
     written: Mutex<Written>,
 }
 
