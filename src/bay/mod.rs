@@ -27,6 +27,7 @@ pub mod phase;
 pub mod pool;
 pub mod port;
 pub mod reason;
+pub mod receiver;
 pub mod remote;
 pub mod service;
 pub mod session;

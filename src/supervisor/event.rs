@@ -78,10 +78,10 @@ pub enum Command {
     Reload(Result<Arc<Config>, String>),
     /// Explain one name.
     Why(String),
-    /// Write a line of history about a worker.
+    /// Write a line of history.
     Note {
-        /// Which.
-        name: Name,
+        /// About which worker; `None`: about the bay.
+        name: Option<Name>,
         /// In words.
         text: String,
     },

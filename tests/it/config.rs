@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use podbay::config::Config;
 use podbay::config::env::Env;
@@ -207,6 +208,12 @@ fn no_file_ends_it() {
     }
 }
 
+/// The time that this thread has had a processor: what else the machine does is none of it.
+fn own_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.try_into().unwrap()
+}
+
 #[test]
 fn a_hostile_megabyte_is_answered_soon() {
     let link = |n: usize| format!("[[service]]\nname='s{n}'\nimage='x'\ndepends_on.s{} = 'ready'\n", n + 1);
@@ -223,9 +230,10 @@ fn a_hostile_megabyte_is_answered_soon() {
         ("services", (10..14_000).map(link).collect()),
         ("keys", (0..60_000).map(|n| format!("k{n} = 1\n")).collect::<Vec<_>>().concat()),
     ] {
-        let start = std::time::Instant::now();
+        let start = own_time();
         let said = Config::parse("t", &text).map(|config| config.services.len()).map_err(|e| e.to_string());
-        assert!(start.elapsed().as_secs() < 5, "{what}: {:?}", start.elapsed());
+        let took = own_time().saturating_sub(start);
+        assert!(took < Duration::from_secs(5), "{what}: {took:?}");
         match said {
             Ok(services) => assert_eq!((what, services), ("a chain of services", 1000)),
             Err(said) => assert!(said.chars().count() < 700 && !said.contains('\n'), "{what}: {} long", said.len()),

@@ -1,13 +1,15 @@
 //! Alerts that begin and end are told to whoever the configuration names.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::App;
 use super::callback::{self, Callback, GivenUp};
 use crate::api::types::{AlertReport, AlertRow};
 
-/// Tells each change of what fires, for as long as the supervisor runs. What can't be told is a matter of the log: the
-/// history has the alert itself.
+/// Tells each change of what fires, for as long as the supervisor runs. What can't be told is said in the history, where
+/// the alert itself is, too.
 pub(super) async fn keep(app: App) {
     let mut view = app.handle.view.clone();
     let mut known: Vec<AlertRow> = Vec::new();
@@ -49,18 +51,21 @@ async fn begin(app: &App, url: &str) -> Option<Callback> {
         () = app.handle.ending.cancelled() => return None,
     };
     let secret = crate::workspace::alert_secret(&app.handle.paths, &config.api.alert_secret);
-    let (target, secret) = match (target, secret) {
-        (Ok(target), Ok(secret)) => (target, secret),
-        (Err(why), _) => {
+    let ready = target.map_err(|why| why.to_string());
+    let ready = ready.and_then(|target| Ok((target, secret.map_err(|why| why.to_string())?)));
+    let (target, secret) = match ready {
+        Ok(ready) => ready,
+        Err(why) => {
             tracing::error!("alerts are told to nobody: {why}");
-            return None;
-        }
-        (_, Err(why)) => {
-            tracing::error!("alerts are told to nobody: {why}");
+            app.note(None, format!("alerts are told to nobody: {why}"));
             return None;
         }
     };
-    let given_up: GivenUp = std::sync::Arc::new(|text| tracing::error!("an alert: {text}"));
+    let told = app.clone();
+    let given_up: GivenUp = Arc::new(move |text| {
+        tracing::error!("an alert's {text}");
+        told.note(None, format!("an alert's {text}"));
+    });
     Some(Callback::begin(target, secret, given_up, app.handle.ending.clone()))
 }
 

@@ -12,6 +12,7 @@ mod words;
 use std::collections::BTreeSet;
 
 use crate::bay::name::Name;
+use crate::bay::receiver::Receiver;
 use crate::bay::remote::Remote;
 use crate::bay::template::ParentSpec;
 
@@ -116,7 +117,13 @@ fn api(api: &ApiConfig) -> Checked {
         Fault::new(path.key("alert_secret"), "is the name of a file in the directory of secrets, not what is in it")
     })?;
     hosts(&api.hosts, &path.key("hosts"))?;
-    hosts(&api.callback_hosts, &path.key("callback_hosts"))
+    hosts(&api.callback_hosts, &path.key("callback_hosts"))?;
+    if api.alert_url.is_empty() {
+        return Ok(());
+    }
+    // Found out now, and not by the first alert. The URL itself is not repeated: there may be a password in it.
+    let read = Receiver::read(&api.alert_url, &api.callback_hosts);
+    read.map(drop).map_err(|why| Fault::new(path.key("alert_url"), format!("can't be told anything: {why}")))
 }
 
 fn hosts(hosts: &[String], path: &Path) -> Checked {

@@ -31,7 +31,7 @@ impl Machine {
                 return out.reply(id, reply);
             }
             Command::Reload(read) => return self.reload(id, read, now, out),
-            Command::Note { name, text } => return self.take_note(id, &name, text, now, out),
+            Command::Note { name, text } => return self.take_note(id, name.as_ref(), text, now, out),
             Command::Knock(knock) => return self.knock(id, &knock, now, out),
             Command::Strayed { host, why } => return self.strayed(id, &host, &why, now, out),
             Command::Network(request) => return self.answer_network(id, request, now, out),

@@ -110,8 +110,8 @@ impl Machine {
         out.reply(id, Reply::Done(Done::default()));
     }
 
-    pub(super) fn take_note(&mut self, id: CommandId, name: &Name, text: String, now: Now, out: &mut Out) {
-        self.say(now, Some(name.as_str()), text);
+    pub(super) fn take_note(&mut self, id: CommandId, name: Option<&Name>, text: String, now: Now, out: &mut Out) {
+        self.say(now, name.map(Name::as_str), text);
         out.reply(id, Reply::Done(Done::default()));
     }
 

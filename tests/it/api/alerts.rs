@@ -17,7 +17,7 @@ use crate::bay::den::{Conf, Den};
 use crate::bay::until;
 
 /// A service that is started again and again.
-const RESTLESS: &str = "[[service]]\nname = \"restless\"\nrun = \"host\"\nreason = \"stdio\"\ncommand = [\"false\"]\n\
+pub const RESTLESS: &str = "[[service]]\nname = \"restless\"\nrun = \"host\"\nreason = \"stdio\"\ncommand = [\"false\"]\n\
                         backoff = { initial = \"10ms\", max = \"20ms\", reset_after = \"10s\" }\n\
                         start_limit = { burst = 50, interval = \"60s\" }\n";
 
@@ -37,7 +37,7 @@ fn signed_by_its_own() -> (Arc<ServerConfig>, String) {
     (Arc::new(builder.with_no_client_auth().with_single_cert(chain, secret).unwrap()), authority.pem())
 }
 
-fn write(den: &Den, name: &str, text: &str) -> PathBuf {
+pub fn write(den: &Den, name: &str, text: &str) -> PathBuf {
     let path = den.path(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, text).unwrap();

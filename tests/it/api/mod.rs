@@ -7,6 +7,8 @@ mod fuzzed;
 mod limits;
 mod load;
 pub mod open;
+#[cfg(target_os = "linux")]
+mod outgoing;
 mod receiving;
 mod resumed;
 mod seed;

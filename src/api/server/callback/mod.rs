@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::Uri;
 use jiff::Timestamp;
 use serde::Serialize;
 use sha2::Sha256;
@@ -21,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bay::backoff::Backoff;
 use crate::bay::owner::hex;
+use crate::bay::receiver::{Receiver, Refusal};
 
-pub use address::{Refusal, Target};
+pub use address::Target;
 
 /// Reports that wait for their receiver. Full: whoever has one more waits.
 const WAITING: usize = 16;
@@ -49,7 +49,7 @@ impl Callback {
             let telling = async {
                 while let Some(body) = waiting.recv().await {
                     if let Err(why) = deliver(&target, &secret, &body).await {
-                        given_up(format!("its callback to {} was given up: {why}", target.host()));
+                        given_up(format!("callback to {} was given up: {why}", target.host()));
                     }
                 }
             };
@@ -106,8 +106,7 @@ fn signed(secret: &str, at: i64, body: &[u8]) -> [(&'static str, String); 2] {
 /// # Errors
 /// Why nothing is sent there.
 pub async fn target(url: &str, allowed: &[String]) -> Result<Target, Refusal> {
-    let uri: Uri = url.parse().map_err(|_| Refusal::Shape)?;
-    Target::resolve(&uri, allowed).await
+    Target::resolve(Receiver::read(url, allowed)?).await
 }
 
 /// The same where nobody waits for the answer: a name that is not found is looked for again.

@@ -52,10 +52,11 @@ pub async fn post(target: &Target, headers: &[(&'static str, String)], body: &[u
 async fn send(target: &Target, headers: &[(&'static str, String)], body: &[u8]) -> Result<StatusCode, Failure> {
     let stream = TcpStream::connect(&*target.addresses).await;
     let stream = stream.map_err(|error| Failure::passing(error.to_string()))?;
-    if !target.tls {
+    if !target.receiver.tls {
         return exchange(stream, target, headers, body).await;
     }
-    let name = ServerName::try_from(target.host.clone()).map_err(|_| Failure::passing("its name can't be checked"))?;
+    let name = ServerName::try_from(target.receiver.host.clone())
+        .map_err(|_| Failure::passing("its name can't be checked"))?;
     let connector = TlsConnector::from(Arc::new(trust().await?));
     let stream = connector.connect(name, stream).await;
     exchange(stream.map_err(|error| Failure::passing(error.to_string()))?, target, headers, body).await
@@ -90,8 +91,8 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }));
     let mut request = Request::builder()
         .method(Method::POST)
-        .uri(&target.path)
-        .header(HOST, &target.authority)
+        .uri(&target.receiver.path)
+        .header(HOST, &target.receiver.authority)
         .header(USER_AGENT, "podbay")
         .header(CONTENT_TYPE, "application/json");
     for (name, value) in headers {

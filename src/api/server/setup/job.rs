@@ -53,7 +53,7 @@ impl Job {
 
     fn report(&self, status: SetupPhase, message: String) -> SetupReport {
         let said = if message.is_empty() { String::new() } else { format!(": {message}") };
-        self.app.note(self.name.clone(), format!("setup {}{said}", status.as_str()));
+        self.app.note(Some(self.name.clone()), format!("setup {}{said}", status.as_str()));
         SetupReport {
             container_id: self.underway.container.clone(),
             name: self.name.to_string(),

@@ -127,7 +127,7 @@ async fn keep(app: &App, name: &Name, id: &str, request: SetupRequest) -> Result
 /// Begins to tell whoever asked for it.
 fn begin_callback(app: &App, name: &Name, target: Target, request: &SetupRequest) -> Callback {
     let (told, of) = (app.clone(), name.clone());
-    let given_up: callback::GivenUp = Arc::new(move |text| told.note(of.clone(), text));
+    let given_up: callback::GivenUp = Arc::new(move |text| told.note(Some(of.clone()), format!("its {text}")));
     let secret = request.callback_secret.clone().unwrap_or_default();
     Callback::begin(target, secret, given_up, app.handle.ending.clone())
 }
@@ -222,8 +222,8 @@ impl App {
         config.template(&name.parse().ok()?).cloned()
     }
 
-    /// Writes a line of history.
-    pub(super) fn note(&self, name: Name, text: String) {
+    /// Writes a line of history, of a worker or of the bay.
+    pub(super) fn note(&self, name: Option<Name>, text: String) {
         let app = self.clone();
         tokio::spawn(async move { drop(app.ask(Command::Note { name, text }).await) });
     }

@@ -78,7 +78,7 @@ async fn callback(app: &App, name: &Name, underway: &Underway) -> Option<Callbac
     match callback::found(url, &allowed).await {
         Ok(target) => Some(super::begin_callback(app, name, target, &underway.request)),
         Err(why) => {
-            app.note(name.clone(), format!("its callback is not told any more: {why}"));
+            app.note(Some(name.clone()), format!("its callback is not told any more: {why}"));
             None
         }
     }

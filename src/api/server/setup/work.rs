@@ -190,7 +190,7 @@ impl Work {
             Ok(Some(notes)) => format!("its repository's image was made: {notes}"),
             Err(why) => format!("its repository's image could not be made: {why}"),
         };
-        self.job.app.note(self.job.name.clone(), text);
+        self.job.app.note(Some(self.job.name.clone()), text);
     }
 }
 
