@@ -215,6 +215,8 @@ pub struct Store {
 const FILE: &str = "state.json";
 const SYNCED: &str = "state.json.synced";
 const PREVIOUS: &str = "state.json.prev";
+/// What is being written, or the empty file that it will be written into.
+const NEW: &str = "state.json.new";
 const KEY: &str = "owner.key";
 /// A state file larger than this is not one of ours.
 const MAX_BYTES: u64 = 16 << 20;
@@ -259,7 +261,10 @@ impl Store {
     /// What the system says: then the old file is still the one in force.
     pub fn save(&self, stored: &Stored) -> io::Result<()> {
         self.write(stored, true)?;
-        File::open(&self.dir)?.sync_all()
+        File::open(&self.dir)?.sync_all()?;
+        // Ahead of the next jot: to make a file takes longer than to write it. Without it, that one makes it.
+        drop(write_file(&self.dir.join(NEW), &[], false));
+        Ok(())
     }
 
     /// The same, but does not wait for the disk: safe against the end of this process, not against that of the machine.
@@ -278,7 +283,7 @@ impl Store {
             // The next supervisor would not read it; what is there is older, but whole.
             return Err(io::Error::other(format!("the state has grown to {} bytes, over {MAX_BYTES}", bytes.len())));
         }
-        let fresh = self.dir.join("state.json.new");
+        let fresh = self.dir.join(NEW);
         write_file(&fresh, &bytes, synced).inspect_err(|_| drop(fs::remove_file(&fresh)))?;
         self.keep_synced(&path, synced);
         fs::rename(&fresh, &path)?;

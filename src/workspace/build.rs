@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, unlinkat};
@@ -74,6 +75,35 @@ impl Build {
         std::fs::rename(self.path.join(&fresh), &path).map_err(|error| fail(&error))?;
         self.made.retain(|made| made.name != Path::new(".new"));
         Ok(path)
+    }
+
+    /// The same, but into the empty file that was made for it, if it is still that: to make a file can take far longer
+    /// than to write into one. What it holds is not taken back by a drop.
+    pub fn fill(&mut self, below: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+        let path = self.path.join(below);
+        let filled = self.walk(below.parent().unwrap_or(Path::new(""))).and_then(|dir| {
+            let name = below.file_name().ok_or(Errno::INVAL)?;
+            match openat(&dir, name, OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+                Ok(fd) => self.fill_file(&mut File::from(fd), mode, content),
+                Err(Errno::NOENT | Errno::LOOP) => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        });
+        if filled.map_err(|error| told("can't write", &path, &error))? {
+            return Ok(());
+        }
+        self.replace(below, mode, content).map(drop)
+    }
+
+    fn fill_file(&self, file: &mut File, mode: u32, content: &[u8]) -> io::Result<bool> {
+        let found = file.metadata()?;
+        let owner = self.owner.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid);
+        let fresh = found.is_file() && found.len() == 0 && found.nlink() == 1;
+        if !fresh || found.uid() != owner || found.mode() & 0o7777 != mode {
+            return Ok(false);
+        }
+        file.write_all(content)?;
+        Ok(true)
     }
 
     /// Everything made so far stays.
@@ -176,6 +206,37 @@ mod tests {
         assert!(build.dir(Path::new("../up")).is_err());
         build.keep();
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_the_empty_file_that_was_made_for_it_is_filled() {
+        let room = tempfile::tempdir().unwrap();
+        let (home, other) = (room.path().join("fox/home"), room.path().join("other"));
+        let fill = |content: &[u8]| {
+            let mut build = Build::start(room.path(), "fox", None).unwrap();
+            build.fill(Path::new("home/f"), 0o600, content).unwrap();
+            build.keep();
+            assert_eq!(std::fs::read(home.join("f")).unwrap(), content);
+        };
+        let inode = || std::fs::symlink_metadata(home.join("f")).unwrap().ino();
+        let mut build = Build::start(room.path(), "fox", None).unwrap();
+        build.file(Path::new("home/f"), 0o600, b"").unwrap();
+        build.keep();
+        let made = inode();
+        fill(b"one");
+        assert_eq!(inode(), made);
+        fill(b"two");
+        assert_ne!(inode(), made, "a reader of the old one sees it whole");
+        // A link to somebody's file, of either kind, is not written through.
+        let links: [fn(&Path, &Path) -> io::Result<()>; 2] =
+            [|to, at| std::os::unix::fs::symlink(to, at), |to, at| std::fs::hard_link(to, at)];
+        for link in links {
+            std::fs::write(&other, b"").unwrap();
+            std::fs::remove_file(home.join("f")).unwrap();
+            link(&other, &home.join("f")).unwrap();
+            fill(b"three");
+            assert_eq!(std::fs::read(&other).unwrap(), b"");
+        }
     }
 
     #[test]

@@ -60,6 +60,24 @@ impl Ticket<'_> {
 }
 
 impl WarmPlace<'_> {
+    /// Makes the files that a claim will be written into. `user` is the template's.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn lay_out(&self, (user, env): (&str, &Env)) -> Result<(), WorkspaceError> {
+        let mut build = self.build(user, env)?;
+        build.file(&Path::new("home").join(CLAIM), 0o600, b"")?;
+        build.file(Path::new(TICKET), 0o600, b"")?;
+        build.keep();
+        Ok(())
+    }
+
+    fn build(&self, user: &str, env: &Env) -> Result<Build, WorkspaceError> {
+        let name = self.dir().file_name().map(PathBuf::from).unwrap_or_default();
+        let user = WorkerUser::of(user, env);
+        Ok(Build::start(&self.paths.state.join("workers"), name, user.owner(env))?)
+    }
+
     /// Whether the directories have the claimer's name, and how the claim file of this run stands.
     ///
     /// # Errors
@@ -109,12 +127,15 @@ impl WarmPlace<'_> {
             Some((turn, _)) if self.end_turn(ticket.run, turn)? => turn + 1,
             Some(_) => return Ok(None),
         };
-        let name = dir.file_name().map(PathBuf::from).unwrap_or_default();
-        let user = WorkerUser::of(user, env);
-        let mut build = Build::start(&self.paths.state.join("workers"), name, user.owner(env))?;
-        build.replace(&Path::new("home").join(CLAIM), 0o600, claim_file(ticket.run, turn, claim).as_bytes())?;
+        let mut build = self.build(user, env)?;
+        let claim = build.fill(&Path::new("home").join(CLAIM), 0o600, claim_file(ticket.run, turn, claim).as_bytes());
         // After the claim itself: a ticket without a claim is one that was taken.
-        build.replace(Path::new(TICKET), 0o600, ticket.text(turn).as_bytes())?;
+        let written = claim.and_then(|()| build.fill(Path::new(TICKET), 0o600, ticket.text(turn).as_bytes()));
+        if let Err(error) = written {
+            drop(build);
+            withdraw(&dir);
+            return Err(error.into());
+        }
         build.keep();
         Ok(Some(turn))
     }
@@ -140,20 +161,31 @@ impl WarmPlace<'_> {
         withdraw(&self.dir());
     }
 
-    /// Gives the directories the claimer's name.
+    /// Gives the directories the claimer's name, and the engine what leads there from the old one.
     ///
     /// # Errors
     /// The system's.
     pub fn give_name(&self) -> Result<(), WorkspaceError> {
-        let (old, new) = (self.paths.worker(self.made_as), self.paths.worker(self.name));
-        let fail = |error: io::Error| WorkspaceError::from(told("can't move", &old, &error));
-        match fs::symlink_metadata(&old) {
-            Ok(meta) if meta.is_symlink() => return Ok(()),
-            Ok(_) => fs::rename(&old, &new).map_err(fail)?,
-            // Somebody was killed between the two.
-            Err(_) => {}
+        if !self.give_name_only()? {
+            let old = self.paths.worker(self.made_as);
+            symlink(self.name.as_str(), &old).map_err(|error| told("can't move", &old, &error))?;
         }
-        symlink(self.name.as_str(), &old).map_err(fail)
+        Ok(())
+    }
+
+    /// Gives the directories the claimer's name; whether the old one leads there. It is needed when the engine starts the
+    /// container again.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn give_name_only(&self) -> Result<bool, WorkspaceError> {
+        let (old, new) = (self.paths.worker(self.made_as), self.paths.worker(self.name));
+        match fs::symlink_metadata(&old) {
+            Ok(meta) if meta.is_symlink() => Ok(true),
+            Ok(_) => fs::rename(&old, &new).map(|()| false).map_err(|error| told("can't move", &old, &error).into()),
+            // Somebody was killed before the old one led there.
+            Err(_) => Ok(false),
+        }
     }
 
     /// The claim file, once it was taken: nothing is in it any more. Left there, it and what is beside it would only be a
@@ -241,6 +273,27 @@ mod tests {
         let paths = Paths::of(&"bay".parse().unwrap(), &env);
         fs::create_dir_all(paths.state.join("workers/warm-1/home")).unwrap();
         (room, paths, env)
+    }
+
+    #[test]
+    fn a_claim_is_written_into_what_was_laid_out() {
+        use std::os::unix::fs::MetadataExt as _;
+        let (_room, paths, env) = room();
+        let (made_as, name) = ("warm-1".parse().unwrap(), "fox".parse().unwrap());
+        let place = WarmPlace { paths: &paths, made_as: &made_as, name: &name };
+        place.lay_out(("", &env)).unwrap();
+        assert_eq!(place.look(ticket("run 1")).unwrap(), (false, File::None), "an empty one is none");
+        let inodes = || [place.claim(), place.dir().join(TICKET)].map(|path| fs::metadata(path).unwrap().ino());
+        let before = inodes();
+        assert_eq!(place.write(ticket("run 1"), "echo claim", ("", &env)).unwrap(), Some(0));
+        assert_eq!((inodes(), place.look(ticket("run 1")).unwrap()), (before, (false, File::Written(0))));
+        // What leads there from the old name may come later, and may come twice.
+        assert!(!place.give_name_only().unwrap());
+        assert_eq!(place.look(ticket("run 1")).unwrap(), (false, File::Written(0)));
+        for _ in 0..2 {
+            place.give_name().unwrap();
+            assert_eq!(place.look(ticket("run 1")).unwrap(), (true, File::Written(0)));
+        }
     }
 
     fn ticket(run: &str) -> Ticket<'_> {

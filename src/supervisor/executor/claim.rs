@@ -165,10 +165,9 @@ async fn let_in(hall: &Hall<'_>, door: &Door, id: &ContainerId, opening: &Openin
                 };
                 wake(hall, door, id, opening, turn).await?;
                 crash::point("claim-woken");
-                if !seen.0 {
-                    door.place().give_name()?;
-                    crash::point("claim-moved");
-                }
+                // What leads there from the old name is for the engine's next start, and takes longer: it is made later.
+                door.place().give_name_only()?;
+                crash::point("claim-moved");
                 watch(hall, door.clone(), (id, opening));
                 if ours.is_some() && opening.unseen {
                     found::command(&hall.ground.sessions, id).await?;
@@ -279,6 +278,9 @@ fn watch(hall: &Hall<'_>, door: Door, (id, opening): (&ContainerId, &Opening)) {
     tokio::spawn(async move {
         // The command first: it is what somebody waits for.
         tokio::time::sleep(LOOK).await;
+        if let Err(error) = door.with(|place, _| place.give_name()).await {
+            tracing::warn!(%error, "a claimed worker's directories are not under its old name; its next start tries again");
+        }
         let taken = matches!(door.taken(TAKES).await, Ok(true));
         // Fails only when the supervisor has ended.
         drop(events.send(if taken { Event::Taken { id, run } } else { Event::Shut { id, run } }).await);

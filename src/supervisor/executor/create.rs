@@ -20,6 +20,7 @@ use crate::supervisor::event::{NoPorts, StepError, StepNotes};
 use crate::supervisor::goal::{CreateNetwork, Make, What};
 use crate::supervisor::prebuilt::Order;
 use crate::workspace::spec::{ParentArgs, WorkerArgs, parent_spec, worker_spec};
+use crate::workspace::warm::WarmPlace;
 use crate::workspace::{self, Ground as Place, Prepared, WorkspaceError, prepare, prepare_parent};
 
 use super::Ground;
@@ -235,6 +236,9 @@ async fn worker(
         let place = Place { paths: &ground.paths, env: &ground.env, engine_socket: socket };
         let mut prepared: Prepared = prepare(&place, &name, &made)?;
         let notes = std::mem::take(&mut prepared.notes);
+        if gated {
+            WarmPlace { paths: &ground.paths, made_as: &name, name: &name }.lay_out((&made.user, &ground.env))?;
+        }
         let bay = &ground.config.bay;
         let args = WorkerArgs { bay, name: &name, template: &made, prepared, network, labels, gated };
         Ok((worker_spec(args), notes))

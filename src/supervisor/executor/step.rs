@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::bay::container::{ContainerId, Observed, Status};
+use crate::bay::container::{ContainerId, Observed, Status, label};
 use crate::bay::name::{Name, WARM};
 use crate::bay::session::TermSize;
 use crate::engine::{EngineError, SharedEngine};
 use crate::supervisor::crash;
 use crate::supervisor::event::{Event, StepError, StepNotes, Stepped};
 use crate::supervisor::goal::{Make, Step, What};
+
+use crate::workspace::warm::WarmPlace;
 
 use super::{Executor, Ground, claim, create, found};
 
@@ -186,6 +188,13 @@ async fn start(
             Ok(_) => {}
             Err(error) => tracing::warn!(%name, %error, "its terminal could not be attached before the start"),
         }
+    }
+    // Its mounts have the name that it was made under.
+    if let Ok(made_as) = container.label(label::WARM_NAME).parse::<Name>()
+        && let Ok(name) = target.parse::<Name>()
+        && made_as != name
+    {
+        WarmPlace { paths: &ground.paths, made_as: &made_as, name: &name }.give_name()?;
     }
     crash::point("before-start");
     engine.start(id).await?;
