@@ -160,7 +160,7 @@ mod tests {
             ("/api/containers/fox", "/api/containers/{id}"),
             ("/api/containers/fox/terminal", "/api/containers/{id}/terminal"),
             ("/api/containers/", OTHER),
-            ("/api/containers//logs", OTHER),
+            ("/api/containers//logs", "/api/containers/{id}/logs"),
             ("/api/containers/fox/owl/logs", OTHER),
             ("/etc/passwd", OTHER),
             ("*", OTHER),

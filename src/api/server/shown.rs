@@ -28,11 +28,17 @@ pub async fn containers(State(app): State<App>, headers: HeaderMap) -> Response 
     app.first_look().await;
     let view = app.handle.view.borrow().clone();
     let (bytes, tag) = app.listed.of(&view);
-    let known = headers.get(IF_NONE_MATCH).is_some_and(|known| *known == tag);
-    if known {
+    if has(&headers, &tag) {
         return (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response();
     }
     ([(CONTENT_TYPE, "application/json")], [(ETAG, tag)], bytes).into_response()
+}
+
+/// Whether a client names this tag among those that it has. One that was packed on the way is weak by then, and as good.
+fn has(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+    let named = headers.get_all(IF_NONE_MATCH).iter().flat_map(|known| known.as_bytes().split(|byte| *byte == b','));
+    let mut named = named.map(<[u8]>::trim_ascii);
+    named.any(|known| known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == tag.as_bytes())
 }
 
 /// The list as it was last written: it is asked for far more often than it changes.
@@ -70,4 +76,23 @@ pub async fn pool(State(app): State<App>) -> Json<Vec<PoolRow>> {
 
 pub async fn sessions(State(app): State<App>) -> Json<Vec<SessionRow>> {
     Json(app.handle.sessions.rows())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_known_among_others_weak_or_by_a_star() {
+        let known = |values: &[&'static str]| {
+            let headers = values.iter().map(|value| (IF_NONE_MATCH, HeaderValue::from_static(value))).collect();
+            has(&headers, &HeaderValue::from_static("\"abc\""))
+        };
+        for values in [&["\"abc\""][..], &["W/\"abc\""], &["\"x\", \"abc\""], &["\"x\"", "\"abc\""], &["*"]] {
+            assert!(known(values), "{values:?}");
+        }
+        for values in [&[][..], &[""], &["abc"], &["\"abcd\""], &["\"x\",\"y\""], &["W/"]] {
+            assert!(!known(values), "{values:?}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod receiving;
 mod resumed;
 mod seed;
 mod setup;
+mod streams;
 mod tls;
 mod token;
 mod websocket;

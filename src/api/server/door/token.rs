@@ -208,6 +208,44 @@ mod tests {
         assert!(!tokens.fits(&vec![b'a'; 1 << 20]));
     }
 
+    /// Welch's t of what two kinds of tokens cost, the slowest tenth of each left out: the machine had something else to do.
+    fn welch(tokens: &Tokens, [one, other]: [&[u8]; 2], pairs: usize) -> f64 {
+        let mut times = [Vec::with_capacity(pairs), Vec::with_capacity(pairs)];
+        for round in 0..pairs {
+            // By turns which is first.
+            for kind in [round % 2, 1 - round % 2] {
+                let begun = std::time::Instant::now();
+                std::hint::black_box(tokens.fits(std::hint::black_box([one, other][kind])));
+                times[kind].push(begun.elapsed().as_secs_f64());
+            }
+        }
+        let [one, other] = times.map(|mut times| {
+            times.sort_by(f64::total_cmp);
+            times.truncate(pairs * 9 / 10);
+            let count = f64::from(u32::try_from(times.len()).unwrap());
+            let mean = times.iter().sum::<f64>() / count;
+            let variance = times.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / (count - 1.0);
+            (mean, variance / count)
+        });
+        (one.0 - other.0) / (one.1 + other.1).sqrt()
+    }
+
+    #[test]
+    fn s07_how_much_of_a_token_is_right_can_not_be_told_by_the_time() {
+        let (_dir, tokens) = tokens();
+        tokens.ready().unwrap();
+        let token = kept(&tokens).into_bytes();
+        let wrong_at = |at: usize| {
+            let mut wrong = token.clone();
+            wrong[at] = if wrong[at] == b'0' { b'1' } else { b'0' };
+            wrong
+        };
+        let (first, last) = (wrong_at(0), wrong_at(63));
+        // What differs does so each time; a busy machine does not.
+        let tries: Vec<f64> = (0..8).map(|_| welch(&tokens, [&first, &last], 10_000)).collect();
+        assert!(tries.iter().any(|t| t.abs() < 3.0), "{tries:?}");
+    }
+
     #[test]
     fn a_rotated_token_ends_the_reign_of_the_old_one() {
         let (_dir, tokens) = tokens();
