@@ -149,6 +149,9 @@ mod tests {
             {"name": "chroma", "run": "container", "reason_for_host": null, "state": "running", "pid": 41,
              "ports": [], "ready": null, "restarts": 0, "last_exit": null, "next_start_at": null,
              "depends_on": {}, "reason": null},
+            {"name": "mill", "run": "container", "reason_for_host": null, "state": "backoff", "pid": null,
+             "ports": [], "ready": null, "restarts": 3, "last_exit": "exited with code 3", "next_start_at": null,
+             "depends_on": {}, "reason": "exited with code 3; it is started again"},
             {"name": "stream", "run": "host", "reason_for_host": "gpu", "state": "running", "pid": 42,
              "ports": [3002, 3003], "ready": true, "restarts": 2, "last_exit": "exited with code 1",
              "next_start_at": null, "depends_on": {}, "reason": null, "started_at": "2026-01-01T00:00:00Z"}
@@ -157,13 +160,14 @@ mod tests {
         let chroma = ContainerRow { id: "c1".to_owned(), image: "chroma:1".to_owned(), ..services[1].as_container() };
         let rows = with_services(vec![chroma], &services);
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        assert_eq!(ids, ["c1", "", ""]);
+        assert_eq!(ids, ["c1", "", "", ""]);
         let now: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
         let out = Output { json: false, width: None, colour: false };
         insta::assert_snapshot!(table(&rows, now).render(out), @r"
         NAME         STATE      TEMPLATE   IMAGE      NETWORK     PORTS   HEALTH   UP    REASON
         svc-chroma   running    -          chroma:1   container   -       -        -
         svc-brain    creating   -          -          -           -       -        -     waits for chroma to be ready, which runs
+        svc-mill     failed     -          -          -           -       -        -     exited with code 3; it is started again
         svc-stream   running    -          -          host        -       -        60m
         ");
     }

@@ -65,9 +65,10 @@ impl ServiceRow {
     #[must_use]
     pub fn as_container(&self) -> ContainerRow {
         let state = match self.state.as_str() {
-            "running" => State::Running,
+            "running" | "stopping" => State::Running,
             "stopped" | "exited" => State::Exited,
-            "failed" | "stuck" => State::Failed,
+            // One that is started again after its end is not being made: it failed, and its reason says what comes.
+            "failed" | "stuck" | "backoff" => State::Failed,
             "unknown" => State::Unknown,
             _ => State::Creating,
         };

@@ -273,7 +273,10 @@ impl Machine {
             if before.is_some_and(|(state, _)| *state == row.state) && self.stored.goals.contains_key(&row.name) {
                 continue;
             }
-            let text = match &row.reason {
+            // What runs is made, though the last looks at it are still under way.
+            let goal = self.stored.goals.get(&row.name).filter(|goal| goal.attempts == 0);
+            let done = row.state == State::Running && goal.is_some();
+            let text = match row.reason.as_ref().filter(|_| !done) {
                 Some(reason) => format!("{}: {reason}", row.state.as_str()),
                 None => row.state.as_str().to_owned(),
             };

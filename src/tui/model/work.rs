@@ -23,6 +23,8 @@ pub struct Work {
     pub asked_isolation: bool,
     /// The worker whose terminal is to be focused as soon as it can be.
     pub awaited: Option<String>,
+    /// Since when.
+    pub awaited_since: Option<Timestamp>,
     /// What was copied of which row last, and when: the same key then copies the next thing of it.
     pub copied: Option<(String, usize, Timestamp)>,
 }

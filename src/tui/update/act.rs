@@ -76,13 +76,14 @@ fn is_typed_ahead(model: &Model, action: Action) -> bool {
     let waits = model.work.spawning > 0 || model.work.awaited.is_some();
     let soon = |at| model.now.duration_since(at).unsigned_abs() < TYPED_AHEAD;
     let meant = matches!(action, Action::Spawn | Action::SpawnForm | Action::Quit | Action::Suspend | Action::NextCall);
-    waits && !meant && model.work.spawned_at.is_some_and(soon)
+    let asked = [model.work.spawned_at, model.work.awaited_since];
+    waits && !meant && asked.into_iter().flatten().any(soon)
 }
 
 /// The actions that reach outside.
 fn effects(model: &mut Model, action: Action) -> Vec<Effect> {
     if is_typed_ahead(model, action) {
-        tell(model, Kind::Note, "a new worker's terminal opens: what is typed before it is there does nothing");
+        tell(model, Kind::Note, "the terminal opens: what is typed before it is there does nothing");
         return Vec::new();
     }
     match action {

@@ -1,6 +1,8 @@
 //! After each message: the selection is on a row that exists, the streams that are open are those that the screen
 //! needs, and the terminal that was waited for has the keys. Level-triggered: it compares, it does not remember why.
 
+use std::time::Duration;
+
 use super::super::effect::Effect;
 use super::super::model::inspect::{Inspect, InspectText};
 use super::super::model::list::matrix_head;
@@ -8,6 +10,9 @@ use super::super::model::terminals::PaneState;
 use super::super::model::{Model, Pane, Tab};
 use super::SETTLE;
 use crate::api::types::State;
+
+/// A terminal that can't be opened is waited for so long: whoever asked for it has not gone away meanwhile.
+const OPENS: Duration = Duration::from_secs(15);
 
 pub fn settle(model: &mut Model) -> Vec<Effect> {
     select(model);
@@ -89,7 +94,11 @@ fn inspect(model: &mut Model, effects: &mut Vec<Effect>) {
 
 /// The worker that was spawned or opened gets the keys once its terminal is there.
 fn await_terminal(model: &mut Model) {
-    let Some(name) = model.work.awaited.clone() else { return };
+    let Some(name) = model.work.awaited.clone() else {
+        model.work.awaited_since = None;
+        return;
+    };
+    let since = *model.work.awaited_since.get_or_insert(model.now);
     // A native service is no container; it has a row only as the subject.
     let subject = || model.subject().filter(|row| row.name == name);
     let Some(row) = model.feed.row(&name).or_else(subject) else { return };
@@ -121,7 +130,11 @@ fn await_terminal(model: &mut Model) {
             model.work.awaited = None;
             model.dirty = true;
         }
-        Some(PaneState::Ended(_) | PaneState::Lost { .. }) => model.work.awaited = None,
+        Some(PaneState::Ended(_)) => model.work.awaited = None,
+        // A supervisor that has just begun may still be about to open it.
+        Some(PaneState::Lost { .. }) if model.now.duration_since(since).unsigned_abs() > OPENS => {
+            model.work.awaited = None
+        }
         _ => {}
     }
 }

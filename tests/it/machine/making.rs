@@ -57,7 +57,9 @@ fn phases_are_said_and_shown() {
     world.settle();
     assert!(matches!(world.answers.get(&id), Some(Reply::Spawned(_))));
     assert_eq!(world.row("fox").reason, None);
-    assert!(lines(&world).contains(&"ready".to_owned()));
+    let said = lines(&world);
+    assert!(said.contains(&"ready".to_owned()));
+    assert!(said.contains(&"running".to_owned()) && !said.iter().any(|line| line.starts_with("running: ")), "{said:?}");
 }
 
 #[test]

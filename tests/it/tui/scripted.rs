@@ -213,7 +213,7 @@ fn what_is_typed_before_a_new_worker_is_there_does_nothing_to_another() {
     driver.keys("n s r d enter e");
     assert!(matches!(deeds(&mut driver).as_slice(), [Effect::Spawn(_)]));
     assert!(!driver.model.focus.terminal && driver.model.overlay.is_none(), "{}", driver.shot());
-    assert!(driver.shot().contains("a new worker's terminal opens"), "{}", driver.shot());
+    assert!(driver.shot().contains("the terminal opens: what"), "{}", driver.shot());
     // Several in a row are meant; one that takes long holds nobody up.
     driver.keys("n n");
     assert_eq!(deeds(&mut driver).len(), 2);
@@ -304,6 +304,33 @@ fn what_is_typed_into_a_program_that_ended_or_was_lost_is_no_command() {
     assert!(!driver.model.focus.terminal);
     let shot = driver.shot();
     assert!(shot.contains("exited with code 3; r starts"), "{shot}");
+}
+
+#[test]
+fn whoever_opens_a_terminal_that_is_not_there_yet_gets_it_when_it_is() {
+    let mut driver = running();
+    driver.wait(200);
+    let key = driver.stream();
+    driver.taken();
+    // The supervisor has just begun, and has not adopted it yet.
+    driver.send(Msg::Terminal { key, msg: TerminalMsg::Lost("badger has no terminal that is open".to_owned()) });
+    driver.keys("enter");
+    assert!(!driver.model.focus.terminal);
+    driver.keys("r");
+    assert_eq!(driver.taken(), [], "what is typed ahead is no command");
+    driver.wait(2200);
+    driver.wait(200);
+    driver.screen("$ ");
+    assert!(driver.model.focus.terminal);
+    // Who waits for longer does something else meanwhile.
+    driver.keys("ctrl-q");
+    driver.wait(1500);
+    let key = driver.stream();
+    driver.send(Msg::Terminal { key, msg: TerminalMsg::Lost("closed".to_owned()) });
+    driver.keys("enter");
+    driver.wait(16_000);
+    driver.screen("$ ");
+    assert!(!driver.model.focus.terminal);
 }
 
 #[test]
