@@ -13,11 +13,14 @@ const SLOW: Duration = Duration::from_secs(10);
 const LINE: usize = 30;
 /// A screen that was quiet for so long is taken as drawn.
 const QUIET: Duration = Duration::from_millis(300);
+/// A program on a tty of this machine: no engine is between.
+const NATIVE: &str = "\n[[service]]\nname = \"native\"\nrun = \"host\"\nreason = \"stdio\"\ncommand = [\"cat\"]\n\
+                      tty = true\n";
 
 #[expect(clippy::print_stdout, reason = "figures are its output")]
 pub fn run(plan: Plan) -> Outcome {
     let keys = if plan.quick { 60 } else { 600 };
-    let bay = Bay::start()?;
+    let bay = Bay::with(NATIVE)?;
     let bare = Pty::start(&["cat"], &bay.vars(), 40, 120).map_err(|error| error.to_string())?;
     let floor = Times::of(&bare, keys)?;
     println!("key to echo, bare pty: {floor}");
@@ -29,6 +32,12 @@ pub fn run(plan: Plan) -> Outcome {
     into(&dashboard)?;
     let quiet = Times::of(&dashboard, keys)?;
     println!("key to echo, dashboard quiet: {quiet}: p50 {:.1} x bare (goal: 3)", quiet.p50() / floor.p50());
+    leave(&dashboard)?;
+    type_in(&dashboard, "4")?;
+    std::thread::sleep(QUIET);
+    into(&dashboard)?;
+    let native = Times::of(&dashboard, keys)?;
+    println!("key to echo, dashboard quiet, a native terminal: {native}: p50 {:.1} x bare", native.p50() / floor.p50());
     // The other pane: kept in sight beside this one, and never still.
     leave(&dashboard)?;
     bay.done(&["spawn", "flood", "--detach", "--", "yes", "a line of a program that does not stop to print"])?;

@@ -273,10 +273,12 @@ impl Machine {
             if before.is_some_and(|(state, _)| *state == row.state) && self.stored.goals.contains_key(&row.name) {
                 continue;
             }
-            // What runs is made, though the last looks at it are still under way.
+            // Of what runs, and is looked at for the last time, it is told that it runs once that is known.
             let goal = self.stored.goals.get(&row.name).filter(|goal| goal.attempts == 0);
-            let done = row.state == State::Running && goal.is_some();
-            let text = match row.reason.as_ref().filter(|_| !done) {
+            if row.state == State::Running && goal.is_some() {
+                continue;
+            }
+            let text = match &row.reason {
                 Some(reason) => format!("{}: {reason}", row.state.as_str()),
                 None => row.state.as_str().to_owned(),
             };

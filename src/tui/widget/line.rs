@@ -156,7 +156,8 @@ pub fn column(text: &str, columns: usize, ellipsis: &str) -> String {
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(1);
     let mut lines = vec![String::new()];
-    for word in text.split_word_bounds() {
+    // A comma stays with its word.
+    for word in words(text) {
         let line_width = lines.last().map_or(0, |line| width(line));
         if line_width + width(word) <= columns {
             if let Some(line) = lines.last_mut() {
@@ -189,6 +190,18 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
+/// What stands between blanks, and the blanks.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let blank = rest.chars().next()?.is_whitespace();
+        let end = rest.find(|c: char| c.is_whitespace() != blank).unwrap_or(rest.len());
+        let (word, after) = rest.split_at_checked(end)?;
+        rest = after;
+        Some(word)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +211,7 @@ mod tests {
         assert_eq!(fit("abcdef", 4, "…"), "abc…");
         assert_eq!(fit("漢字漢字", 4, "…"), "漢…");
         assert_eq!(fit("abc", 0, "…"), "");
+        assert_eq!(wrap("another container, not mine", 17), ["another", "container, not", "mine"]);
         assert_eq!(column("漢", 4, "…"), "漢  ");
     }
 
