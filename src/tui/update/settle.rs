@@ -133,7 +133,7 @@ fn await_terminal(model: &mut Model) {
         Some(PaneState::Ended(_)) => model.work.awaited = None,
         // A supervisor that has just begun may still be about to open it.
         Some(PaneState::Lost { .. }) if model.now.duration_since(since).unsigned_abs() > OPENS => {
-            model.work.awaited = None
+            model.work.awaited = None;
         }
         _ => {}
     }
