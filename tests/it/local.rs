@@ -116,7 +116,8 @@ impl Nest {
         });
     }
 
-    /// Processes of this bay: shims, first processes and supervisors name its directory.
+    /// Processes of this bay: supervisors and what they fork name its directory, programs without namespaces have it in
+    /// their environment.
     fn processes(&self) -> Vec<(i32, String)> {
         let root = self.root.path().display().to_string();
         let pids =
@@ -124,7 +125,7 @@ impl Nest {
         let of_bay = |pid: i32| {
             let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?.replace('\0', " ");
             let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            let ours = line.contains(&root) || String::from_utf8_lossy(&environ).contains(&format!("={root}/r"));
+            let ours = line.contains(&root) || String::from_utf8_lossy(&environ).contains(&format!("={root}/"));
             (ours && !is_zombie(pid)).then_some((pid, line))
         };
         pids.filter_map(of_bay).collect()

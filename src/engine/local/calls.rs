@@ -4,25 +4,21 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rustix::process::Signal;
 
 use super::link;
 use super::place::{self, Place, Record, Stand};
-use super::plan::{Facts, Plan, plan};
 use super::shim::Birth;
 use super::wire::{Answer, Ask};
 use super::{LocalEngine, cgroup, containers, left};
-use crate::bay::container::{
-    ContainerId, ContainerSpec, ImageRef, NetworkSpec, Observed, ObservedNetwork, Status, label,
-};
+use crate::bay::container::{ContainerId, ImageRef, NetworkSpec, Observed, ObservedNetwork, Status, label};
 use crate::bay::isolation::Isolation;
 use crate::bay::mount::Mount;
 use crate::bay::name::Name;
-use crate::bay::port::{PortMapping, Protocol};
+use crate::bay::port::PortMapping;
 use crate::bay::service::StopSignal;
+use crate::engine::EngineError;
 use crate::engine::docker::host_image::Layout;
-use crate::engine::{Created, EngineError};
 use crate::service::process::signal_of;
 
 /// How long the shim of a run that is over may take to end.
@@ -151,7 +147,7 @@ pub(super) fn other(what: &str, answer: Answer) -> EngineError {
 }
 
 /// Files and system calls off the runtime's threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }
 
@@ -199,61 +195,8 @@ impl LocalEngine {
         blocking(read).await.map_err(failed(&format!("list the containers of bay {bay}")))
     }
 
-    fn is_taken(&self, name: &str, but: Option<&Place>) -> bool {
+    pub(super) fn is_taken(&self, name: &str, but: Option<&Place>) -> bool {
         self.all().iter().any(|place| Some(place) != but && place.name().as_deref() == Some(name))
-    }
-
-    pub(super) async fn create_now(&self, spec: &ContainerSpec) -> Result<Created, EngineError> {
-        let what = format!("create {}", spec.name);
-        host_alone(&spec.image)?;
-        if let Some(mount) = spec.mounts.iter().find(|mount| !mount.source.exists()) {
-            return Err(refused(&what, format!("mount source {} does not exist", mount.source.display())));
-        }
-        if spec.hardening.seccomp != "default" && spec.hardening.seccomp != "unconfined" {
-            return Err(refused(&what, "the local engine has no seccomp profiles: set seccomp = \"default\""));
-        }
-        let record = Record { id: new_id().map_err(failed(&what))?, created_at: Timestamp::now(), spec: spec.clone() };
-        let dir = containers(&self.state, &bay_of(&record));
-        let place = Place::new(dir.join(&record.id));
-        // Refused now what could not be started later.
-        self.plan(&place, &record, None).map_err(|why| refused(&what, why))?;
-        let made = {
-            let _turn = self.naming.lock().await;
-            if self.is_taken(spec.name.as_str(), None) {
-                return Err(EngineError::NameTaken(spec.name.to_string()));
-            }
-            let (place, record) = (place.clone(), record.clone());
-            let make = move || {
-                crate::config::paths::private_dir(&dir)?;
-                place.make(&record, |root| Layout::of(Path::new("/")).unfold(root))
-            };
-            blocking(make).await.and_then(|made| made)
-        };
-        made.map_err(failed(&what))?;
-        self.tell(&record, &place, "create");
-        Ok(Created { id: ContainerId::new(record.id), warnings: warnings(spec) })
-    }
-
-    fn plan(&self, place: &Place, record: &Record, joined: Option<&Record>) -> Result<Plan, String> {
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let facts = Facts {
-            layout: &Layout::of(Path::new("/")),
-            root: place.root(),
-            passwd: &read("/etc/passwd"),
-            hosts: &read("/etc/hosts"),
-            resolv: &read("/etc/resolv.conf"),
-            own: self.launch.own,
-            joined_hostname: joined.and_then(|joined| joined.spec.hostname.as_deref()),
-            joined_proxy: joined.and_then(|joined| match &joined.spec.network {
-                NetworkSpec::Walled(wall) => wall.proxy,
-                _ => None,
-            }),
-            cgroups: cgroup::available().is_ok(),
-            sys: &|name| Path::new("/sys").join(name).is_dir(),
-        };
-        let mut plan = plan(&record.spec, &record.id, facts)?;
-        self.lower(&mut plan, record, joined)?;
-        Ok(plan)
     }
 
     /// The container whose network is joined, and its first process.
@@ -270,7 +213,8 @@ impl LocalEngine {
     /// Has its shim begin.
     pub(super) async fn wake(&self, what: &str, place: &Place, record: &Record) -> Result<(), EngineError> {
         let joined = self.joined(what, &record.spec.network)?;
-        let plan = self.plan(place, record, joined.as_ref().map(|(record, _)| record));
+        let layout = Layout::of(Path::new("/"));
+        let plan = self.plan(place, record, (&layout, joined.as_ref().map(|(record, _)| record)));
         let plan = plan.map_err(|why| refused(what, why))?;
         left::unlink(place);
         Place::write(&place.plan(), &plan).map_err(failed(what))?;
@@ -310,6 +254,10 @@ impl LocalEngine {
                 Some((_, Answer::Done, _)) => {
                     self.listen_first(&place, &record.spec.network).await;
                     self.tell(&record, &place, "start");
+                    if bay_of(&record) != NO_BAY {
+                        let dir = containers(&self.state, &bay_of(&record));
+                        self.spares.prepare(dir, self.level == Isolation::Namespaces);
+                    }
                     return Ok(());
                 }
                 Some((_, Answer::PortTaken(port), _)) => return Err(self.port_taken(port).await),
@@ -398,6 +346,7 @@ impl LocalEngine {
             gone.remove()
         });
         removed.await.and_then(|removed| removed).map_err(failed(&what))?;
+        self.spares.leave(&containers(&self.state, &bay_of(&record))).await;
         self.tell(&record, &place, "destroy");
         Ok(())
     }
@@ -425,28 +374,10 @@ fn overlaps(one: &PortMapping, other: &PortMapping) -> bool {
     one.host == other.host && one.protocol == other.protocol && address
 }
 
-/// What of a spec is not done here.
-fn warnings(spec: &ContainerSpec) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let alone = spec.network.is_alone();
-    let elsewhere = |port: &PortMapping| alone || port.host != port.container;
-    if spec.network.published().iter().any(|port| port.protocol == Protocol::Udp && elsewhere(port)) {
-        warnings.push("UDP ports are not passed on to other numbers: the local engine does that for TCP".to_owned());
-    }
-    warnings
-}
-
-/// 32 bytes that nobody else has.
-pub(super) fn new_id() -> io::Result<String> {
-    use std::io::Read as _;
-    let mut bytes = [0; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(crate::bay::owner::hex(&bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bay::port::Protocol;
 
     #[test]
     fn ports_of_different_addresses_are_two() {

@@ -10,6 +10,7 @@
 mod bare;
 mod calls;
 mod cgroup;
+mod create;
 mod events;
 mod exec;
 mod filter;
@@ -25,6 +26,7 @@ mod place;
 mod plan;
 mod probe;
 mod shim;
+mod spare;
 mod stats;
 mod stream;
 mod title;
@@ -105,6 +107,8 @@ pub struct LocalEngine {
     asks: bool,
     /// What was tried in its place and failed, in words.
     tried: Option<String>,
+    /// The files of the next container.
+    spares: spare::Spares,
     /// A name is looked for and taken in one go.
     naming: Arc<tokio::sync::Mutex<()>>,
 }
@@ -126,6 +130,7 @@ impl LocalEngine {
             instead: None,
             asks: true,
             tried: None,
+            spares: spare::Spares::default(),
             naming: Arc::default(),
         }
     }

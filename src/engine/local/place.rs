@@ -238,27 +238,52 @@ impl Place {
         with(Path::new(&format!("/proc/self/fd/{}/sock", dir.as_raw_fd())))
     }
 
-    /// Makes it, all at once: nobody sees a part of it.
+    /// Where it is made, by this process.
+    fn fresh(&self) -> Self {
+        let maker = ProcessId::own();
+        Self(self.0.with_extension(format!("{}-{}.new", maker.pid, maker.start)))
+    }
+
+    /// Makes its directories. Nobody sees anything of it until it is finished.
     ///
     /// # Errors
     /// The system's; nothing is left then.
-    pub fn make(self, record: &Record, unfold: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-        let maker = ProcessId::own();
-        let fresh = Self(self.0.with_extension(format!("{}-{}.new", maker.pid, maker.start)));
+    pub fn prepare(&self, unfold: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+        let fresh = self.fresh();
         let made = (|| {
             DirBuilder::new().recursive(true).mode(0o700).create(&fresh.0)?;
             fs::create_dir(fresh.root())?;
             // Its own user must come in, whoever that is; nobody else comes this far.
             fs::set_permissions(fresh.root(), fs::Permissions::from_mode(0o755))?;
-            unfold(&fresh.root())?;
+            unfold(&fresh.root())
+        })();
+        if made.is_err() {
+            self.abandon();
+        }
+        made
+    }
+
+    /// Makes it of what was prepared, all at once.
+    ///
+    /// # Errors
+    /// The system's; nothing is left then.
+    pub fn finish(&self, record: &Record) -> io::Result<()> {
+        let fresh = self.fresh();
+        let made = (|| {
             Self::write(&fresh.0.join("spec.json"), record)?;
             fresh.set_name(record.spec.name.as_str())?;
             fs::rename(&fresh.0, &self.0)
         })();
         if made.is_err() {
-            let _ = discard(&fresh.0);
+            self.abandon();
         }
         made
+    }
+
+    /// Takes away what was prepared.
+    pub fn abandon(&self) {
+        // It is tried again by the next sweep.
+        let _ = discard(&self.fresh().0);
     }
 
     /// Takes it away; already gone counts as done.

@@ -151,13 +151,18 @@ fn by_proxy(port: u16) -> Vec<(&'static str, String)> {
     proxy.into_iter().chain(not).collect()
 }
 
-/// Outer mounts come before inner ones, whatever their order was.
-fn binds(spec: &ContainerSpec, layout: &Layout, sys: &dyn Fn(&str) -> bool) -> Vec<Mount> {
+/// What of the machine's devices is shown, of what there is.
+pub fn devices(sys: &dyn Fn(&str) -> bool) -> Vec<Mount> {
     let devices = SYS.iter().filter(|name| sys(name)).map(|name| {
         let path = Path::new("/sys").join(name);
         Mount { source: path.clone(), target: path, read_only: true }
     });
-    let mut binds: Vec<Mount> = layout.mounts(&spec.mounts).into_iter().chain(devices).collect();
+    devices.collect()
+}
+
+/// Outer mounts come before inner ones, whatever their order was.
+fn binds(spec: &ContainerSpec, layout: &Layout, sys: &dyn Fn(&str) -> bool) -> Vec<Mount> {
+    let mut binds: Vec<Mount> = layout.mounts(&spec.mounts).into_iter().chain(devices(sys)).collect();
     binds.extend(spec.mounts.iter().cloned());
     binds.sort_by_key(|mount| mount.target.components().count());
     binds

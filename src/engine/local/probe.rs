@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::LocalEngine;
-use super::calls::{NO_BAY, new_id};
+use super::calls::NO_BAY;
+use super::create::new_id;
 use crate::bay::container::{ContainerSpec, ImageRef, NetworkSpec};
 use crate::bay::hardening::Hardening;
 use crate::bay::name::ContainerName;

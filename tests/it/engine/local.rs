@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use podbay::bay::container::{ContainerSpec, NetworkSpec, Role, Status, label};
+use podbay::bay::isolation::Isolation;
 use podbay::bay::mount::Mount;
 use podbay::bay::port::{PortMapping, Protocol};
 use podbay::bay::session::TermSize;
@@ -376,10 +377,14 @@ fn left_of(state: &Path) -> Vec<String> {
     let text = state.display().to_string();
     let all = std::fs::read_dir("/proc").unwrap().flatten();
     let lines = all.map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default());
-    lines
-        .filter(|line| line.contains(&text) && !line.contains("container-zygote"))
-        .map(|line| line.replace('\0', " "))
-        .collect()
+    let named = lines.filter(|line| line.contains(&text) && !line.contains("container-zygote"));
+    // Programs without namespaces have it in their environment alone.
+    let root = format!("PODBAY_ROOT={text}");
+    let environs = std::fs::read_dir("/proc").unwrap().flatten();
+    let environs = environs.map(|entry| std::fs::read(entry.path().join("environ")).unwrap_or_default());
+    let environs = environs.map(|environ| String::from_utf8_lossy(&environ).into_owned());
+    let all = named.chain(environs.filter(|environ| environ.contains(&root)));
+    all.map(|words| words.replace('\0', " ")).collect()
 }
 
 async fn come_and_go(bed: &Bed, times: usize) {
@@ -417,6 +422,22 @@ async fn what_comes_and_goes_leaves_nothing() {
 #[ignore = "the long form: 1000 spawns and stops"]
 async fn a_thousand_that_come_and_go_leave_nothing() {
     let Some(bed) = Bed::local("a_thousand_that_come_and_go_leave_nothing") else { return };
+    come_and_go(&bed, 1000).await;
+}
+
+#[tokio::test]
+#[ignore = "the long form: 1000 spawns and stops"]
+async fn a_thousand_that_come_and_go_leave_nothing_with_landlock() {
+    let test = "a_thousand_that_come_and_go_leave_nothing_with_landlock";
+    let Some(bed) = Bed::rung(test, Some(Isolation::Landlock)).await else { return };
+    come_and_go(&bed, 1000).await;
+}
+
+#[tokio::test]
+#[ignore = "the long form: 1000 spawns and stops"]
+async fn a_thousand_that_come_and_go_leave_nothing_without_walls() {
+    let test = "a_thousand_that_come_and_go_leave_nothing_without_walls";
+    let Some(bed) = Bed::rung(test, Some(Isolation::None)).await else { return };
     come_and_go(&bed, 1000).await;
 }
 

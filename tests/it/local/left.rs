@@ -126,3 +126,41 @@ fn two_hundred_kills_leave_nothing() {
     let Some(nest) = Nest::new("two_hundred_kills_leave_nothing", "") else { return };
     killed_at_random(&nest, 200);
 }
+
+/// A bay whose workers have these walls and no namespaces.
+fn killed_at(test: &str, level: &str, times: u64) {
+    let Some(nest) = Nest::new(test, "") else { return };
+    if level == "landlock" && podbay::engine::local::landlock::version().is_err() {
+        #[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
+        {
+            eprintln!("skipped: local::left::{test}: this kernel has no Landlock");
+        }
+        return;
+    }
+    let file = nest.path("c/podbay/config.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("kind = \"local\"", &format!("kind = \"local\"\nisolation = \"{level}\""))).unwrap();
+    killed_at_random(&nest, times);
+}
+
+#[test]
+fn kills_at_random_leave_nothing_with_landlock() {
+    killed_at("kills_at_random_leave_nothing_with_landlock", "landlock", 16);
+}
+
+#[test]
+fn kills_at_random_leave_nothing_without_walls() {
+    killed_at("kills_at_random_leave_nothing_without_walls", "none", 16);
+}
+
+#[test]
+#[ignore = "the long form: 200 kills"]
+fn two_hundred_kills_leave_nothing_with_landlock() {
+    killed_at("two_hundred_kills_leave_nothing_with_landlock", "landlock", 200);
+}
+
+#[test]
+#[ignore = "the long form: 200 kills"]
+fn two_hundred_kills_leave_nothing_without_walls() {
+    killed_at("two_hundred_kills_leave_nothing_without_walls", "none", 200);
+}

@@ -134,11 +134,14 @@ fn begin(place: &Place, parent: &mut UnixStream) -> Result<Begun, String> {
     Ok(Begun::Shim(Box::new(Ready { spec: record.spec, bare: birth.bare, listener, ports, first, lock })))
 }
 
+/// Nothing comes after it until it is asked for.
 fn first_line(parent: &mut UnixStream) -> io::Result<Birth> {
-    let mut bytes = Vec::new();
-    let mut byte = [0];
-    while bytes.last() != Some(&b'\n') && parent.read(&mut byte)? == 1 {
-        bytes.extend(byte);
+    let (mut bytes, mut space) = (Vec::new(), [0; 4096]);
+    while bytes.last() != Some(&b'\n') {
+        match parent.read(&mut space)? {
+            0 => break,
+            count => bytes.extend_from_slice(space.get(..count).unwrap_or_default()),
+        }
     }
     read(&bytes)
 }
