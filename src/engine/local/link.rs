@@ -146,16 +146,14 @@ impl Launch {
         near.set_nonblocking(true)?;
         let zygote = self.zygote().await?;
         match zygote.fork(place, far.as_fd(), errors.as_fd()).await {
-            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
-                return Ok(None);
-            }
+            Err(error) if is_end(&error) => return Ok(None),
             asked => asked?,
         }
         drop(far);
         let near = UnixStream::from_std(near)?;
         let late = || io::Error::new(ErrorKind::TimedOut, format!("it does not begin within {}s", BEGIN.as_secs()));
         match timeout(BEGIN, self.midwife(near, birth)).await.unwrap_or_else(|_| Err(late())) {
-            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe) => Ok(None),
+            Err(error) if is_end(&error) => Ok(None),
             said => said.map(Some),
         }
     }
@@ -196,6 +194,11 @@ impl Launch {
         std::fs::write(process.join("uid_map"), users)?;
         std::fs::write(process.join("gid_map"), groups)
     }
+}
+
+/// Whether who was to answer has ended; with something unread, it resets the connection.
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
 }
 
 /// A map of all that is mapped here, to the same numbers.
