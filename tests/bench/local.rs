@@ -29,7 +29,10 @@ pub fn run(plan: Plan) -> Outcome {
     let engine = LocalEngine::new(state.path().join("podbay"), env!("CARGO_BIN_EXE_podbay").into(), own);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    // A bay is never empty: its parent is there before anything else.
+    let (parent, _) = runtime.block_on(begin(&engine, "parent"))?;
     prompt(plan, &engine, &runtime)?;
+    runtime.block_on(engine.remove(&parent)).map_err(|error| error.to_string())?;
     many(&engine, &runtime, if plan.quick { 20 } else { 100 })
 }
 
