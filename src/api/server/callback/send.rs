@@ -102,3 +102,32 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let request = request.map_err(|error| Failure { text: error.to_string(), is_final: true })?;
     sender.send_request(request).await.map(|answer| answer.status()).map_err(broken)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bay::receiver::Receiver;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn s15_a_report_goes_where_its_name_led_whatever_that_leads_to_by_now() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // A name that nobody finds: it is not looked for again.
+        let host = "receiver.invalid".to_owned();
+        let receiver = Receiver { authority: host.clone(), host, port: 1, path: "/x?y".to_owned(), tls: false };
+        let target = Target { receiver, addresses: vec![listener.local_addr().unwrap()] };
+        let answering = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut came = Vec::new();
+            while !came.ends_with(b"{}") {
+                assert!(stream.read_buf(&mut came).await.unwrap() > 0, "{came:?}");
+            }
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            String::from_utf8(came).unwrap()
+        };
+        let (sent, came) = tokio::join!(post(&target, &[], b"{}"), answering);
+        sent.unwrap();
+        assert!(came.starts_with("POST /x?y HTTP/1.1\r\n") && came.contains("host: receiver.invalid\r\n"), "{came}");
+    }
+}
