@@ -132,8 +132,13 @@ impl ServiceConfig {
     /// it restarts, how it is probed) is no reason to start it anew.
     #[must_use]
     pub fn hash(&self) -> String {
-        let made = (&self.run, &self.command, &self.ports, &self.env, &self.env_file);
-        let mut bytes = serde_json::to_vec(&made).unwrap_or_default();
+        let made = (&self.command, &self.ports, &self.env, &self.env_file);
+        let bytes = match &self.run {
+            // Why it is on the host makes no run another one.
+            ServiceRun::Host { cwd, tty, .. } => serde_json::to_vec(&(cwd, tty, made)),
+            run @ ServiceRun::Container { .. } => serde_json::to_vec(&(run, made)),
+        };
+        let mut bytes = bytes.unwrap_or_default();
         // The engine is told of it when it makes the container.
         if let Some(signal) = self.stop.asked_for().filter(|_| !self.is_native()) {
             bytes.extend_from_slice(signal.name().as_bytes());

@@ -4,7 +4,8 @@ use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 
 use crate::api::client::Client;
-use crate::api::types::{ContainerRow, Done, ErrorDetail, Verb};
+use crate::api::types::{ContainerRow, Done, ErrorDetail, State, Verb};
+use crate::bay::container::Role;
 use crate::bay::matching::Named as _;
 use crate::terminal::safe::Safe;
 
@@ -51,6 +52,26 @@ pub fn confirmed(question: &str, yes: bool, destructive: bool) -> Result<bool, C
         return Err(CliError::usage("nobody can be asked: not a terminal").hint("say -y to go on without asking"));
     }
     Ok(true)
+}
+
+/// Whether to go on with something on the parent that ends what runs in the workers that live with it.
+pub async fn parent_confirmed(
+    client: &Client,
+    rows: &[ContainerRow],
+    args: &TargetArgs,
+    what: &str,
+) -> Result<bool, CliError> {
+    if args.yes || !can_ask() || !rows.iter().any(|row| row.role == Role::Parent) {
+        return Ok(true);
+    }
+    let mut workers = targets::workers(client.containers().await?);
+    workers.retain(|row| row.state == State::Running);
+    let question = match workers.as_slice() {
+        [] => return Ok(true),
+        [worker] => format!("{what} the parent? It ends what runs in {}.", worker.name),
+        _ => format!("{what} the parent? It ends what runs in {} workers.", workers.len()),
+    };
+    ask(&question)
 }
 
 /// Does `verb` to all of `rows`; each outcome is said as it comes, in order. The first failure decides the exit code.

@@ -6,10 +6,15 @@ use super::act;
 use super::args::TargetArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit};
+use super::output::note;
 
 /// `podbay refresh`.
 pub async fn run(context: &Context, args: &TargetArgs) -> Result<Exit, CliError> {
     let client = context.client().await?;
     let rows = act::targets(&client, args).await?;
+    if !act::parent_confirmed(&client, &rows, args, "Make anew").await? {
+        note("nothing refreshed");
+        return Ok(Exit::Failed);
+    }
     act::run(context, &client, rows, Verb::Refresh).await
 }

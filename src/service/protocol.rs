@@ -11,7 +11,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::bay::lifecycle::{Exit, Memory, Rules};
+use crate::bay::service::ProbeTarget;
 use crate::bay::session::TermSize;
+use crate::bay::template::Limits;
+use crate::config::ServiceConfig;
 
 use super::log::Position;
 use super::oom::Clue;
@@ -50,6 +53,43 @@ pub struct Told {
     pub id: u64,
     /// The order.
     pub order: Order,
+    /// The number of the run that it is about: a later run has no part in it. `None`: it is about no run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<u64>,
+    /// Beside rules: what becomes of the output. A shim of an older podbay keeps to what it was started with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputRules>,
+}
+
+impl Told {
+    /// An order that is about no run.
+    #[must_use]
+    pub const fn new(id: u64, order: Order) -> Self {
+        Self { id, order, run: None, output: None }
+    }
+}
+
+/// What becomes of a service's output, of what may change while it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputRules {
+    /// When a log file is full, in bytes.
+    pub log_bytes: u64,
+    /// How many of them are kept.
+    pub log_files: u32,
+    /// A line like this says that it is ready.
+    pub ready_log: Option<String>,
+}
+
+impl OutputRules {
+    /// As the configuration says.
+    #[must_use]
+    pub fn of(service: &ServiceConfig, limits: &Limits) -> Self {
+        let ready_log = service.ready.as_ref().and_then(|probe| match &probe.target {
+            ProbeTarget::Log(pattern) => Some(pattern.clone()),
+            _ => None,
+        });
+        Self { log_bytes: limits.log_max_size.as_u64(), log_files: limits.log_max_files, ready_log }
+    }
 }
 
 /// What a shim is told.

@@ -40,7 +40,7 @@ pub(super) async fn attach(place: Place, size: TermSize, pace: Pace) -> Option<A
 async fn resize(place: &Place, size: TermSize) {
     if let Ok(Some((mut link, _))) = Link::connect(place).await {
         // One that ends at this moment has no size.
-        drop(link.tell(&Told { id: 0, order: Order::Resize(size) }).await);
+        drop(link.tell(&Told::new(0, Order::Resize(size))).await);
     }
 }
 

@@ -94,7 +94,7 @@ async fn a_later_shim_is_understood_as_far_as_it_says_what_is_known() {
     let (mut link, status) = Link::connect(&bed.place).await.unwrap().unwrap();
     assert_eq!((status.version, status.state, status.run), (2, RunState::Running, 3));
     assert_eq!((status.shim, status.ready_log), (ProcessId { pid: 7, start: 8 }, false));
-    link.tell(&Told { id: 5, order: Order::Stop }).await.unwrap();
+    link.tell(&Told::new(5, Order::Stop)).await.unwrap();
     drop(link);
     let heard = shim.await.unwrap();
     assert_eq!(heard, [r#"{"version":1,"ask":"control"}"#, r#"{"id":5,"order":"stop"}"#]);

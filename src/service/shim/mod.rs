@@ -10,6 +10,7 @@
 mod ending;
 mod keep;
 pub(crate) mod output;
+mod rules;
 mod running;
 mod serve;
 pub(crate) mod spawn;

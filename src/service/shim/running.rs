@@ -15,7 +15,7 @@ use super::output::Output;
 use super::serve::{self, Asked};
 use super::spawn::Refusal;
 use super::{Birth, Say, spawn, takeover};
-use crate::bay::lifecycle::{Act, Event, Exit, Lifecycle, Memory, Phase, Rules};
+use crate::bay::lifecycle::{Act, Event, Exit, Lifecycle, Memory, Phase};
 use crate::service::ServiceError;
 use crate::service::oom::{Ground, Watch};
 use crate::service::process::{self, ProcessId, monotonic, signal_of};
@@ -29,11 +29,11 @@ const ALONE: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) struct Shim {
-    birth: Birth,
+    pub(super) birth: Birth,
     run_lock: File,
     keep: Option<Keep>,
     pub(super) life: Option<Lifecycle>,
-    spec: Option<Spec>,
+    pub(super) spec: Option<Spec>,
     pub(super) output: Output,
     pub(super) status: Status,
     shown: watch::Sender<Status>,
@@ -107,7 +107,12 @@ pub(super) async fn run(birth: Birth, (past, run_lock, keep): Past, say: Say) ->
             ready = shim.output.ready() => Woken::Output(ready),
             () = alone(&shim.shown), if shim.status.state.is_at_rest() => Woken::Alone,
         };
+        let flows = matches!(woken, Woken::Output(_));
         shim.take(woken);
+        if flows {
+            // A stream that always has more to read never waits: the timers, signals and sockets have their turn here.
+            tokio::task::yield_now().await;
+        }
     }
     shim.end();
     Ok(())
@@ -208,9 +213,14 @@ impl Shim {
     fn take(&mut self, woken: Woken) {
         match woken {
             Woken::Asked(Asked::Order(told)) => {
-                self.obey(told.order);
                 // Statuses run together: the last order must not hide that an earlier one was carried out.
                 self.status.last_order = self.status.last_order.max(told.id);
+                if told.run.is_none_or(|run| run == self.status.run) {
+                    self.obey(told.order);
+                }
+                if let Some(output) = told.output {
+                    self.set_output(output);
+                }
             }
             Woken::Asked(Asked::Strange(refused)) => {
                 self.status.last_order = self.status.last_order.max(refused.id);
@@ -286,15 +296,6 @@ impl Shim {
             self.set_rules(rules);
         }
         self.live(event);
-    }
-
-    fn set_rules(&mut self, rules: Rules) {
-        if let Some(spec) = &mut self.spec {
-            spec.rules = rules.clone();
-        }
-        if let Some(life) = &mut self.life {
-            life.set_rules(rules);
-        }
     }
 
     /// Hands an event to the service's life and does what it says, until nothing follows.

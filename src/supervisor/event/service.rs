@@ -4,7 +4,7 @@ use crate::bay::container::ContainerId;
 use crate::bay::name::Name;
 use crate::bay::port::PortMapping;
 use crate::config::ServiceConfig;
-use crate::service::protocol::{Order, Status};
+use crate::service::protocol::{Status, Told};
 use crate::supervisor::machine::Which;
 
 /// Something about a service.
@@ -113,10 +113,8 @@ pub enum ServiceEffect {
     Tell {
         /// Which service.
         name: Name,
-        /// The order's number.
-        id: u64,
-        /// The order.
-        order: Order,
+        /// What it is told.
+        told: Box<Told>,
     },
     /// Ask one of its probes.
     Probe {

@@ -10,13 +10,13 @@ use tokio::sync::mpsc;
 
 use crate::bay::lifecycle::Rules;
 use crate::bay::name::{ContainerName, Name};
-use crate::bay::service::{ProbeTarget, ServiceConfig, ServicePort, ServiceRun};
+use crate::bay::service::{ServiceConfig, ServicePort, ServiceRun};
 use crate::bay::session::TermSize;
 use crate::engine::SharedEngine;
 use crate::service::ServiceError;
 use crate::service::link::{self, Link, Silence};
 use crate::service::probe::{self, RunAs};
-use crate::service::protocol::{Order, Place, RunState, Spec, Status, Told, USUAL_UMASK};
+use crate::service::protocol::{Order, OutputRules, Place, RunState, Spec, Status, Told, USUAL_UMASK};
 use crate::supervisor::event::{Event, Found, ServiceEffect, ServiceEvent, Sighting};
 
 use crate::workspace::{Account, account, service_secrets};
@@ -74,7 +74,7 @@ impl Executor {
                 self.ask_shim(&name, Ask::Start { id, service, resume, engine });
             }
             ServiceEffect::Open(name) => self.ask_shim(&name, Ask::Open),
-            ServiceEffect::Tell { name, id, order } => self.ask_shim(&name, Ask::Tell(Told { id, order })),
+            ServiceEffect::Tell { name, told } => self.ask_shim(&name, Ask::Tell(*told)),
             ServiceEffect::Probe { service, status, which, container: Some(container), ports } => {
                 let ready = which == crate::supervisor::machine::Which::Ready;
                 let (name, run) = (service.name.clone(), status.run);
@@ -247,7 +247,7 @@ impl Keeper {
                     Ok(spec) => {
                         let spec = Box::new(spec);
                         let order = if resume { Order::Resume(spec) } else { Order::Start(spec) };
-                        self.tell(Told { id, order }).await;
+                        self.tell(Told::new(id, order)).await;
                     }
                     Err(error) => self.unprepared(error).await,
                 }
@@ -377,7 +377,7 @@ fn spec(ground: &Ground, service: &ServiceConfig) -> Result<Spec, String> {
     let ServiceRun::Host { tty, .. } = &service.run else { return Err(CONTAINED.to_owned()) };
     let RunAs { cwd, env, ids, umask, .. } = run_as(ground, service)?;
     service_secrets(&ground.paths, &service.name, &service.secrets).map_err(|error| error.to_string())?;
-    let limits = &ground.config.worker.limits;
+    let OutputRules { log_bytes, log_files, ready_log } = OutputRules::of(service, &ground.config.worker.limits);
     Ok(Spec {
         command: service.command.clone(),
         cwd,
@@ -387,12 +387,9 @@ fn spec(ground: &Ground, service: &ServiceConfig) -> Result<Spec, String> {
         umask,
         rules: Rules::of(service),
         hash: service.hash(),
-        log_bytes: limits.log_max_size.as_u64(),
-        log_files: limits.log_max_files,
-        ready_log: service.ready.as_ref().and_then(|probe| match &probe.target {
-            ProbeTarget::Log(pattern) => Some(pattern.clone()),
-            _ => None,
-        }),
+        log_bytes,
+        log_files,
+        ready_log,
         ports: listens(service).collect(),
     })
 }

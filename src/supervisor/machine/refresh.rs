@@ -36,8 +36,10 @@ pub(super) struct Health {
     at: Duration,
     /// At how many looks in a row memory was short.
     strained: BTreeMap<String, u32>,
-    /// Made anew for a full disk, which did not help: not again until it was less full.
+    /// Those whose disk was full when they were first looked at: to make them anew does not help. Until it was less full.
     disk_tried: BTreeSet<String>,
+    /// One was made anew for a full disk: no other is, until it has helped. What fills a disk is mostly somebody else's.
+    disk_told: bool,
     /// Past a criterion, and waiting.
     overdue: BTreeMap<String, Reason>,
 }
@@ -74,6 +76,7 @@ impl Machine {
         let known = |name: &String| self.seen.contains_key(name);
         self.health.strained.retain(|name, _| known(name));
         self.health.disk_tried.retain(known);
+        let mut full = false;
         for (name, found) in &vitals {
             let Some(rule) = self.seen.get(name).and_then(|seen| self.refreshed_template(&seen.container)) else {
                 continue;
@@ -86,8 +89,14 @@ impl Machine {
             }
             if found.disk.is_none_or(|percent| percent < rule.max_disk_percent) {
                 self.health.disk_tried.remove(name);
+            } else {
+                full = true;
+                if !self.health.vitals.contains_key(name) {
+                    self.health.disk_tried.insert(name.clone());
+                }
             }
         }
+        self.health.disk_told &= full;
         self.health.vitals = vitals;
         self.health.at = now.mono;
     }
@@ -127,7 +136,7 @@ impl Machine {
             Ok(make) => {
                 self.say(now, Some(name), format!("is made anew: {why}"));
                 if self.health.vitals.remove(name).is_some_and(|vitals| self.is_full(name, &vitals)) {
-                    self.health.disk_tried.insert(name.to_owned());
+                    self.health.disk_told = true;
                 }
                 self.health.strained.remove(name);
                 self.refreshes += 1;
@@ -191,7 +200,7 @@ impl Machine {
         }
         let strained = self.health.strained.get(name).is_some_and(|looks| *looks >= LASTING);
         let full = vitals.and_then(|vitals| vitals.disk).filter(|percent| *percent >= rule.max_disk_percent);
-        let full = full.filter(|_| !self.health.disk_tried.contains(name));
+        let full = full.filter(|_| !self.health.disk_told && !self.health.disk_tried.contains(name));
         let why = by_engine(rule, container, self.age(container, now))
             .or_else(|| {
                 let percent = vitals.and_then(|vitals| vitals.memory).filter(|_| strained)?;

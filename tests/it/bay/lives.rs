@@ -147,6 +147,21 @@ fn h08_a_flood_costs_no_line_and_no_memory() {
     den.ok(&["down", "-y"]);
 }
 
+/// One that never lets its shim come to rest is stopped as any other.
+#[test]
+fn an_endless_flood_is_no_reason_not_to_hear() {
+    let den = den(&[service("flood", "exec yes", "stop = { timeout = \"5s\" }")]);
+    den.ok(&["up"]);
+    until("it floods", || match fs::read_dir(den.state().join("services/flood/log")).map(Iterator::count) {
+        Ok(2..) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let begun = Instant::now();
+    assert_eq!(act(&den, "flood", ServiceVerb::Stop), Ok("stopped".to_owned()));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    den.ok(&["down", "-y"]);
+}
+
 #[test]
 fn a_stop_is_the_signal_that_was_asked_for_and_everything_said_until_the_end_is_kept() {
     let script = "trap 'echo asked by INT; seq 1 5000; exit 0' INT; trap 'echo asked by TERM' TERM; echo set; \

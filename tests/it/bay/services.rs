@@ -372,6 +372,7 @@ fn h14_a_reload_touches_only_what_changed() {
     // What only its shim follows is told to it: nothing is started anew.
     let other = row(&den, "other").pid;
     let patient = fs::read_to_string(&config).unwrap().replace("max = \"100ms\"", "max = \"200ms\"");
+    let patient = patient.replace("\"native-api\"", "\"stdio\"");
     fs::write(&config, patient).unwrap();
     signal(den.supervisor(), Signal::HUP);
     until("its shim knows", || {
@@ -389,6 +390,29 @@ fn h14_a_reload_touches_only_what_changed() {
     });
     until_gone(&den, "4013");
     until_gone(&den, "4014");
+}
+
+/// A line that is to say that it is ready counts for the run that goes on, also when it was said before anybody waited.
+#[test]
+fn a_line_that_a_reload_waits_for_is_found_in_the_run_that_goes_on() {
+    let says = "echo hello is up; trap 'echo asked for more' USR1; while :; do sleep 0.02; done";
+    let of = |extra: &str| service("says", says, extra);
+    let den = den(&[of("")]);
+    den.ok(&["up"]);
+    let pid = until_state(&den, "says", "running").pid;
+    until("it said so", || if lines(&den, "says").is_empty() { Err(String::new()) } else { Ok(()) });
+    let config = den.path("c/podbay/config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    for (log, ready) in [("is up", true), ("asked for more", false)] {
+        let pace = "interval = \"50ms\", retries = 1, start_period = \"0s\"";
+        fs::write(&config, text.replace(&of(""), &of(&format!("ready = {{ log = \"{log}\", {pace} }}")))).unwrap();
+        signal(den.supervisor(), Signal::HUP);
+        until_row(&den, "says", log, |row| row.ready == Some(ready));
+    }
+    signal(pid.unwrap(), Signal::USR1);
+    until_row(&den, "says", "is ready", |row| row.ready == Some(true));
+    assert_eq!((row(&den, "says").pid, row(&den, "says").restarts), (pid, 0));
+    den.ok(&["down", "-y"]);
 }
 
 #[test]

@@ -14,10 +14,16 @@ const RESTING: Option<Activity> = Some(Activity { clients: 0, quiet: QUIET });
 
 fn fox(toml: &str, vitals: Vitals) -> World {
     let mut world = World::new(&format!("[worker.refresh]\n{toml}\n"));
-    world.vitals = vitals;
+    // A disk fills up later than a worker is made: one that was full by then is no reason.
+    let filling = vitals.disk.is_some();
+    world.vitals = if filling { Vitals { disk: Some(10), ..Vitals::default() } } else { vitals.clone() };
     world.settle();
     world.spawn("fox");
     world.settle();
+    if filling {
+        world.pass(61);
+        world.vitals = vitals;
+    }
     world
 }
 
@@ -109,6 +115,23 @@ fn a_peak_of_memory_passes_and_a_full_disk_is_tried_once() {
     assert!(!anew_of(&mut world));
     world.vitals.disk = Some(95);
     assert!(anew_of(&mut world));
+}
+
+/// Somebody else fills the disk: it costs one worker, and none after another supervisor has come.
+#[test]
+fn a_full_disk_costs_one_worker_of_many() {
+    let mut world = fox("when = \"always\"", Vitals { disk: Some(40), ..Vitals::default() });
+    world.spawn("owl");
+    world.pass(120);
+    let ids = |world: &mut World| ["fox", "owl"].map(|name| world.id(name));
+    let before = ids(&mut world);
+    world.vitals.disk = Some(81);
+    world.pass(600);
+    let after = ids(&mut world);
+    assert_eq!(before.iter().zip(&after).filter(|(before, after)| before != after).count(), 1);
+    world.crash();
+    world.pass(600);
+    assert_eq!(ids(&mut world), after);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use podbay::api::types::{DownRequest, ServiceVerb};
 use podbay::config::Config;
 use podbay::service::protocol::RunState;
-use podbay::supervisor::event::{Command, Effect, Event, Reply, ServiceEffect};
+use podbay::supervisor::event::{Command, Effect, Event, Reply, ServiceEffect, ServiceEvent};
+use podbay::supervisor::machine::Which;
 
 use super::world::World;
 use super::{done, refused};
@@ -103,6 +104,24 @@ fn a_bay_goes_down_also_while_it_waits_for_the_engine() {
     assert_eq!(refused(&world, down).0, "busy");
 }
 
+/// What was found out about one run is no reason to end the next, which may have begun before that is told.
+#[test]
+fn a_verdict_on_a_run_ends_no_later_one() {
+    let live = "live = { exec = [\"true\"], interval = \"5s\", retries = 1, start_period = \"0s\" }";
+    let mut world = begun(&table("web", &format!("backoff = {{ initial = \"0s\" }}\n{live}")));
+    let run = world.shim("web").status.run;
+    let (name, result) = ("web".parse().unwrap(), Err("connection reset".to_owned()));
+    world.event(Event::Service(ServiceEvent::Probed { name, run, which: Which::Live, result }));
+    assert!(world.effects.iter().any(|effect| matches!(effect, Effect::Service(ServiceEffect::Tell { .. }))));
+    world.end_service("web", 1);
+    world.tick_shims();
+    assert_eq!(world.shim("web").status.run, run + 1);
+    world.settle();
+    world.pass(3);
+    assert_eq!((world.shim("web").status.run, world.service("web").state), (run + 1, "running".to_owned()));
+    assert_eq!(world.service("web").last_exit.as_deref(), Some("exited with code 1"));
+}
+
 /// A status tells of the last order alone; here an order that nobody waits for follows one that somebody does.
 #[test]
 fn an_order_that_nobody_waits_for_hides_no_other() {
@@ -119,11 +138,12 @@ fn an_order_that_nobody_waits_for_hides_no_other() {
     let name: podbay::bay::name::Name = "web".parse().unwrap();
     let order = podbay::service::protocol::Order::Ready(true);
     let told = |effect: &Effect| match effect {
-        Effect::Service(ServiceEffect::Tell { id, .. }) => Some(*id),
+        Effect::Service(ServiceEffect::Tell { told, .. }) => Some(told.id),
         _ => None,
     };
     let last = world.effects.iter().filter_map(told).max().unwrap();
-    world.effects.push_back(Effect::Service(ServiceEffect::Tell { name, id: last + 1, order }));
+    let told = Box::new(podbay::service::protocol::Told::new(last + 1, order));
+    world.effects.push_back(Effect::Service(ServiceEffect::Tell { name, told }));
     world.settle();
     assert_eq!(done(&world, id), "stopped");
     let id = act(&mut world, "web", ServiceVerb::Start);

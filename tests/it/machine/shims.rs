@@ -183,7 +183,7 @@ impl World {
                 shim.status.last_order = id;
                 self.has_news(&name);
             }
-            ServiceEffect::Tell { name, id, order } => {
+            ServiceEffect::Tell { name, told } => {
                 let (now, name) = (self.mono, name.to_string());
                 if self.shims.by_name.get(&name).is_none_or(|shim| !shim.alive || !shim.connected) {
                     let status = self.shims.by_name.get(&name).map(|shim| Box::new(shim.status.clone()));
@@ -193,11 +193,13 @@ impl World {
                 if self.shims.deaf.contains(&name) {
                     return;
                 }
-                self.shims.orders.push((name.clone(), word(&order)));
+                self.shims.orders.push((name.clone(), word(&told.order)));
                 let shim = self.shim(&name);
-                shim.obey(order, now);
+                if told.run.is_none_or(|run| run == shim.status.run) {
+                    shim.obey(told.order, now);
+                }
                 // Whatever the number is: also a shim of an earlier podbay is to be understood.
-                shim.status.last_order = id;
+                shim.status.last_order = told.id;
                 self.has_news(&name);
             }
             ServiceEffect::FindHolder { name, run, port } => {

@@ -3,9 +3,11 @@
 use crate::bay::lifecycle::Rules;
 use crate::bay::name::Name;
 use crate::bay::service::RestartPolicy;
-use crate::service::protocol::{Order, RunState, Status};
+use crate::bay::template::Limits;
+use crate::config::ServiceConfig;
+use crate::service::protocol::{Order, OutputRules, RunState, Status, Told};
 
-use super::super::super::event::{Found, Now, ServiceEffect, Sighting};
+use super::super::super::event::{Effect, Found, Now, ServiceEffect, Sighting};
 use super::super::{Machine, Out};
 use super::unit::{ORDER, Owed, PortHolder, Trouble, Unit, Want};
 
@@ -41,7 +43,7 @@ impl Machine {
                 self.shim_said(&name, *status, now);
                 if let Some(unit) = self.services.units.get(&name).filter(|unit| !unit.removed && !rests) {
                     // They may have changed while nobody could tell it.
-                    self.tell_shim(&name, Order::Rules(Rules::of(&unit.config)), out);
+                    self.tell_rules(&unit.config.clone(), out);
                 }
             } else if let Sighting::Mute(why) = shim {
                 if let Some(unit) = self.services.units.get_mut(&name) {
@@ -77,7 +79,7 @@ impl Machine {
         self.keep_wants();
     }
 
-    pub(super) fn shim_said(&mut self, name: &Name, status: Status, now: Now) {
+    pub(super) fn shim_said(&mut self, name: &Name, mut status: Status, now: Now) {
         let Some(unit) = self.services.units.get_mut(name).filter(|unit| unit.life.is_none()) else { return };
         unit.line.open = true;
         unit.mute = None;
@@ -92,6 +94,8 @@ impl Machine {
         if status.state.is_at_rest() {
             unit.line.stop_told = false;
         }
+        // A line of the rules before these.
+        status.ready_log &= status.last_order >= unit.line.rules_told;
         if unit.status.run != status.run || status.state != RunState::Running {
             unit.health.reset();
         }
@@ -249,7 +253,8 @@ impl Machine {
         }
         unit.line.stop_told = true;
         unit.line.awaiting = Some((id, Owed::Nothing));
-        Self::service_effect(out, ServiceEffect::Tell { name: name.clone(), id, order: Order::Stop });
+        let told = Box::new(Told::new(id, Order::Stop));
+        Self::service_effect(out, ServiceEffect::Tell { name: name.clone(), told });
         self.dirty = true;
     }
 
@@ -264,12 +269,30 @@ impl Machine {
 
     /// An order that nobody waits for.
     pub(super) fn tell_shim(&mut self, name: &Name, order: Order, out: &mut Out) {
-        let id = self.services.next_order();
-        Self::service_effect(out, ServiceEffect::Tell { name: name.clone(), id, order });
+        let told = Box::new(Told::new(self.services.next_order(), order));
+        Self::service_effect(out, ServiceEffect::Tell { name: name.clone(), told });
+    }
+
+    /// The rules of a run that goes on.
+    pub(super) fn tell_rules(&mut self, service: &ServiceConfig, out: &mut Out) {
+        let output = Some(OutputRules::of(service, &self.config.worker.limits));
+        let told = Told { output, ..Told::new(self.services.next_order(), Order::Rules(Rules::of(service))) };
+        Self::service_effect(out, ServiceEffect::Tell { name: service.name.clone(), told: Box::new(told) });
     }
 }
 
 impl Unit {
+    /// What a run that goes on is told of its new definition; `None`: nothing of its rules is new.
+    pub(super) fn take_rules(&mut self, old: &ServiceConfig, limits: (&Limits, &Limits), id: u64) -> Option<Effect> {
+        let (rules, output) = (Rules::of(&self.config), OutputRules::of(&self.config, limits.1));
+        if Rules::of(old) == rules && OutputRules::of(old, limits.0) == output {
+            return None;
+        }
+        (self.line.rules_told, self.status.ready_log) = (id, false);
+        let told = Box::new(Told { output: Some(output), ..Told::new(id, Order::Rules(rules)) });
+        Some(Effect::Service(ServiceEffect::Tell { name: self.config.name.clone(), told }))
+    }
+
     /// Whether what an earlier supervisor owed was done by that one.
     fn settle_due(&mut self) {
         let Some(after) = self.after.take().filter(|_| self.life.is_none()) else { return };

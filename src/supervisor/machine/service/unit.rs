@@ -137,6 +137,8 @@ pub(super) struct Line {
     pub stop_told: bool,
     /// It was told to end.
     pub quit_told: bool,
+    /// The order with the newest rules for its output.
+    pub rules_told: u64,
 }
 
 impl Unit {

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::types::{ErrorDetail, ServiceVerb};
 use crate::bay::graph::Member;
-use crate::bay::lifecycle::{Event, Exit, Rules};
+use crate::bay::lifecycle::{Event, Exit};
 use crate::bay::matching::{self, MatchError};
 use crate::bay::name::Name;
 use crate::bay::port::PortMapping;
 use crate::bay::service::{ProbeTarget, ServiceRun};
 use crate::bay::template::NetworkMode;
 use crate::config::Config;
-use crate::service::protocol::{Order, RunState};
+use crate::service::protocol::{Order, RunState, Told};
 
 use super::super::super::event::{CommandId, Effect, Now, ServiceEffect};
 use super::super::super::goal::PARENT;
@@ -241,8 +241,8 @@ impl Machine {
                 if old.is_native() && unit.line.open {
                     for order in [Order::Stop, Order::Quit] {
                         self.services.last_order += 1;
-                        let id = self.services.last_order;
-                        out.push(Effect::Service(ServiceEffect::Tell { name: name.clone(), id, order }));
+                        let told = Box::new(Told::new(self.services.last_order, order));
+                        out.push(Effect::Service(ServiceEffect::Tell { name: name.clone(), told }));
                     }
                 }
                 let want = unit.want;
@@ -257,11 +257,10 @@ impl Machine {
                 if unit.want == Want::Up {
                     unit.anew = true;
                 }
-            } else if Rules::of(&old) != Rules::of(service) && unit.line.open {
-                let order = Order::Rules(Rules::of(service));
+            } else if service.is_native() && unit.line.open {
                 self.services.last_order += 1;
-                let id = self.services.last_order;
-                out.push(Effect::Service(ServiceEffect::Tell { name: name.clone(), id, order }));
+                let limits = (&self.config.worker.limits, &config.worker.limits);
+                out.0.extend(unit.take_rules(&old, limits, self.services.last_order));
             }
             unit.health.changed(Which::Ready, old.ready.as_ref(), service.ready.as_ref(), now.mono);
             unit.health.changed(Which::Live, old.live.as_ref(), service.live.as_ref(), now.mono);
@@ -360,7 +359,9 @@ impl Machine {
         if matches!(order, Order::Unhealthy(_)) {
             unit.line.awaiting = Some((id, Owed::Nothing));
         }
-        out.push(Effect::Service(ServiceEffect::Tell { name: name.clone(), id, order }));
+        // A verdict on one run must not end the next, which the shim may have begun by now.
+        let told = Box::new(Told { run: Some(run), ..Told::new(id, order) });
+        out.push(Effect::Service(ServiceEffect::Tell { name: name.clone(), told }));
     }
 }
 
