@@ -36,8 +36,9 @@ pub fn settle(model: &mut Model) -> Vec<Effect> {
 
 /// The selection stays on a row: its own, or the one that took its place.
 fn select(model: &mut Model) {
-    if model.feed.snapshot.is_none() {
-        return;
+    // A supervisor that has just begun knows of nobody yet: who was selected or marked before is so again with its row.
+    if model.feed.workers().next().is_none() {
+        return select_others(model);
     }
     let names: Vec<String> = model.workers().map(|row| row.name.clone()).collect();
     let at = names.iter().position(|name| Some(name) == model.lists.worker.as_ref());
@@ -55,6 +56,13 @@ fn select(model: &mut Model) {
     let mut chosen = std::mem::take(&mut model.main.terminals.chosen);
     chosen.retain(|name, _| model.row_of(name).is_some());
     model.main.terminals.chosen = chosen;
+    select_others(model);
+}
+
+fn select_others(model: &mut Model) {
+    if model.feed.snapshot.is_none() {
+        return;
+    }
     model.lists.pool = model.lists.pool.min(model.feed.pool().len().saturating_sub(1));
     model.lists.service = model.lists.service.min(model.services().count().saturating_sub(1));
 }

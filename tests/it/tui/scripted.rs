@@ -146,6 +146,23 @@ fn marked_workers_are_meant_together() {
     assert!(driver.model.lists.marks.is_empty());
 }
 
+/// What a supervisor that was killed leaves is seen by the next one a moment after it answers.
+#[test]
+fn who_was_selected_and_marked_is_so_again_after_another_supervisor_has_begun() {
+    let mut driver = running();
+    driver.keys("space G");
+    let (selected, marks) = (driver.model.lists.worker.clone(), driver.model.lists.marks.clone());
+    assert!(selected.is_some() && marks.len() == 1 && !marks.contains(selected.as_ref().unwrap()));
+    let mut young = bay::running();
+    young.containers.clear();
+    driver.hear(young);
+    assert!(driver.model.selected_worker().is_none());
+    driver.keys("s");
+    assert_eq!(deeds(&mut driver), [], "there is nobody to stop");
+    driver.hear(bay::running());
+    assert_eq!((&driver.model.lists.worker, &driver.model.lists.marks), (&selected, &marks));
+}
+
 #[test]
 fn stopping_all_asks_and_leaves_out_what_does_not_run() {
     let mut driver = Driver::of(bay::mixed(), 80, 24);
