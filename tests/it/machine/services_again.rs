@@ -15,6 +15,63 @@ fn contained(extra: &str) -> String {
     format!("[[service]]\nname = 'web'\nimage = 'host'\nnetwork = 'none'\ncommand = ['true']\n{extra}\n")
 }
 
+/// The engine answers so to a stop, without having done anything.
+fn stop_fails(world: &mut World) {
+    let error = EngineError::Failed { what: "stopping svc-web".to_owned(), message: "500: cgroup is busy".to_owned() };
+    world.failures.push_back(("stop", error));
+}
+
+/// Who asked is told, and it is tried again until it is so: by itself, and at once by whoever asks again.
+#[test]
+fn a_container_that_the_engine_could_not_stop_is_stopped_later() {
+    let why = "stopping it failed: stopping svc-web: 500: cgroup is busy";
+    for (verb, after) in [(ServiceVerb::Stop, "stopped: stopped by request"), (ServiceVerb::Restart, "running")] {
+        let mut world = begun(&contained(""));
+        world.pass(1);
+        stop_fails(&mut world);
+        let id = act(&mut world, "web", verb);
+        assert_eq!(refused(&world, id).1, why);
+        assert_eq!(state(&world, "web"), format!("stopping: {why}"));
+        let said = super::why(&mut world, "web");
+        assert_eq!((said.last_error.as_deref(), said.next_try_at.is_some()), (Some(why), true));
+        world.pass(3);
+        assert_eq!(state(&world, "web"), after);
+
+        let mut world = begun(&contained(""));
+        world.pass(1);
+        for _ in 0..2 {
+            stop_fails(&mut world);
+            let id = act(&mut world, "web", verb);
+            assert_eq!(refused(&world, id).1, why);
+        }
+        let id = act(&mut world, "web", verb);
+        done(&world, id);
+        assert_eq!(state(&world, "web"), after, "{verb:?}");
+    }
+
+    let mut world = begun(&contained(""));
+    world.pass(1);
+    stop_fails(&mut world);
+    let id = down(&mut world);
+    assert_eq!(refused(&world, id).1, why);
+    let id = down(&mut world);
+    world.pass(3);
+    done(&world, id);
+    assert!(world.exited);
+
+    let live = "live = { tcp = '127.0.0.1:1', interval = '1s', retries = 1 }\n";
+    let mut world = begun(&contained(live));
+    world.pass(2);
+    stop_fails(&mut world);
+    world.shims.probes.insert("web".to_owned(), "refused".to_owned());
+    world.pass(1);
+    world.shims.probes.clear();
+    assert_eq!(state(&world, "web"), format!("stopping: {why}"));
+    world.pass(5);
+    assert_eq!(state(&world, "web"), "running");
+    assert_eq!(world.service("web").restarts, 1);
+}
+
 /// What was mended outside of the configuration is tried at once, and nobody is told of what was.
 #[test]
 fn up_tries_at_once_what_waits_for_its_next_start() {

@@ -18,7 +18,7 @@ use super::super::super::goal::{Goal, GoalKind, Make, What};
 use super::super::super::store::ServiceTimes;
 use super::super::{Link, Machine};
 use super::container_key;
-use super::unit::{Owed, Unit, Want};
+use super::unit::{Owed, Trouble, Unit, Want};
 
 /// The clock of these lives begins so long before the supervisor: what happened before that has its place, too.
 const BEFORE: Duration = Duration::from_hours(24 * 365);
@@ -65,6 +65,13 @@ impl Machine {
             return;
         }
         let running = seen.as_ref().is_some_and(|seen| seen.status.may_run());
+        if matches!(life.phase(), Phase::Stopping(_)) {
+            if running {
+                return self.stop_contained_again(name, key, now);
+            }
+            unit.trouble = None;
+            unit.troubles.reset();
+        }
         let events = match life.phase() {
             Phase::Starting { .. } if running => vec![Event::Began],
             Phase::Starting { .. } => {
@@ -91,6 +98,36 @@ impl Machine {
             self.live_contained(name, event, now);
         }
         self.show_contained(name, now);
+    }
+
+    /// Its stop was given up: that is said, and after a while it is tried again.
+    fn stop_contained_again(&mut self, name: &Name, key: String, now: Now) {
+        let spread = self.next_spread();
+        let Some(unit) = self.services.units.get_mut(name) else { return };
+        match (unit.trouble.as_ref().map(|trouble| trouble.until), self.faults.get(&key).cloned()) {
+            (Some(until), _) if until > now.mono => return,
+            (None, Some(text)) => {
+                let wait = unit.troubles.fail(spread);
+                let until_wall = now.wall.checked_add(wait).unwrap_or(now.wall);
+                unit.trouble = Some(Trouble { text, until: now.mono + wait, until_wall });
+            }
+            _ => {
+                unit.trouble = None;
+                self.faults.remove(&key);
+                self.stored.goals.insert(key, Goal::new(GoalKind::Stopped));
+            }
+        }
+        self.dirty = true;
+        self.show_contained(name, now);
+    }
+
+    /// Somebody wants these ended now: a stop that failed is tried again at once.
+    pub(super) fn hurry_stops(&mut self, of: impl Fn(&Name) -> bool) {
+        let stopping = self.services.units.iter_mut().filter(|(name, unit)| of(name) && unit.is_contained_stopping());
+        for (name, unit) in stopping {
+            unit.trouble = None;
+            self.faults.remove(&container_key(name));
+        }
     }
 
     /// The first look of this supervisor: what an earlier one left.
@@ -285,6 +322,16 @@ fn state_of(life: &Lifecycle) -> RunState {
 }
 
 impl Unit {
+    /// Its container is to stop and still runs: what trouble it has is of that.
+    pub(super) fn is_contained_stopping(&self) -> bool {
+        self.life.is_some() && self.status.state == RunState::Stopping
+    }
+
+    /// What was to end may live: what trouble there is, is of that.
+    pub(super) fn is_unended(&self) -> bool {
+        self.unproven || self.is_contained_stopping()
+    }
+
     /// When a wait of its own rules is over, by the supervisor's clock.
     pub(super) fn life_due(&self) -> Option<Duration> {
         match self.life.as_ref()?.phase() {

@@ -240,7 +240,8 @@ impl Unit {
     }
 
     pub fn due(&self) -> Option<Duration> {
-        let tried = self.owed != Owed::Nothing || self.line.open || self.unproven;
+        // A container's stop is tried again with a tick, once the engine is there.
+        let tried = (self.owed != Owed::Nothing || self.line.open || self.unproven) && !self.is_contained_stopping();
         let trouble = self.trouble.as_ref().filter(|_| tried);
         let probes = (self.status.state == RunState::Running).then(|| self.health.due()).flatten();
         let asked = self.line.asked.filter(|_| !self.line.late).map(|(_, since)| since + ORDER);

@@ -84,7 +84,7 @@ impl Machine {
                 _ => "the engine has not shown yet how it is".to_owned(),
             });
         }
-        if let Some(trouble) = unit.trouble.as_ref().filter(|_| unit.want == Want::Up || unit.unproven) {
+        if let Some(trouble) = unit.trouble.as_ref().filter(|_| unit.want == Want::Up || unit.is_unended()) {
             return Some(trouble.text.clone());
         }
         if let Some(waits) = &unit.waits {
@@ -174,7 +174,7 @@ impl Machine {
             last_error: unit.mute.as_ref().or(unit.trouble.as_ref()).map(|trouble| trouble.text.clone()),
             last_exit: row.last_exit,
             attempts: unit.troubles.failures().max(unit.status.memory.failures),
-            next_try_at: row.next_start_at,
+            next_try_at: row.next_start_at.or_else(|| unit.next_stop()),
             history,
         })
     }
@@ -236,8 +236,14 @@ impl Unit {
     }
 
     fn next_start(&self) -> Option<jiff::Timestamp> {
-        let trouble = self.trouble.as_ref().filter(|_| self.owed != Owed::Nothing).map(|trouble| trouble.until_wall);
+        let to_start = self.owed != Owed::Nothing && !self.is_contained_stopping();
+        let trouble = self.trouble.as_ref().filter(|_| to_start).map(|trouble| trouble.until_wall);
         trouble.or(self.status.next_start_at)
+    }
+
+    /// When it is tried again to stop it.
+    fn next_stop(&self) -> Option<jiff::Timestamp> {
+        self.trouble.as_ref().filter(|_| self.is_contained_stopping()).map(|trouble| trouble.until_wall)
     }
 
     pub(super) fn stuck_text(&self) -> String {

@@ -86,6 +86,7 @@ impl Machine {
 
     /// Services that still live are to stop, each after what waits for it.
     pub(in super::super) fn services_down(&mut self) {
+        self.hurry_stops(|_| true);
         for unit in self.services.units.values_mut() {
             if unit.want == Want::Up {
                 unit.want = Want::Down;
@@ -164,6 +165,7 @@ impl Machine {
     }
 
     fn want_service(&mut self, name: &Name, change: impl FnOnce(&mut Unit)) {
+        self.hurry_stops(|other| other == name);
         if let Some(unit) = self.services.units.get_mut(name) {
             unit.in_order = false;
             change(unit);
@@ -392,7 +394,7 @@ impl Unit {
 
     /// Why it does not end; `None`: it may still.
     fn can_not_end(&self) -> Option<String> {
-        let left = self.trouble.as_ref().filter(|_| self.unproven && self.want != Want::Up);
+        let left = self.trouble.as_ref().filter(|_| self.want != Want::Up && self.is_unended());
         let stuck = (self.status.state == RunState::Stuck).then(|| self.stuck_text());
         let left = self.mute.as_ref().or(left);
         left.map(|left| left.text.clone()).or(stuck).or_else(|| self.late_text())
