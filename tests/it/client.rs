@@ -12,7 +12,7 @@ use axum::response::IntoResponse as _;
 use axum::routing::{any, get, post};
 use futures_util::{StreamExt as _, stream};
 use podbay::api::client::{Client, ClientError, LogsRequest, Patience, TerminalMessage};
-use podbay::api::types::{BayEvent, ExecRequest, Frame, SendRequest, Verb};
+use podbay::api::types::{BayEvent, DownRequest, ExecRequest, Frame, SendRequest, ServiceVerb, SpawnRequest, Verb};
 use podbay::bay::session::TermSize;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -370,6 +370,33 @@ async fn posting_takes_the_long_deadline() {
     let patience = Patience { work: LONG, answer: Duration::from_millis(100) };
     let client = server.client().with_patience(patience);
     assert!(client.up().await.is_ok());
-    assert!(client.spawn(&podbay::api::types::SpawnRequest::default()).await.is_ok());
+    assert!(client.spawn(&SpawnRequest::default()).await.is_ok());
     assert!(matches!(client.reload().await, Err(ClientError::Deadline(_))));
+}
+
+/// A stop takes what the service's own time limit allows: that is no silence of the supervisor.
+#[tokio::test]
+async fn work_is_waited_for_as_long_as_the_supervisor_lives() {
+    let slow = || async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        axum::Json(json!({"text": "done", "id": "1", "name": "fox"}))
+    };
+    let health = get(|| async { axum::Json(json!({})) });
+    let server = Server::of(Router::new().route("/health", health).fallback(any(slow)));
+    let work = Duration::from_millis(100);
+    let client = server.client().with_patience(Patience { work, answer: LONG });
+    let request = SpawnRequest::default();
+    let (stop, act, up, down, spawn) = tokio::join!(
+        client.service("web", ServiceVerb::Stop),
+        client.act("fox", Verb::Remove),
+        client.up(),
+        client.down(DownRequest::default()),
+        client.spawn(&request),
+    );
+    assert_eq!([stop, act, up, down].map(|done| done.unwrap().text), ["done"; 4]);
+    assert_eq!(spawn.unwrap().name, "fox");
+    // It takes connections and does nothing: it is stopped itself.
+    let deaf = Server::of(Router::new().fallback(any(std::future::pending::<&str>)));
+    let silent = deaf.hasty().service("web", ServiceVerb::Stop).await.unwrap_err();
+    assert!(matches!(silent, ClientError::Deadline(_)), "{silent:?}");
 }

@@ -9,6 +9,7 @@ mod websocket;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
 use ::http::Method;
@@ -63,14 +64,15 @@ pub struct Client {
 /// How long a client waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// For what waits until it is done: spawn, the verbs, up, down.
+    /// For what waits until it is done: spawn, the verbs, up, down. After so long without an answer the supervisor is asked
+    /// whether it lives; as long as it does, it is at work and answers by itself.
     pub work: Duration,
     /// For everything else, and for the beginning of a stream.
     pub answer: Duration,
 }
 
-/// For a spawn: longer than the longest transfer of a repository.
-const CLONING: Duration = Duration::from_mins(90);
+/// Nobody waits longer for anything: longer than the longest transfer of a repository.
+const LONGEST: Duration = Duration::from_mins(90);
 
 impl Default for Patience {
     fn default() -> Self {
@@ -160,6 +162,29 @@ impl Client {
         http::json(self, Call::new(Method::POST, path, deadline).with_json(body)?).await
     }
 
+    /// Posts what may take long.
+    async fn order<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Answer<T> {
+        self.until_done(Box::pin(self.post(path, body, LONGEST))).await
+    }
+
+    /// Waits as [`Patience::work`] says: what takes long has limits of its own there, such as the time a service has to
+    /// stop, and no other clock may run out before them.
+    async fn until_done<T>(&self, mut work: Pin<Box<impl Future<Output = Answer<T>>>>) -> Answer<T> {
+        loop {
+            if let Ok(answer) = tokio::time::timeout(self.patience.work, &mut work).await {
+                return answer;
+            }
+            tokio::select! {
+                biased;
+                answer = &mut work => return answer,
+                // Of one that has ended meanwhile, the work itself tells.
+                health = Box::pin(self.health()) => if let Err(ClientError::Deadline(_)) = health {
+                    return Err(ClientError::Deadline(self.patience.work));
+                },
+            }
+        }
+    }
+
     /// `GET /health`: whether the supervisor answers at all.
     pub async fn health(&self) -> Answer<()> {
         self.get::<serde_json::Value>("/health").await.map(drop)
@@ -202,18 +227,16 @@ impl Client {
 
     /// `POST /api/containers`.
     pub async fn spawn(&self, request: &SpawnRequest) -> Answer<SpawnReply> {
-        // Cloning takes what it takes, and has deadlines of its own.
-        let patience = if self.patience == Patience::default() { CLONING } else { self.patience.work };
-        self.post("/api/containers", request, patience).await
+        self.order("/api/containers", request).await
     }
 
     /// `POST /api/containers/{id}/{verb}`, `DELETE` for remove. Waits until it is done.
     pub async fn act(&self, id: &str, verb: Verb) -> Answer<Done> {
         if matches!(verb, Verb::Remove | Verb::Discard) {
             let path = container_path(id, if verb == Verb::Discard { "?force=true" } else { "" });
-            return http::json(self, Call::new(Method::DELETE, &path, self.patience.work)).await;
+            return self.until_done(Box::pin(http::json(self, Call::new(Method::DELETE, &path, LONGEST)))).await;
         }
-        self.post(&container_path(id, &format!("/{}", verb.as_str())), &(), self.patience.work).await
+        self.order(&container_path(id, &format!("/{}", verb.as_str())), &()).await
     }
 
     /// `GET /api/network`.
@@ -223,7 +246,7 @@ impl Client {
 
     /// `POST /api/network`.
     pub async fn answer_network(&self, request: &NetworkRequest) -> Answer<Done> {
-        self.post("/api/network", request, self.patience.work).await
+        self.order("/api/network", request).await
     }
 
     /// `GET /api/pool`.
@@ -233,12 +256,13 @@ impl Client {
 
     /// `POST /api/pool`.
     pub async fn order_pool(&self, request: &PoolRequest) -> Answer<Done> {
-        self.post("/api/pool", request, self.patience.work).await
+        self.order("/api/pool", request).await
     }
 
     /// `GET /api/containers/{id}/unsaved`: what would be lost with its clone, a line each.
     pub async fn unsaved(&self, id: &str) -> Answer<Vec<String>> {
-        http::json(self, Call::new(Method::GET, &container_path(id, "/unsaved"), self.patience.work)).await
+        self.until_done(Box::pin(http::json(self, Call::new(Method::GET, &container_path(id, "/unsaved"), LONGEST))))
+            .await
     }
 
     /// `GET /api/images`.
@@ -248,27 +272,27 @@ impl Client {
 
     /// `POST /api/images`: makes the host image when it is missing.
     pub async fn build_host_image(&self) -> Answer<Done> {
-        self.post("/api/images", &(), self.patience.work).await
+        self.order("/api/images", &()).await
     }
 
     /// `DELETE /api/images`: removes those that no container uses.
     pub async fn prune_images(&self) -> Answer<Done> {
-        http::json(self, Call::new(Method::DELETE, "/api/images", self.patience.work)).await
+        self.until_done(Box::pin(http::json(self, Call::new(Method::DELETE, "/api/images", LONGEST)))).await
     }
 
     /// `POST /api/up`.
     pub async fn up(&self) -> Answer<Done> {
-        self.post("/api/up", &(), self.patience.work).await
+        self.order("/api/up", &()).await
     }
 
     /// `POST /api/up`, only what is missing: what runs is left alone.
     pub async fn up_gently(&self) -> Answer<Done> {
-        self.post("/api/up", &UpRequest { gently: true }, self.patience.work).await
+        self.order("/api/up", &UpRequest { gently: true }).await
     }
 
     /// `POST /api/down`.
     pub async fn down(&self, request: DownRequest) -> Answer<Done> {
-        self.post("/api/down", &request, self.patience.work).await
+        self.order("/api/down", &request).await
     }
 
     /// `GET /api/why/{name}`.
@@ -325,7 +349,7 @@ impl Client {
     /// `POST /api/services/{name}/{verb}`. Waits until it is done.
     pub async fn service(&self, name: &str, verb: ServiceVerb) -> Answer<Done> {
         let path = format!("/api/services/{}/{}", segment(name), verb.as_str());
-        self.post(&path, &(), self.patience.work).await
+        self.order(&path, &()).await
     }
 
     /// `GET /api/services/{name}/logs`, as [`Client::logs`].
