@@ -153,12 +153,21 @@ pub fn all() -> Vec<Process> {
 /// Everything that `root` started and what those started, zombies left out.
 #[must_use]
 pub fn descendants(root: u32) -> Vec<Process> {
+    started_by([root])
+}
+
+/// Everything that these started and what those started, zombies left out.
+#[must_use]
+pub fn started_by(roots: impl IntoIterator<Item = u32>) -> Vec<Process> {
+    let mut next: Vec<u32> = roots.into_iter().collect();
+    if next.is_empty() {
+        return Vec::new();
+    }
     let mut children: BTreeMap<u32, Vec<Process>> = BTreeMap::new();
     for process in all() {
         children.entry(process.parent).or_default().push(process);
     }
     let mut found = Vec::new();
-    let mut next = vec![root];
     while let Some(pid) = next.pop() {
         for child in children.remove(&pid).unwrap_or_default() {
             next.push(child.id.pid);

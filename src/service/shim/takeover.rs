@@ -39,6 +39,7 @@ pub(super) fn take_over(birth: &Birth) -> Result<(Status, File), ServiceError> {
     let path = birth.place.run_lock();
     let begun = Instant::now();
     let mut held = None;
+    let mut known = Vec::new();
     loop {
         if held.is_none() {
             held = match lock(&path) {
@@ -47,7 +48,7 @@ pub(super) fn take_over(birth: &Birth) -> Result<(Status, File), ServiceError> {
                 Err(error) => return Err(error),
             };
         }
-        let ours = if same_boot { left_of(&past) } else { Vec::new() };
+        let ours = if same_boot { left_of(&past, &mut known) } else { Vec::new() };
         // Without a mark: whoever has the lock from the last shim is of its run, by the kernel's word.
         let holders = if held.is_none() { process::holders(&path) } else { Vec::new() };
         let (heirs, others): (Vec<Holder>, Vec<Holder>) =
@@ -82,12 +83,19 @@ pub(super) fn take_over(birth: &Birth) -> Result<(Status, File), ServiceError> {
     }
 }
 
-fn left_of(past: &Status) -> Vec<ProcessId> {
-    let mut left: Vec<ProcessId> = past.main.into_iter().filter(|main| main.is_alive()).collect();
+/// What is left of a run, also of what was `known` to be: once their parent is gone, those that hide are nobody's.
+fn left_of(past: &Status, known: &mut Vec<ProcessId>) -> Vec<ProcessId> {
+    known.extend(past.main);
     if !past.mark.is_empty() {
-        left.extend(process::marked(&past.mark));
+        known.extend(process::marked(&past.mark));
     }
-    left
+    known.retain(|id| id.is_alive());
+    let children = process::started_by(known.iter().map(|id| id.pid)).into_iter().map(|child| child.id);
+    // A service may have begun the supervisor that began this one.
+    known.extend(children.filter(|child| child.pid != std::process::id()));
+    known.sort_unstable();
+    known.dedup();
+    known.clone()
 }
 
 /// The status that a shim left; `None`: none that can be read.

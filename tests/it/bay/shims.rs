@@ -51,6 +51,34 @@ fn what_a_killed_shim_left_is_found_by_the_lock_that_it_holds() {
     assert_eq!(anywhere(&word), [0; 0]);
 }
 
+/// Its main process lost its tie to the shim, as by a set-uid program; the other has no mark, no session and no file.
+#[test]
+fn what_hides_is_found_by_the_main_process_that_outlived_its_shim() {
+    let word = format!("42{:06}", std::process::id());
+    let closes = "for at in /proc/$$/fd/*; do at=${at##*/}; [ $at -gt 2 ] && eval \"exec $at>&-\"; done";
+    let hides = format!("{closes}; exec sleep {word}");
+    let script = format!("env -i setsid bash -c '\\''{hides}'\\'' </dev/null >/dev/null 2>&1 & exec sleep 4115");
+    let den = den(&[service("tree", &format!("exec setpriv --pdeathsig clear sh -c '{script}'"), "")]);
+    den.ok(&["up"]);
+    let main = until_state(&den, "tree", "running").pid;
+    let hidden = || match anywhere(&word).as_slice() {
+        [one] => Ok(*one),
+        other => Err(format!("{other:?}")),
+    };
+    let left = until("it hides", hidden);
+    let files = fs::read_dir(format!("/proc/{left}/fd")).unwrap().count();
+    assert_eq!(files, 3, "it closed what it had");
+    den.kill_supervisor();
+    signal(shim(&den, "tree"), Signal::KILL);
+    assert!(alive(main.unwrap()), "it is not tied to its shim");
+    den.ok(&["service", "ls"]);
+    until_row(&den, "tree", "runs again", |row| row.state == "running" && row.pid != main);
+    assert!(!alive(left), "what hid was ended before another run began");
+    until("its own", hidden);
+    assert_eq!(act(&den, "tree", ServiceVerb::Stop), Ok("stopped".to_owned()));
+    assert_eq!(anywhere(&word), [0; 0]);
+}
+
 #[test]
 fn who_holds_the_lock_and_is_not_of_the_service_is_named_and_left_alone() {
     let den = den(&[service("web", "exec sleep 4103", "")]);
