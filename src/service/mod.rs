@@ -16,6 +16,7 @@ pub mod probe;
 pub mod process;
 pub mod protocol;
 pub mod shim;
+mod user;
 
 /// Why a shim or its log can't be had.
 #[derive(Debug, thiserror::Error)]

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 
 use super::process::{self, MARK};
 use super::protocol::Status;
+use super::user::become_user;
 use crate::bay::service::{Probe, ProbeTarget};
 
 /// The head of an answer that is read; the status stands in its first line.
@@ -35,6 +36,8 @@ pub struct RunAs {
     pub env: BTreeMap<String, String>,
     /// User and group; `None`: those of the supervisor.
     pub ids: Option<(u32, u32)>,
+    /// All groups of that user.
+    pub groups: Vec<u32>,
     /// What is taken from the modes of its new files.
     pub umask: u32,
     /// Whose supervisor asks.
@@ -155,9 +158,7 @@ async fn exec(run_as: &RunAs, mark: &str, argv: &[String], limit: Duration) -> R
     // Told apart from the service's own processes: a shim that sweeps leaves it alone.
     command.env(MARK, format!("{mark}:probe")).env(ASKER, &run_as.asker);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
-    if let Some((uid, gid)) = run_as.ids {
-        command.uid(uid).gid(gid);
-    }
+    become_user(command.as_std_mut(), run_as.ids, &run_as.groups);
     settle_in(&mut command, run_as.umask);
     let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
     let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) else {
@@ -270,7 +271,7 @@ mod tests {
     fn as_a_service(asker: &str) -> RunAs {
         let env =
             BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("WORD".to_owned(), "yes".to_owned())]);
-        RunAs { cwd: "/".into(), env, ids: None, umask: 0o027, asker: asker.to_owned() }
+        RunAs { cwd: "/".into(), env, ids: None, groups: Vec::new(), umask: 0o027, asker: asker.to_owned() }
     }
 
     async fn exec_with(argv: &[&str], timeout: &str, asker: &str) -> Result<(), String> {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::bay::lifecycle::{Exit, Memory, Rules};
+use crate::bay::lifecycle::{Exit, Memory, Phase, Rules};
 use crate::bay::service::ProbeTarget;
 use crate::bay::session::TermSize;
 use crate::bay::template::Limits;
@@ -128,6 +128,9 @@ pub struct Spec {
     /// User and group that it runs as; `None`: those of its shim.
     #[serde(default)]
     pub ids: Option<(u32, u32)>,
+    /// All groups of that user.
+    #[serde(default)]
+    pub groups: Vec<u32>,
     /// What is taken from the modes of its new files.
     #[serde(default = "usual_umask")]
     pub umask: u32,
@@ -180,6 +183,22 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// Of a service that is there in its life.
+    #[must_use]
+    pub const fn of(phase: &Phase) -> Self {
+        match phase {
+            Phase::Idle => Self::Idle,
+            Phase::Starting { .. } => Self::Starting,
+            Phase::Running { .. } => Self::Running,
+            Phase::Stopping(stopping) if stopping.is_stuck() => Self::Stuck,
+            Phase::Stopping(_) => Self::Stopping,
+            Phase::Waiting { .. } => Self::Waiting,
+            Phase::Ended { success: true } => Self::Done,
+            Phase::Ended { success: false } => Self::Ended,
+            Phase::Failed => Self::Failed,
+        }
+    }
+
     /// Whether a process of it may be there.
     #[must_use]
     pub const fn is_live(self) -> bool {

@@ -254,6 +254,12 @@ pub fn account(user: &str) -> Result<Account, WorkspaceError> {
     })
 }
 
+/// The groups of a user of this machine.
+#[must_use]
+pub fn groups(account: &Account) -> Vec<u32> {
+    account.groups(&fs::read_to_string("/etc/group").unwrap_or_default())
+}
+
 /// What a container service is given.
 ///
 /// # Errors

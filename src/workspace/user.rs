@@ -80,6 +80,21 @@ impl Account {
         };
         Some(Self { uid, gid, known: line.map(|(.., known)| known) })
     }
+
+    /// Its group, and all that name it as a member, by the lines of `/etc/group`: as the system's login gives them.
+    #[must_use]
+    pub fn groups(&self, group: &str) -> Vec<u32> {
+        let name = self.known.as_ref().map(|(name, _)| name.as_str());
+        let others = group.lines().filter_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let [_, _, gid, members] = fields.as_slice() else { return None };
+            name.filter(|name| members.split(',').any(|member| member.trim() == *name))
+                .and_then(|_| gid.parse::<u32>().ok())
+        });
+        let mut groups = vec![self.gid];
+        groups.extend(others.filter(|gid| *gid != self.gid));
+        groups
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +116,22 @@ mod tests {
         ] {
             let account = Account::of(user, passwd);
             assert_eq!(account.map(|account| (account.uid, account.gid, account.known)), found, "{user}");
+        }
+    }
+
+    #[test]
+    fn groups_are_those_that_name_the_user() {
+        let passwd = "ann:x:1000:1001:Ann:/home/ann:/bin/sh\nanna:x:1002:1002::/:/bin/sh\n";
+        let group = "root:x:0:\naudio:x:29:bob,ann\nbroken:ann\nvideo:x:44:anna\nrender:x:106:ann\nann:x:1001:ann\n\
+                     odd:x:many:ann\n";
+        for (user, groups) in [
+            ("ann", &[1001, 29, 106][..]),
+            ("1000", &[1001, 29, 106]),
+            ("ann:7", &[7, 29, 106, 1001]),
+            ("anna", &[1002, 44]),
+            ("8:9", &[9]),
+        ] {
+            assert_eq!(Account::of(user, passwd).unwrap().groups(group), groups, "{user}");
         }
     }
 

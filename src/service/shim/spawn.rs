@@ -14,6 +14,7 @@ use super::keep::Keep;
 use crate::bay::session::TermSize;
 use crate::service::process::{MARK, ProcessId};
 use crate::service::protocol::Spec;
+use crate::service::user::become_user;
 
 /// A run that has begun.
 pub(super) struct Begun {
@@ -60,9 +61,7 @@ pub(super) fn begin(spec: &Spec, mark: &str, (run_lock, keep): (&File, Option<&K
     command.args(arguments).current_dir(&spec.cwd).env_clear().envs(&spec.env).env(MARK, mark);
     let ends = streams(&mut command, (spec.tty, spec.ids), keep)
         .map_err(|error| format!("its streams can't be made: {error}"))?;
-    if let Some((uid, gid)) = spec.ids {
-        command.uid(uid).gid(gid);
-    }
+    become_user(&mut command, spec.ids, &spec.groups);
     settle_in(&mut command, run_lock, (spec.tty.is_some(), spec.umask));
     let child = command.spawn().map_err(|error| told(program, &error))?;
     // Dropping a child neither ends nor waits for it: the shim waits for all of them in one place.

@@ -349,8 +349,9 @@ fn run_as(ground: &Ground, service: &ServiceConfig) -> Result<RunAs, String> {
     }
     env.extend(own.map_err(|error| error.to_string())?);
     let cwd = if cwd.is_empty() { home } else { ground.env.cwd.join(ground.env.expand(cwd)?) };
+    let groups = account.as_ref().map(crate::workspace::groups).unwrap_or_default();
     let ids = account.map(|account| (account.uid, account.gid));
-    Ok(RunAs { cwd, env, ids, umask: ground.env.umask.unwrap_or(USUAL_UMASK), asker: asker(ground) })
+    Ok(RunAs { cwd, env, ids, groups, umask: ground.env.umask.unwrap_or(USUAL_UMASK), asker: asker(ground) })
 }
 
 /// Whom a service runs as, when that is not who podbay runs as.
@@ -375,7 +376,7 @@ fn asker(ground: &Ground) -> String {
 /// How a service is run: complete, nothing of it is looked up later.
 fn spec(ground: &Ground, service: &ServiceConfig) -> Result<Spec, String> {
     let ServiceRun::Host { tty, .. } = &service.run else { return Err(CONTAINED.to_owned()) };
-    let RunAs { cwd, env, ids, umask, .. } = run_as(ground, service)?;
+    let RunAs { cwd, env, ids, groups, umask, .. } = run_as(ground, service)?;
     service_secrets(&ground.paths, &service.name, &service.secrets).map_err(|error| error.to_string())?;
     let OutputRules { log_bytes, log_files, ready_log } = OutputRules::of(service, &ground.config.worker.limits);
     Ok(Spec {
@@ -384,6 +385,7 @@ fn spec(ground: &Ground, service: &ServiceConfig) -> Result<Spec, String> {
         env,
         tty: tty.then(TermSize::default),
         ids,
+        groups,
         umask,
         rules: Rules::of(service),
         hash: service.hash(),

@@ -628,6 +628,31 @@ fn only_root_runs_a_service_as_another_user() {
     }
 }
 
+/// The supervisor sees a list of groups of the test's own, in a mount namespace.
+#[test]
+fn who_runs_a_service_has_their_groups() {
+    let test = "who_runs_a_service_has_their_groups";
+    let asks = "test \"$(id -G)\" = \"$(id -g) 4029 4106\"";
+    let probe =
+        format!("ready = {{ exec = [\"sh\", \"-c\", '{asks}'], interval = \"50ms\" }}\ncwd = \"/\"\nuser = \"nobody\"");
+    let den = den(&[service("other", "id -G; exec sleep 5015", &probe)]);
+    let group = den.path("group");
+    fs::write(&group, "heard:x:4029:ann,nobody\nseen:x:4044:ann\ndrawn:x:4106:nobody\n").unwrap();
+    let script = format!("mount --bind {} /etc/group && exec \"$@\"", group.display());
+    let mut up = std::process::Command::new("unshare");
+    up.args(["--mount", "sh", "-c", &script, "sh"]).arg(&den.binary).args(["up"]).env_clear().envs(den.variables());
+    let up = up.current_dir(den.path("h")).stdin(std::process::Stdio::null());
+    let may = std::process::Command::new("unshare").args(["--mount", "true"]).status();
+    if !rustix::process::geteuid().is_root() || !may.is_ok_and(|status| status.success()) {
+        return super::skip(test, "only root, in a mount namespace, can show it another list of groups");
+    }
+    let ran = up.output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    until_row(&den, "other", "its probe has them, too", |row| row.ready == Some(true));
+    let own = lines(&den, "other").join("");
+    assert!(own.ends_with(" 4029 4106") && own.split(' ').count() == 3, "{own}");
+}
+
 /// Every verb that takes a name takes a service's, as `service ls` shows it.
 #[test]
 fn a_service_is_meant_by_its_plain_name_everywhere() {
