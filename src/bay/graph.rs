@@ -232,14 +232,6 @@ impl Graph {
         self.needs(member).filter_map(wait).collect()
     }
 
-    /// Services that have no process yet, are wanted, and wait for nothing any more.
-    pub fn startable(&self, progress: impl Fn(&Name) -> Progress) -> Vec<&Name> {
-        let may = |name: &&Name| {
-            progress(name) == Progress::Waiting && self.waits(&Member::Service((*name).clone()), &progress).is_empty()
-        };
-        self.waves.iter().flatten().filter(may).collect()
-    }
-
     /// Of the services that are to stop, those that may stop now: nothing that is to stop too, and still has a process,
     /// waited for them to start. What is not to stop holds nobody up.
     pub fn stoppable<'a>(&self, stopping: &'a BTreeSet<Name>, alive: impl Fn(&Name) -> bool) -> Vec<&'a Name> {
@@ -260,23 +252,6 @@ impl Graph {
         while let Some(name) = open.pop() {
             if found.insert(name.clone()) {
                 open.extend(self.needs.get(&Member::Service(name.clone())).into_iter().flat_map(BTreeMap::keys));
-            }
-        }
-        found
-    }
-
-    /// Everything that waits for this service, directly or not.
-    #[must_use]
-    pub fn after(&self, service: &Name) -> BTreeSet<Member> {
-        let mut found = BTreeSet::new();
-        let mut open = vec![service.clone()];
-        while let Some(name) = open.pop() {
-            for (member, _) in self.needs.iter().filter(|(_, needs)| needs.contains_key(&name)) {
-                if found.insert(member.clone())
-                    && let Member::Service(name) = member
-                {
-                    open.push(name.clone());
-                }
             }
         }
         found

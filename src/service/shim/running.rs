@@ -371,7 +371,7 @@ impl Shim {
     /// Brings the status up to date, for those who look and for those who come later.
     fn show(&mut self) {
         let now = monotonic();
-        let state = self.life.as_ref().map_or(RunState::Idle, state_of);
+        let state = self.life.as_ref().map_or(RunState::Idle, |life| RunState::of(life.phase()));
         if state != self.status.state || self.status.since.is_none() {
             self.status.state = state;
             self.status.since = Some(Timestamp::now());
@@ -406,19 +406,5 @@ impl Shim {
         self.show();
         let _ = std::fs::remove_file(&self.birth.place.socket);
         self.keep = None;
-    }
-}
-
-fn state_of(life: &Lifecycle) -> RunState {
-    match life.phase() {
-        Phase::Idle => RunState::Idle,
-        Phase::Starting { .. } => RunState::Starting,
-        Phase::Running { .. } => RunState::Running,
-        Phase::Stopping(stopping) if stopping.is_stuck() => RunState::Stuck,
-        Phase::Stopping(_) => RunState::Stopping,
-        Phase::Waiting { .. } => RunState::Waiting,
-        Phase::Ended { success: true } => RunState::Done,
-        Phase::Ended { success: false } => RunState::Ended,
-        Phase::Failed => RunState::Failed,
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use podbay::bay::lifecycle::{Act, Event as Life, Exit, Lifecycle, Memory, Phase, Rules};
+use podbay::bay::lifecycle::{Act, Event as Life, Exit, Lifecycle, Memory, Rules};
 use podbay::bay::name::Name;
 use podbay::service::process::ProcessId;
 use podbay::service::protocol::{Order, RunState, Status};
@@ -76,16 +76,7 @@ impl Shim {
     fn show(&mut self) {
         let Some(life) = &self.life else { return };
         self.status.memory = life.memory().clone();
-        self.status.state = match life.phase() {
-            Phase::Idle => RunState::Idle,
-            Phase::Starting { .. } => RunState::Starting,
-            Phase::Running { .. } => RunState::Running,
-            Phase::Stopping(_) => RunState::Stopping,
-            Phase::Waiting { .. } => RunState::Waiting,
-            Phase::Ended { success: true } => RunState::Done,
-            Phase::Ended { success: false } => RunState::Ended,
-            Phase::Failed => RunState::Failed,
-        };
+        self.status.state = RunState::of(life.phase());
         if !self.status.state.is_live() {
             self.status.main = None;
         }

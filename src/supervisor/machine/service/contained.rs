@@ -235,7 +235,7 @@ impl Machine {
         let seen = self.seen.get(&container_key(name)).map(|seen| seen.container.clone());
         let Some(unit) = self.services.units.get_mut(name) else { return };
         let Some(life) = &unit.life else { return };
-        let state = state_of(life);
+        let state = RunState::of(life.phase());
         let status = &mut unit.status;
         status.memory = life.memory().clone();
         let past = Memory { starts: VecDeque::new(), ..status.memory.clone() };
@@ -305,19 +305,6 @@ fn exit_of(container: &Observed) -> Option<Exit> {
         Status::Exited { error, .. } if !error.is_empty() => Some(Exit::NotStarted(error.clone())),
         Status::Exited { code, .. } => Some(Exit::Code(*code)),
         _ => None,
-    }
-}
-
-fn state_of(life: &Lifecycle) -> RunState {
-    match life.phase() {
-        Phase::Idle => RunState::Idle,
-        Phase::Starting { .. } => RunState::Starting,
-        Phase::Running { .. } => RunState::Running,
-        Phase::Stopping(_) => RunState::Stopping,
-        Phase::Waiting { .. } => RunState::Waiting,
-        Phase::Ended { success: true } => RunState::Done,
-        Phase::Ended { success: false } => RunState::Ended,
-        Phase::Failed => RunState::Failed,
     }
 }
 
