@@ -254,6 +254,8 @@ pub async fn rotate_token(State(app): State<App>) -> Answer<Done> {
 }
 
 pub async fn why(State(app): State<App>, Segment(name): Segment<String>) -> Answer<Why> {
+    // A supervisor that has just begun would say that it does not know.
+    app.first_look().await;
     match app.ask(Command::Why(name)).await? {
         Reply::Why(why) => Ok(Json(*why)),
         _ => Err(ApiError::new("internal", "the supervisor answered something else")),

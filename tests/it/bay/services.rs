@@ -159,6 +159,9 @@ fn why_and_events_go_on_over_a_killed_supervisor() {
     assert_eq!(told(&den.ok(&["events"])), 1);
     for round in 1..=2 {
         den.kill_supervisor();
+        // The first thing that the next supervisor is asked.
+        let why = den.ok(&["why", "bad"]);
+        assert!(why.contains("failed") && !why.contains("has not answered yet"), "{why}");
         let events = until("it has looked", || {
             let events = den.ok(&["events"]);
             if events.matches("another supervisor begins").count() == round { Ok(events) } else { Err(events) }
