@@ -21,7 +21,7 @@ use super::bay;
 use super::driver::settings;
 
 /// Every wait ends here.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 const MARK: &str = "PODBAY_TEST_DASHBOARD";
 /// So many changes are told, as fast as they are taken.
 const FLOOD: &str = "PODBAY_TEST_FLOOD";
