@@ -177,7 +177,7 @@ fn the_dashboard_without_an_engine_gives_a_shell() {
         let runs = rows.as_array().unwrap().iter().any(|row| row["role"] == "worker" && row["state"] == "running");
         if runs { Ok(()) } else { Err(rows.to_string()) }
     });
-    shows("$ ");
+    shows(if rustix::process::geteuid().is_root() { "# " } else { "$ " });
     writer.write_all(b"\recho from-$((40+2))\r").unwrap();
     shows("from-42");
     child.kill().unwrap();

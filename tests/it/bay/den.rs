@@ -212,10 +212,11 @@ impl Den {
         self.until_state(names, "running");
     }
 
-    /// The container of a name of this bay, in the engine's words.
+    /// The container of a name of this bay, in the engine's words. One that was claimed has its name there a moment later.
     pub fn inspect(&self, name: &str) -> Value {
         let full = format!("{}-{name}", self.bay);
-        self.docker.inspect(&full).unwrap_or_else(|| panic!("there is no container {full}"))
+        let look = || self.docker.inspect(&full).ok_or_else(|| "no such container".to_owned());
+        within(Duration::from_secs(2), &format!("the container {full}"), look).0
     }
 
     pub fn id(&self, name: &str) -> String {

@@ -231,6 +231,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "by the clock: for a quiet machine"]
     fn s07_how_much_of_a_token_is_right_can_not_be_told_by_the_time() {
         let (_dir, tokens) = tokens();
         tokens.ready().unwrap();
