@@ -106,7 +106,8 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
     }
     let context = Context::load(&global, command.as_ref().map_or(Beside::Nothing, Command::beside_a_broken_file))?;
     let threads = match &command {
-        None | Some(Command::Serve(_)) => Threads::Many,
+        None => Threads::None,
+        Some(Command::Serve(_)) => Threads::Many,
         Some(_) => Threads::One,
     };
     one_heap();
@@ -130,14 +131,18 @@ fn one_heap() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 const fn one_heap() {}
 
+/// How many threads work beside the main one.
 #[derive(Clone, Copy)]
 enum Threads {
+    /// A key passes through four tasks on its way, and its answer through as many: no thread has to be woken for them.
+    None,
     One,
     Many,
 }
 
 fn runtime(threads: Threads) -> Result<tokio::runtime::Runtime, CliError> {
     let mut builder = match threads {
+        Threads::None => tokio::runtime::Builder::new_current_thread(),
         // One worker beside the main thread: starting more costs a short verb more than it gains.
         Threads::One => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();

@@ -6,8 +6,10 @@
 //! the supervisor. Only [`tty`] touches the user's terminal, and only cells, titles and copies made harmless reach it.
 
 pub mod action;
+pub mod backend;
 pub mod effect;
 pub mod executor;
+mod input;
 pub mod keymap;
 pub mod layout;
 mod leaving;
@@ -25,7 +27,6 @@ pub mod widget;
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
-use crossterm::event::EventStream;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -151,9 +152,10 @@ pub async fn show<X: Execute>(
     let mut terminal = tty.terminal()?;
     let mut executor = make(sender, tty.copier(env));
     let model = Model::new(settings, Timestamp::now());
+    let events = input::events()?;
     let ended = AssertUnwindSafe(async {
         tokio::select! {
-            ended = run_with(&mut terminal, EventStream::new(), messages, &mut executor, model) => ended,
+            ended = run_with(&mut terminal, events, messages, &mut executor, model) => ended,
             () = tty::hung_up() => Ok(()),
         }
     });

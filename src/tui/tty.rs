@@ -15,12 +15,12 @@ use crossterm::event::{
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
 use ratatui::Terminal;
-use ratatui::backend::CrosstermBackend;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::backend::Frames;
 use super::msg::Msg;
 use super::notify::{self, Way};
 use crate::config::env::Env;
@@ -93,10 +93,10 @@ impl Tty {
     ///
     /// # Errors
     /// The system's.
-    pub fn terminal(&self) -> io::Result<Terminal<CrosstermBackend<Screen<Stdout>>>> {
+    pub fn terminal(&self) -> io::Result<Terminal<Frames<Screen<Stdout>>>> {
         // Never `Terminal::clear`: it asks the terminal for its cursor and waits two seconds for one that does not tell.
         // The alternate screen is empty anyway.
-        Terminal::new(CrosstermBackend::new(Screen(io::stdout())))
+        Terminal::new(Frames::new(Screen(io::stdout())))
     }
 
     /// What the executor does with the terminal.

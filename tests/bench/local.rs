@@ -23,17 +23,28 @@ use super::{Outcome, Plan};
 const PROMPT: &str = "ready> ";
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Against the docker CLI.
 pub fn run(plan: Plan) -> Outcome {
+    with_engine(|engine, runtime| {
+        // A bay is never empty: its parent is there before anything else.
+        let (parent, _) = runtime.block_on(begin(engine, "parent"))?;
+        prompt(plan, engine, runtime)?;
+        runtime.block_on(engine.remove(&parent)).map_err(|error| error.to_string())
+    })
+}
+
+/// What needs no other engine.
+pub fn crowd(plan: Plan) -> Outcome {
+    with_engine(|engine, runtime| many(engine, runtime, if plan.quick { 20 } else { 100 }))
+}
+
+fn with_engine(work: impl FnOnce(&LocalEngine, &tokio::runtime::Runtime) -> Outcome) -> Outcome {
     let state = tempfile::tempdir().map_err(|error| error.to_string())?;
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let engine = LocalEngine::new(state.path().join("podbay"), env!("CARGO_BIN_EXE_podbay").into(), own);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
-    // A bay is never empty: its parent is there before anything else.
-    let (parent, _) = runtime.block_on(begin(&engine, "parent"))?;
-    prompt(plan, &engine, &runtime)?;
-    runtime.block_on(engine.remove(&parent)).map_err(|error| error.to_string())?;
-    many(&engine, &runtime, if plan.quick { 20 } else { 100 })
+    work(&engine, &runtime)
 }
 
 fn prompt(plan: Plan, engine: &LocalEngine, runtime: &tokio::runtime::Runtime) -> Outcome {

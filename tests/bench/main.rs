@@ -55,6 +55,8 @@ const PARTS: &[Part] = &[
     ("claim", claim::run),
     #[cfg(target_os = "linux")]
     ("local", local::run),
+    #[cfg(target_os = "linux")]
+    ("local-many", local::crowd),
     ("list", list::run),
     ("api", api::run),
     ("load", load::run),
@@ -68,7 +70,7 @@ const PARTS: &[Part] = &[
     ("redraw", redraw::run),
 ];
 /// What needs no engine.
-const ALONE: &[&str] = &["services", "redraw"];
+const ALONE: &[&str] = &["services", "redraw", "local-many"];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use podbay::api::types::{Frame, Snapshot};
+use podbay::tui::backend::Frames;
 use podbay::tui::keymap::{Keymap, UserKeys};
 use podbay::tui::model::{Model, Settings};
 use podbay::tui::msg::{FeedMsg, Msg, TerminalMsg};
@@ -63,6 +64,42 @@ pub fn run(plan: Plan) -> Outcome {
     }
     let each = median(times).as_secs_f64() * 1e3;
     println!("full redraw of 200x60, four terminals full of colours: {each:.2} ms (goal: 8)");
+    typing(plan)
+}
+
+/// A key that is typed into a terminal, and the frame with its echo; with the pauses of somebody who types fast.
+#[expect(clippy::print_stdout, reason = "figures are its output")]
+fn typing(plan: Plan) -> Outcome {
+    const SIZE: (u16, u16) = (120, 40);
+    let mut model = model()?;
+    let mut now = Timestamp::now();
+    update(&mut model, Msg::Input(crossterm::event::Event::Resize(SIZE.0, SIZE.1)), now);
+    now += Duration::from_secs(1);
+    update(&mut model, Msg::Wake, now);
+    fill(&mut model, now);
+    press(&mut model, 'i', now);
+    let key = model.main.terminals.panes.first().map(|pane| pane.key).ok_or("no terminal")?;
+    let options = TerminalOptions { viewport: Viewport::Fixed(Rect::new(0, 0, SIZE.0, SIZE.1)) };
+    let mut terminal = Terminal::with_options(Frames::new(Sink(0)), options).map_err(|error| error.to_string())?;
+    let (mut typed, mut echoed, mut drawn) = (Vec::new(), Vec::new(), Vec::new());
+    for letter in ('a'..='z').cycle().take(plan.rounds() * 5) {
+        std::thread::sleep(Duration::from_millis(15));
+        now += Duration::from_millis(15);
+        let begun = Instant::now();
+        press(&mut model, letter, now);
+        typed.push(begun.elapsed());
+        let begun = Instant::now();
+        let bytes = Bytes::from(format!("\r\x1b[K{letter}"));
+        update(&mut model, Msg::Terminal { key, msg: TerminalMsg::Bytes(bytes) }, now);
+        echoed.push(begun.elapsed());
+        let begun = Instant::now();
+        terminal.draw(|frame| view(&model, frame)).map_err(|error| error.to_string())?;
+        drawn.push(begun.elapsed());
+    }
+    let [typed, echoed, drawn] = [typed, echoed, drawn].map(|times| median(times).as_secs_f64() * 1e3);
+    println!(
+        "a key in a terminal of 120x40: taken in {typed:.3} ms, its echo in {echoed:.3} ms, drawn in {drawn:.3} ms"
+    );
     Ok(())
 }
 

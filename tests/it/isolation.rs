@@ -97,7 +97,7 @@ fn the_files_word_is_not_passed_over() {
 fn the_one_question_is_asked_at_a_terminal() {
     use std::io::{Read as _, Write as _};
     let Some(nest) = Nest::new("the_one_question_is_asked_at_a_terminal", "") else { return };
-    if !has_landlock() {
+    if !crate::skip::has_landlock("the_one_question_is_asked_at_a_terminal") {
         return;
     }
     let pair = portable_pty::native_pty_system().openpty(portable_pty::PtySize::default()).unwrap();

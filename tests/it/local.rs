@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::skip::has_namespaces;
+
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -32,15 +34,12 @@ pub struct Ran {
 impl Nest {
     /// `None` where this user has no user namespaces, after saying so.
     pub fn new(test: &str, more: &str) -> Option<Self> {
+        has_namespaces(test).then(|| Self::bare(more))
+    }
+
+    /// For levels that need no namespaces.
+    pub fn bare(more: &str) -> Self {
         use std::hash::{BuildHasher as _, RandomState};
-        let may = Command::new("unshare").args(["--user", "true"]).output();
-        if !may.is_ok_and(|output| output.status.success()) {
-            #[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
-            {
-                eprintln!("skipped: local::{test}: no user namespaces");
-            }
-            return None;
-        }
         let root = tempfile::Builder::new().prefix("pbl").rand_bytes(5).tempdir_in("/tmp").unwrap();
         for part in ["h", "s", "r", "c/podbay"] {
             fs::create_dir_all(root.path().join(part)).unwrap();
@@ -49,7 +48,7 @@ impl Nest {
         let ports = if more.contains("[parent]") { "" } else { "[parent]\nports = []\n" };
         let text = format!("[bay]\nname = \"{bay}\"\n[engine]\nkind = \"local\"\n{ports}{more}\n");
         fs::write(root.path().join("c/podbay/config.toml"), text).unwrap();
-        Some(Self { bay, hidden: false, root })
+        Self { bay, hidden: false, root }
     }
 
     pub fn path(&self, part: &str) -> PathBuf {
@@ -114,6 +113,16 @@ impl Nest {
             Ok(()) if !is_zombie(pid.as_raw_nonzero().get()) => Err("it lives".to_owned()),
             _ => Ok(()),
         });
+    }
+
+    /// The same of one that may be in its first steps or its last, when it answers nobody.
+    pub fn kill_supervisor_unasked(&self) {
+        let lock = self.path("s/podbay").join(&self.bay).join("lock");
+        let pid = fs::read_to_string(lock).ok().and_then(|text| text.trim().parse().ok());
+        // The lock names it before it does anything; a pid of before may be somebody else's by now.
+        let pid = pid.filter(|pid| self.processes().iter().any(|(own, line)| own == pid && line.contains(" serve")));
+        let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { return };
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
 
     /// Processes of this bay: supervisors and what they fork name its directory, programs without namespaces have it in

@@ -24,6 +24,7 @@ mod podman;
 mod pool;
 mod readme;
 mod session;
+mod skip;
 mod terminal;
 mod tui;
 mod workspace;

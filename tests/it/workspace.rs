@@ -18,10 +18,7 @@ use podbay::config::env::Env;
 use podbay::config::paths::Paths;
 use podbay::workspace::{Ground, Prepared, forget, prepare, prepare_parent};
 
-/// Says by name what could not be tested here, past the capture of the test harness.
-pub fn skipped(test: &str, why: &str) {
-    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
-}
+pub use crate::skip::skipped;
 
 /// A small file system, unmounted when dropped.
 pub struct Disk(PathBuf);

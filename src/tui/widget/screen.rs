@@ -1,8 +1,8 @@
 //! An emulator's cells as cells of the dashboard. The only place where a symbol is set as it comes, so each is checked.
 
-use ratatui::buffer::Buffer;
+use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::{Position, Rect};
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Color, Modifier};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::ansi::width;
@@ -24,18 +24,21 @@ pub fn draw_still(still: &Still, top: usize, area: Rect, buf: &mut Buffer, colou
 
 fn cells<'a>(cell: impl Fn(u16, u16) -> Option<&'a vt100::Cell>, area: Rect, buf: &mut Buffer, colourless: bool) {
     let area = area.intersection(buf.area);
+    if area.is_empty() {
+        return;
+    }
     for row in 0..area.height {
-        for col in 0..area.width {
+        let start = buf.index_of(area.x, area.y + row);
+        let line = buf.content.iter_mut().skip(start).take(usize::from(area.width));
+        for (col, to) in (0..).zip(line) {
             let Some(from) = cell(row, col) else { continue };
-            let Some(to) = buf.cell_mut(Position::new(area.x + col, area.y + row)) else { continue };
             to.reset();
-            to.set_style(style(from, colourless));
-            if from.is_wide_continuation() {
-                continue;
-            }
+            style(from, to, colourless);
             // The half of a wide character that lies outside can't be drawn.
             let cut = from.is_wide() && col + 1 >= area.width;
-            to.set_symbol(if cut { " " } else { symbol(from) });
+            if from.has_contents() && !from.is_wide_continuation() && !cut {
+                to.set_symbol(symbol(from));
+            }
         }
     }
 }
@@ -51,7 +54,14 @@ pub fn cursor(screen: &vt100::Screen, area: Rect) -> Option<Position> {
 
 /// One grapheme without anything that controls, as wide as the emulator took it.
 fn symbol(cell: &vt100::Cell) -> &str {
-    let Some(first) = cell.contents().graphemes(true).next() else { return " " };
+    let contents = cell.contents();
+    match contents.as_bytes() {
+        [] => return " ",
+        // Nearly all of them: a screen is drawn anew for each key that is typed into it.
+        [b' '..=b'~'] if !cell.is_wide() => return contents,
+        _ => {}
+    }
+    let Some(first) = contents.graphemes(true).next() else { return " " };
     if first.chars().any(hidden) {
         return REPLACEMENT;
     }
@@ -71,10 +81,10 @@ fn hidden(c: char) -> bool {
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-fn style(cell: &vt100::Cell, colourless: bool) -> Style {
-    let mut style = Style::reset();
+/// Into a cell that was reset.
+fn style(cell: &vt100::Cell, to: &mut Cell, colourless: bool) {
     if !colourless {
-        style = style.fg(colour(cell.fgcolor())).bg(colour(cell.bgcolor()));
+        (to.fg, to.bg) = (colour(cell.fgcolor()), colour(cell.bgcolor()));
     }
     let attributes = [
         (cell.bold(), Modifier::BOLD),
@@ -83,10 +93,7 @@ fn style(cell: &vt100::Cell, colourless: bool) -> Style {
         (cell.underline(), Modifier::UNDERLINED),
         (cell.inverse(), Modifier::REVERSED),
     ];
-    for (_, modifier) in attributes.into_iter().filter(|(on, _)| *on) {
-        style = style.add_modifier(modifier);
-    }
-    style
+    to.modifier = attributes.into_iter().filter(|(on, _)| *on).map(|(_, modifier)| modifier).collect();
 }
 
 const fn colour(colour: vt100::Color) -> Color {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::skip::{Need, lacks};
+
 /// Longer than any call here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -27,7 +29,7 @@ impl Docker {
         if docker.answers() {
             return Some(docker);
         }
-        super::skip(test, "no docker");
+        lacks(Need::Docker, test, "no docker");
         None
     }
 

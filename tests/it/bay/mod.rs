@@ -41,13 +41,7 @@ mod systemd;
 
 use std::time::{Duration, Instant};
 
-/// Says by name that a test can't run here; where Docker is required, what needs it fails instead.
-#[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
-pub fn skip(test: &str, why: &str) {
-    let required = std::env::var_os("PODBAY_REQUIRE_DOCKER").is_some_and(|value| value == "1");
-    assert!(!(required && why == "no docker"), "{test}: PODBAY_REQUIRE_DOCKER is set, and there is {why}");
-    eprintln!("skipped: bay::{test}: {why}");
-}
+pub use crate::skip::skipped as skip;
 
 /// Prints a figure; seen with `--nocapture`.
 #[expect(clippy::print_stdout, reason = "figures are for people")]

@@ -19,6 +19,8 @@ use podbay::engine::local::LocalEngine;
 use podbay::engine::{EngineError, LogLine, LogQuery, RawTty, SharedEngine};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::skip::{Need, has_namespaces, lacks};
+
 use crate::fake_daemon::FakeDaemon;
 
 /// Longer than anything here takes on a busy machine.
@@ -61,43 +63,35 @@ impl Bed {
 
     /// Docker on its default socket; `None` when there is none, after saying so.
     pub async fn docker(test: &str) -> Option<Self> {
-        let required = std::env::var_os("PODBAY_REQUIRE_DOCKER").is_some_and(|value| value == "1");
-        Self::real(test, "docker", &["/var/run/docker.sock".into()], required).await
+        Self::real(test, "docker", &["/var/run/docker.sock".into()], Need::Docker).await
     }
 
     /// Podman on one of its sockets, or where `PODBAY_TEST_PODMAN` says: then it must answer.
     pub async fn podman(test: &str) -> Option<Self> {
         if let Ok(named) = std::env::var("PODBAY_TEST_PODMAN") {
             let socket = named.strip_prefix("unix://").unwrap_or(&named).into();
-            return Self::real(test, "podman", &[socket], true).await;
+            let bed = Self::real(test, "podman", &[socket], Need::Luck).await;
+            assert!(bed.is_some(), "{test}: no podman answers at {named}");
+            return bed;
         }
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let sockets = [runtime.map(|dir| dir.join("podman/podman.sock")), Some("/run/podman/podman.sock".into())];
         let sockets: Vec<PathBuf> = sockets.into_iter().flatten().collect();
-        Self::real(test, "podman", &sockets, false).await
+        Self::real(test, "podman", &sockets, Need::Luck).await
     }
 
     /// This machine's own namespaces; `None` where it has none for this user, after saying so.
     pub fn local(test: &str) -> Option<Self> {
         // A directory that its containers may look into, whoever they run as.
         let state = tempfile::tempdir().unwrap();
-        let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let engine = local_engine(state.path());
-        let may = std::process::Command::new("unshare").args(["--user", "true"]).output();
-        if may.is_ok_and(|output| output.status.success()) {
-            return Some(Self {
-                engine: engine.clone(),
-                bay: own_bay(),
-                fake: None,
-                real: Some(engine),
-                state: Some(state),
-            });
-        }
-        #[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
-        {
-            eprintln!("skipped: local::{test}: no user namespaces for user {}", own.0);
-        }
-        None
+        has_namespaces(&format!("local::{test}")).then(|| Self {
+            engine: engine.clone(),
+            bay: own_bay(),
+            fake: None,
+            real: Some(engine),
+            state: Some(state),
+        })
     }
 
     /// The same at a level that this machine can do; `None` after saying why not. Without a level: namespaces that the
@@ -117,18 +111,14 @@ impl Bed {
             Err(error) => Some(error.to_string()),
         };
         if let Some(why) = missing {
-            let required = std::env::var("PODBAY_REQUIRE_RUNGS").is_ok_and(|rungs| rungs.contains(word));
-            assert!(!required, "{test}: {word} is required here: {why}");
-            #[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
-            {
-                eprintln!("skipped: {word}::{test}: {why}");
-            }
+            let nobody_needs_it = level.is_none() && own.0 == 0;
+            lacks(if nobody_needs_it { Need::Luck } else { Need::Rung(word) }, &format!("{word}::{test}"), &why);
             return None;
         }
         Some(Self { engine: engine.clone(), bay: own_bay(), fake: None, real: Some(engine), state: Some(state) })
     }
 
-    async fn real(test: &str, kind: &str, sockets: &[PathBuf], required: bool) -> Option<Self> {
+    async fn real(test: &str, kind: &str, sockets: &[PathBuf], need: Need<'_>) -> Option<Self> {
         for socket in sockets {
             let url = format!("unix://{}", socket.display());
             let endpoint = Endpoint { url, address: Address::Unix(socket.clone()), source: "the test".to_owned() };
@@ -139,11 +129,7 @@ impl Bed {
                 return Some(Self { engine, bay: own_bay(), fake: None, real: Some(real), state: None });
             }
         }
-        assert!(!required, "{test}: {kind} is required here, and none answers");
-        #[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
-        {
-            eprintln!("skipped: {kind}::{test}: no {kind}");
-        }
+        lacks(need, &format!("{kind}::{test}"), &format!("no {kind} answers"));
         None
     }
 

@@ -20,6 +20,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::bed::{Bed, read_until, texts, until};
 use super::local::{OTHER, open_copies};
+use crate::skip::{Need, lacks, skipped};
 
 /// Set for a run that may make no user namespaces by itself.
 const NO_UNSHARE: &str = "PODBAY_TEST_NO_UNSHARE";
@@ -341,11 +342,12 @@ fn run_without_namespaces() {
 #[test]
 #[expect(unsafe_code, reason = "the filter is taken between fork and exec: two system calls")]
 fn bwrap_opens_what_is_refused() {
-    if !Path::new("/usr/bin/bwrap").exists()
-        || !rustix::process::geteuid().is_root()
-        || std::env::var_os(OTHER).is_some()
-    {
-        return;
+    let test = "bwrap_opens_what_is_refused";
+    if !rustix::process::geteuid().is_root() || std::env::var_os(OTHER).is_some() {
+        return skipped(test, "only root can run it as somebody else");
+    }
+    if !Path::new("/usr/bin/bwrap").exists() {
+        return lacks(Need::Rung("bwrap"), test, "no bwrap");
     }
     let folder = open_copies();
     let home = folder.path().join("home");

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
 
 use super::{Nest, until};
+use crate::skip::has_landlock;
 
 /// What the containers of a bay were called, so that what is left of them is found when they are gone.
 #[derive(Default)]
@@ -26,13 +28,44 @@ impl Trace {
         self.0.extend(names(&containers(nest)).into_iter().filter(|name| name.len() == 64));
     }
 
-    /// Groups of every hierarchy that there is, of both versions.
+    /// Groups of every hierarchy that there is, of both versions, wherever they were delegated.
     fn groups(&self) -> Vec<PathBuf> {
-        let top = Path::new("/sys/fs/cgroup");
-        let hierarchies = names(top).into_iter().map(|name| top.join(name).join("podbay"));
-        let all: Vec<PathBuf> = hierarchies.chain([top.join("podbay")]).collect();
-        let of = |id: &String| all.iter().map(|top| top.join(id)).collect::<Vec<_>>();
-        self.0.iter().flat_map(of).filter(|group| group.exists()).collect()
+        let mut left = Vec::new();
+        let mut dirs = vec![PathBuf::from("/sys/fs/cgroup")];
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    continue;
+                }
+                if entry.file_name().to_str().is_some_and(|name| self.0.contains(name)) {
+                    left.push(entry.path());
+                }
+                dirs.push(entry.path());
+            }
+        }
+        left
+    }
+}
+
+/// Steps that are others in each run, and the same where `PODBAY_TEST_SEED` names a failed run's.
+struct Steps(u64);
+
+impl Steps {
+    fn new() -> Self {
+        let named = std::env::var("PODBAY_TEST_SEED").ok();
+        let seed = named.map_or_else(|| RandomState::new().hash_one(0), |seed| seed.parse().unwrap());
+        // Shown when the test fails.
+        #[expect(clippy::print_stdout, reason = "the seed makes a failure again")]
+        {
+            println!("PODBAY_TEST_SEED={seed}");
+        }
+        Self(seed)
+    }
+
+    fn below(&self, turn: u64, what: &str, limit: u64) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.0, turn, what).hash(&mut hasher);
+        hasher.finish() % limit
     }
 }
 
@@ -54,22 +87,28 @@ fn inhabitants(root: &Path) -> Vec<String> {
 }
 
 fn killed_at_random(nest: &Nest, times: u64) {
-    let mut trace = Trace::default();
+    let (mut trace, steps) = (Trace::default(), Steps::new());
     nest.ok(&["up"]);
     // How long a making takes on this machine at present: the kills are spread over all of it.
     let begun = Instant::now();
     nest.ok(&["spawn", "first", "-d"]);
     let whole = begun.elapsed();
     for turn in 0..times {
-        let name = format!("w{}", turn % 4);
-        let verbs: [&[&str]; 4] = [&["spawn", &name, "-d"], &["restart", &name], &["stop", &name], &["rm", &name]];
-        let verb = verbs[usize::try_from(turn / 4 % 4).unwrap()];
+        let name = format!("w{}", steps.below(turn, "worker", 4));
+        let verbs: [&[&str]; 5] = [
+            &["spawn", &name, "-d"],
+            &["spawn", &name, "-d"],
+            &["restart", &name],
+            &["stop", &name],
+            &["rm", "-f", "-y", &name],
+        ];
+        let verb = verbs[usize::try_from(steps.below(turn, "verb", 5)).unwrap()];
         let mut running = nest.command(verb).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // Somewhere in the middle of it, at another place each time. After a kill, a supervisor is begun first.
-        let part = u32::try_from(turn * 7 % 60).unwrap();
-        std::thread::sleep(whole * part / 30);
+        // Somewhere in the middle of it. After a kill, a supervisor is begun first: also that is a step to be killed at.
+        let part = u32::try_from(steps.below(turn, "time", 1000)).unwrap();
+        std::thread::sleep(whole * part / 500);
         trace.note(nest);
-        nest.kill_supervisor();
+        nest.kill_supervisor_unasked();
         let _ = running.wait();
         trace.note(nest);
     }
@@ -129,12 +168,8 @@ fn two_hundred_kills_leave_nothing() {
 
 /// A bay whose workers have these walls and no namespaces.
 fn killed_at(test: &str, level: &str, times: u64) {
-    let Some(nest) = Nest::new(test, "") else { return };
-    if level == "landlock" && podbay::engine::local::landlock::version().is_err() {
-        #[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
-        {
-            eprintln!("skipped: local::left::{test}: this kernel has no Landlock");
-        }
+    let nest = Nest::bare("");
+    if level == "landlock" && !has_landlock(test) {
         return;
     }
     let file = nest.path("c/podbay/config.toml");

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, TcpListener, UdpSocket};
 
 use super::{Nest, until};
+use crate::skip::skipped;
 
 /// An address of this machine that is not its loopback. Nothing is sent.
 fn own_address() -> Option<IpAddr> {
@@ -32,13 +33,6 @@ fn server(ip: IpAddr) -> u16 {
 fn inside(nest: &Nest, script: &str) -> String {
     let ran = nest.run(&["exec", "fox", "--", "sh", "-c", script]);
     format!("{}{}", ran.stdout, ran.stderr)
-}
-
-fn skipped(test: &str, why: &str) {
-    #[expect(clippy::print_stderr, reason = "a test that can't run here says so by name")]
-    {
-        eprintln!("skipped: local::network::{test}: {why}");
-    }
 }
 
 #[test]

@@ -11,14 +11,16 @@ use crate::api::types::LogEntry;
 pub const MAX_LINES: usize = 1_000_000;
 /// Bytes that are kept at most, with what is noted about each line.
 pub const MAX_BYTES: usize = 128 << 20;
-/// Text of one block.
-const BLOCK: usize = 64 << 10;
+/// Text of one block: what a [`Head`] can count.
+const BLOCK: usize = u16::MAX as usize;
 /// A longer line becomes several.
-const LONGEST: usize = 64 << 10;
+const LONGEST: usize = BLOCK;
+/// Containers that a [`Head`] can tell apart: far more than are followed together.
+const MAX_SOURCES: u16 = 1 << 14;
 /// The number of the first line that is taken in. What is older, and read later, comes before it.
 const ORIGIN: u64 = 1 << 40;
 /// A line of which nobody told the time.
-const NO_TIME: i64 = i64::MIN;
+const NO_TIME: i32 = i32::MIN;
 
 /// One line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,27 +39,50 @@ pub struct Line<'a> {
     pub text: &'a str,
 }
 
-/// What is noted of a line: 16 bytes.
+/// What is noted of a line: 8 bytes, for there are a million of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
-    at: i64,
-    end: u32,
-    source: u16,
-    stderr: bool,
-    controls: bool,
+    /// Milliseconds since the block's own time.
+    since: i32,
+    end: u16,
+    /// The source, and above it whether it came by stderr and whether there is something beside text.
+    from: u16,
+}
+
+const STDERR: u16 = MAX_SOURCES;
+const CONTROLS: u16 = MAX_SOURCES << 1;
+
+impl Head {
+    fn new(since: i32, end: usize, source: u16, stderr: bool, controls: bool) -> Self {
+        let flags = if stderr { STDERR } else { 0 } | if controls { CONTROLS } else { 0 };
+        Self { since, end: u16::try_from(end).unwrap_or(u16::MAX), from: source.min(MAX_SOURCES - 1) | flags }
+    }
 }
 
 /// Lines one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     first: u64,
+    /// The time of its first line that has one.
+    time: Option<i64>,
     text: String,
     heads: Vec<Head>,
 }
 
 impl Block {
     fn starting(first: u64, room: usize) -> Self {
-        Self { first, text: String::with_capacity(room), heads: Vec::new() }
+        Self { first, time: None, text: String::with_capacity(room), heads: Vec::new() }
+    }
+
+    /// A time as it is noted here; `None`: it lies weeks away from the others.
+    fn since(&self, at: Option<i64>) -> Option<i32> {
+        let Some(at) = at else { return Some(NO_TIME) };
+        let since = i32::try_from(at.checked_sub(self.time.unwrap_or(at))?).ok()?;
+        (since != NO_TIME).then_some(since)
+    }
+
+    fn takes(&self, text: &str, at: Option<i64>) -> bool {
+        self.text.len() + text.len() <= BLOCK && self.heads.len() < BLOCK / 4 && self.since(at).is_some()
     }
 
     fn after(&self) -> u64 {
@@ -71,14 +96,15 @@ impl Block {
     fn line(&self, number: u64) -> Option<Line<'_>> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let head = self.heads.get(at)?;
-        let begin = at.checked_sub(1).and_then(|before| self.heads.get(before)).map_or(0, |head| head.end as usize);
+        let begin = at.checked_sub(1).and_then(|before| self.heads.get(before)).map_or(0, |head| usize::from(head.end));
+        let time = self.time.filter(|_| head.since != NO_TIME);
         Some(Line {
             number,
-            at: (head.at != NO_TIME).then_some(head.at),
-            source: head.source,
-            stderr: head.stderr,
-            controls: head.controls,
-            text: self.text.get(begin..head.end as usize)?,
+            at: time.map(|time| time + i64::from(head.since)),
+            source: head.from & (MAX_SOURCES - 1),
+            stderr: head.from & STDERR != 0,
+            controls: head.from & CONTROLS != 0,
+            text: self.text.get(begin..usize::from(head.end))?,
         })
     }
 
@@ -125,8 +151,7 @@ impl Store {
     }
 
     fn append(&mut self, text: &str, at: Option<i64>, source: u16, stderr: bool) {
-        let fits = |block: &Arc<Block>| block.text.len() + text.len() <= BLOCK && block.heads.len() < BLOCK / 4;
-        if !self.blocks.back().is_some_and(fits) {
+        if !self.blocks.back().is_some_and(|block| block.takes(text, at)) {
             if let Some(last) = self.blocks.back_mut() {
                 // It will not grow any more.
                 let last = Arc::make_mut(last);
@@ -139,8 +164,9 @@ impl Store {
         let Some(block) = self.blocks.back_mut().map(Arc::make_mut) else { return };
         block.text.push_str(text);
         let controls = text.bytes().any(|byte| byte < b' ' && byte != b'\t');
-        let end = u32::try_from(block.text.len()).unwrap_or(u32::MAX);
-        block.heads.push(Head { at: at.unwrap_or(NO_TIME), end, source, stderr, controls });
+        block.time = block.time.or(at);
+        let since = block.since(at).unwrap_or(NO_TIME);
+        block.heads.push(Head::new(since, block.text.len(), source, stderr, controls));
         self.bytes += text.len() + size_of::<Head>();
         self.lines += 1;
     }
@@ -282,6 +308,25 @@ mod tests {
         let text: String = whole.iter().map(|line| line.text.to_owned()).collect();
         assert_eq!(text, format!("0 {}", "é".repeat(1 << 20)));
         assert_eq!(whole.len(), 33);
+    }
+
+    #[test]
+    fn what_is_noted_of_a_line_comes_back_as_it_was() {
+        const YEAR: i64 = 365 * 24 * 3600 * 1000;
+        let told =
+            [Some(5 * YEAR), None, Some(5 * YEAR - 3), Some(9 * YEAR), Some(-YEAR), Some(i64::MAX), Some(i64::MIN)];
+        let mut store = Store::default();
+        for (source, at) in (0..).zip(told) {
+            let entry = LogEntry { line: "x".to_owned(), timestamp: at, stderr: source % 2 == 1 };
+            store.push(&entry, source);
+        }
+        let back: Vec<Option<i64>> = store.iter().map(|line| line.at).collect();
+        assert_eq!(back, told, "a line that is years away begins a block of its own");
+        let noted = store.iter().map(|line| (line.source, line.stderr, line.controls));
+        assert!(noted.eq((0..7).map(|source| (source, source % 2 == 1, false))));
+        store.push(&entry("\u{1b}[1mbold"), MAX_SOURCES - 1);
+        let last = store.iter().next_back().unwrap();
+        assert!(last.controls && !last.stderr && last.source == MAX_SOURCES - 1);
     }
 
     #[test]
