@@ -154,7 +154,11 @@ impl Bay {
 
 impl Drop for Bay {
     fn drop(&mut self) {
-        let _ = self.verb(&["down", "--workers", "--yes"]).output();
+        let down = || self.verb(&["down", "--workers", "--yes"]).output().is_ok_and(|ended| ended.status.success());
+        // Where a part has killed the supervisor, another one takes over what it left.
+        if !down() && self.verb(&["up"]).output().is_ok() {
+            down();
+        }
         self.sweep();
     }
 }

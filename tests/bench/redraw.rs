@@ -74,8 +74,10 @@ fn typing(plan: Plan) -> Outcome {
     let mut model = model()?;
     let mut now = Timestamp::now();
     update(&mut model, Msg::Input(crossterm::event::Event::Resize(SIZE.0, SIZE.1)), now);
-    now += Duration::from_secs(1);
-    update(&mut model, Msg::Wake, now);
+    for _ in 0..2 {
+        now += Duration::from_secs(1);
+        update(&mut model, Msg::Wake, now);
+    }
     fill(&mut model, now);
     press(&mut model, 'i', now);
     let key = model.main.terminals.panes.first().map(|pane| pane.key).ok_or("no terminal")?;
