@@ -59,7 +59,7 @@ impl<W: Write> Backend for Frames<W> {
     }
 
     fn size(&self) -> io::Result<Size> {
-        match rustix::termios::tcgetwinsize(io::stdout()) {
+        match rustix::termios::tcgetwinsize(rustix::stdio::stdout()) {
             Ok(size) if size.ws_col > 0 && size.ws_row > 0 => Ok(Size::new(size.ws_col, size.ws_row)),
             _ => self.0.size(),
         }

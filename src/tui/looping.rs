@@ -38,6 +38,8 @@ const ANSWER: Duration = Duration::from_millis(100);
 struct Typed {
     into: Option<(StreamKey, Instant)>,
     answered: bool,
+    /// It is not on its way yet.
+    fresh: bool,
 }
 
 impl Typed {
@@ -49,7 +51,7 @@ impl Typed {
 
     fn note(&mut self, effect: &Effect) {
         if let Effect::TypeInto { key, .. } = effect {
-            *self = Self { into: Some((*key, Instant::now())), answered: false };
+            *self = Self { into: Some((*key, Instant::now())), answered: false, fresh: true };
         }
     }
 }
@@ -109,6 +111,10 @@ where
             }
             // Bursts are taken in before drawing, so that a flood costs one frame and not hundreds.
             next = if begun.elapsed() < BATCH { messages.try_recv().ok() } else { None };
+        }
+        if std::mem::take(&mut typed.fresh) {
+            // On its way before anything is drawn: drawing takes longer than the whole way to the program.
+            tokio::task::yield_now().await;
         }
         // Who types waits for no frame of another pane.
         let paced = drawn.filter(|_| !typed.answered);

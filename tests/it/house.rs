@@ -31,7 +31,13 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that only one place may name.
-const KEPT: &[(&str, &str)] = &[("bollard", "engine/docker"), ("ratatui", "tui"), ("clap", "cli")];
+const KEPT: &[(&str, &str)] = &[
+    ("bollard", "engine/docker"),
+    ("ratatui", "tui"),
+    ("clap", "cli"),
+    ("landlock", "engine/local"),
+    ("seccompiler", "engine/local"),
+];
 
 /// Pure places: the same input gives the same answer.
 const PURE: &[&str] = &["bay/", "supervisor/machine", "supervisor/reconcile.rs", "supervisor/guard.rs", "tui/update"];

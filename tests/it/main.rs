@@ -17,9 +17,12 @@ mod gate;
 mod git_server;
 mod graph;
 mod house;
+#[cfg(target_os = "linux")]
 mod isolation;
+#[cfg(target_os = "linux")]
 mod local;
 mod machine;
+#[cfg(target_os = "linux")]
 mod podman;
 mod pool;
 mod readme;

@@ -9,17 +9,21 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use podbay::bay::container::{ContainerId, ContainerSpec, ImageRef, NetworkSpec, Observed, Status, label};
 use podbay::bay::hardening::Hardening;
+#[cfg(target_os = "linux")]
 use podbay::bay::isolation::Isolation;
 use podbay::bay::name::{ContainerName, Name};
 use podbay::bay::session::TermSize;
 use podbay::bay::size::ByteSize;
 use podbay::bay::template::Limits;
 use podbay::engine::docker::{Address, Deadlines, DockerEngine, Endpoint};
+#[cfg(target_os = "linux")]
 use podbay::engine::local::LocalEngine;
 use podbay::engine::{EngineError, LogLine, LogQuery, RawTty, SharedEngine};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::skip::{Need, has_namespaces, lacks};
+#[cfg(target_os = "linux")]
+use crate::skip::has_namespaces;
+use crate::skip::{Need, lacks};
 
 use crate::fake_daemon::FakeDaemon;
 
@@ -45,11 +49,13 @@ fn own_bay() -> Name {
 }
 
 /// Of this user, with the binary that this user may run.
+#[cfg(target_os = "linux")]
 fn local_engine(state: &Path) -> SharedEngine {
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     Arc::new(LocalEngine::new(state.join("podbay"), own_program(), own))
 }
 
+#[cfg(target_os = "linux")]
 fn own_program() -> PathBuf {
     let program = std::env::var_os("PODBAY_TEST_PROGRAM").map(PathBuf::from);
     program.unwrap_or_else(|| env!("CARGO_BIN_EXE_podbay").into())
@@ -81,6 +87,7 @@ impl Bed {
     }
 
     /// This machine's own namespaces; `None` where it has none for this user, after saying so.
+    #[cfg(target_os = "linux")]
     pub fn local(test: &str) -> Option<Self> {
         // A directory that its containers may look into, whoever they run as.
         let state = tempfile::tempdir().unwrap();
@@ -96,6 +103,7 @@ impl Bed {
 
     /// The same at a level that this machine can do; `None` after saying why not. Without a level: namespaces that the
     /// system's bwrap opens.
+    #[cfg(target_os = "linux")]
     pub async fn rung(test: &str, level: Option<Isolation>) -> Option<Self> {
         let state = tempfile::tempdir().unwrap();
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
@@ -139,6 +147,7 @@ impl Bed {
     }
 
     /// Another engine over the same state, as a supervisor that comes after a killed one has it.
+    #[cfg(target_os = "linux")]
     pub fn another(&self) -> Option<SharedEngine> {
         Some(local_engine(&self.state()?))
     }

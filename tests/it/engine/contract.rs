@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use podbay::bay::container::{ContainerId, ImageRef, NetworkSpec, ObservedNetwork, Status};
+#[cfg(target_os = "linux")]
 use podbay::bay::isolation::Isolation;
 use podbay::bay::mount::Mount;
 use podbay::bay::port::{PortMapping, Protocol};
@@ -23,22 +24,26 @@ macro_rules! contract {
                 if let Some(bed) = super::Bed::docker(stringify!($test)).await { super::$test(&bed).await; }
             })*
         }
+        #[cfg(target_os = "linux")]
         mod local {
             $(#[tokio::test] async fn $test() {
                 if let Some(bed) = super::Bed::local(stringify!($test)) { super::$test(&bed).await; }
             })*
         }
+        #[cfg(target_os = "linux")]
         mod local_bwrap {
             $(#[tokio::test] async fn $test() {
                 if let Some(bed) = super::Bed::rung(stringify!($test), None).await { super::$test(&bed).await; }
             })*
         }
+        #[cfg(target_os = "linux")]
         mod local_landlock {
             $(#[tokio::test] async fn $test() {
                 let level = Some(super::Isolation::Landlock);
                 if let Some(bed) = super::Bed::rung(stringify!($test), level).await { super::$test(&bed).await; }
             })*
         }
+        #[cfg(target_os = "linux")]
         mod local_none {
             $(#[tokio::test] async fn $test() {
                 let level = Some(super::Isolation::None);

@@ -13,6 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Ready;
@@ -64,6 +65,8 @@ struct Shim<'a> {
     bare: bool,
     output: Output,
     ports: Option<Result<Vec<Held>, u16>>,
+    /// What passes connections on, while it runs.
+    passing: JoinSet<()>,
     first: Option<Way>,
     child: Option<Child>,
     /// Where the first process enters the groups that hold its limits, as far as it does that itself.
@@ -136,6 +139,7 @@ async fn look_after(place: &Place, ready: Ready) -> Result<(), String> {
         bare,
         output,
         ports: Some(ports),
+        passing: JoinSet::new(),
         first: Some(Way::to(first).map_err(told("follow its first process"))?),
         child: Some(child),
         groups,
@@ -380,6 +384,8 @@ impl Shim<'_> {
             // For as long as it takes, nobody is answered: nothing of it is to be seen afterwards.
             crate::engine::local::left::end_below();
         }
+        // Whoever hears of the end may want its ports.
+        self.passing.shutdown().await;
         self.output.finish().await;
         self.terminal.send_replace(None);
         let oom = cgroup::leave(self.place);

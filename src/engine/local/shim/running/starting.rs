@@ -28,7 +28,7 @@ impl Shim<'_> {
             Some(Ok(held)) => {
                 let dial = self.spec.network.is_alone().then(|| self.dial.clone());
                 for held in held {
-                    tokio::spawn(ports::pass_on(held, dial.clone()));
+                    self.passing.spawn(ports::pass_on(held, dial.clone()));
                 }
             }
             None => {}
@@ -61,6 +61,7 @@ impl Shim<'_> {
     /// Ends what never began, before anybody is told.
     pub(super) fn give_up(&mut self) {
         self.over = true;
+        self.ports = None;
         if let Some(child) = self.child.take() {
             child.end();
             cgroup::leave(self.place);
