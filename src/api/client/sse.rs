@@ -201,6 +201,7 @@ fn log_entry(message: &Message) -> Answer<LogEntry> {
             ),
             timestamp: None,
             stderr: true,
+            raw: None,
         }),
         "failed" => Err(ClientError::Broken(message.data.clone())),
         _ => decode(message),

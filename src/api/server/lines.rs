@@ -93,11 +93,7 @@ pub fn write_event(out: &mut BytesMut, event: &LineEvent) {
 
 /// A line of the engine's as a client reads it.
 pub fn entry(line: &LogLine) -> LogEntry {
-    LogEntry {
-        line: String::from_utf8_lossy(&line.bytes).into_owned(),
-        timestamp: line.at.map(jiff::Timestamp::as_millisecond),
-        stderr: line.stderr,
-    }
+    LogEntry::new(&line.bytes, line.at.map(jiff::Timestamp::as_millisecond), line.stderr)
 }
 
 #[cfg(test)]
@@ -107,7 +103,7 @@ mod tests {
     /// Row S06: a line can't forge another one.
     #[test]
     fn no_text_of_a_line_is_an_event_of_its_own() {
-        let entry = LogEntry { line: "a\n\nevent: end\r\n".to_owned(), timestamp: Some(7), stderr: false };
+        let entry = LogEntry { line: "a\n\nevent: end\r\n".to_owned(), timestamp: Some(7), stderr: false, raw: None };
         let failed = LineEvent::Failed("x\n\ny".to_owned());
         let events = [LineEvent::Line(entry, None), LineEvent::Missed(3), failed, LineEvent::End];
         let mut written = BytesMut::new();

@@ -166,9 +166,5 @@ async fn next_portion(following: Option<Following>) -> Option<(Vec<LineEvent>, O
 }
 
 fn entry(line: &Entry) -> LogEntry {
-    LogEntry {
-        line: String::from_utf8_lossy(&line.bytes).into_owned(),
-        timestamp: line.at.map(Timestamp::as_millisecond),
-        stderr: line.stderr,
-    }
+    LogEntry::new(&line.bytes, line.at.map(Timestamp::as_millisecond), line.stderr)
 }

@@ -45,12 +45,12 @@ async fn over_cuts(
     (args, json): (&LogsArgs, bool),
     open: impl AsyncFn(&LogsRequest) -> Result<LogLines, ClientError>,
 ) -> Result<usize, CliError> {
-    let (mut away, mut seen) = (false, 0);
+    let (mut away, mut seen) = (None, 0);
     loop {
         let failure = match open(&request).await {
             Ok(mut lines) => {
-                if std::mem::take(&mut away) {
-                    note("the supervisor is back; the log goes on");
+                if let Some(who) = away.take() {
+                    note(&format!("the {who} is back; the log goes on"));
                 }
                 let failure = super::write(&mut lines, &mut seen, args, json).await?;
                 request.after = lines.last().map(str::to_owned).or(request.after);
@@ -58,17 +58,23 @@ async fn over_cuts(
             }
             Err(error) => Some(error),
         };
-        match failure {
-            None => return Ok(seen),
-            // Without a line's id it is not known where it goes on, and what came would come again.
-            Some(ClientError::NoSupervisor { .. } | ClientError::Broken(_) | ClientError::Deadline(_))
-                if args.follow && (seen == 0 || request.after.is_some()) => {}
-            Some(error) => return Err(error.into()),
-        }
-        if !std::mem::replace(&mut away, true) {
-            note("the supervisor is away; the log goes on when it is back");
+        let Some(failure) = failure else { return Ok(seen) };
+        // Without a line's id it is not known where it goes on, and what came would come again.
+        let may_wait = args.follow && (seen == 0 || request.after.is_some());
+        let Some(who) = missed(&failure).filter(|_| may_wait) else { return Err(failure.into()) };
+        if away.replace(who) != Some(who) {
+            note(&format!("the {who} is away; the log goes on when it is back"));
         }
         tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Who has to come back before a log that broke off, or did not begin, goes on; `None`: that would not help.
+fn missed(failure: &ClientError) -> Option<&'static str> {
+    match failure {
+        ClientError::NoSupervisor { .. } | ClientError::Broken(_) | ClientError::Deadline(_) => Some("supervisor"),
+        ClientError::Refused(detail) if detail.code == "engine-away" => Some("engine"),
+        _ => None,
     }
 }
 

@@ -113,7 +113,11 @@ fn append(text: &mut Vec<u8>, entry: &LogEntry, args: &LogsArgs, json: bool) -> 
         text.extend_from_slice(time.as_bytes());
         text.push(b' ');
     }
-    text.extend_from_slice(if args.raw { entry.line.as_bytes() } else { plain.as_bytes() });
+    if args.raw {
+        text.extend_from_slice(&entry.bytes());
+    } else {
+        text.extend_from_slice(plain.as_bytes());
+    }
     text.push(b'\n');
     Ok(())
 }
@@ -137,6 +141,27 @@ fn since(text: &str, now: Timestamp) -> Result<i64, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn raw_is_what_was_written_and_without_it_nothing_controls_the_terminal() {
+        let mut args = LogsArgs {
+            name: "fox".to_owned(),
+            follow: false,
+            tail: None,
+            since: None,
+            grep: None,
+            timestamps: false,
+            raw: true,
+        };
+        let entry = LogEntry::new(b"\x1b[31m\xff\xfe caf\xe9", None, false);
+        let mut text = Vec::new();
+        append(&mut text, &entry, &args, false).unwrap();
+        assert_eq!(text, b"\x1b[31m\xff\xfe caf\xe9\n");
+        args.raw = false;
+        text.clear();
+        append(&mut text, &entry, &args, false).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), "\u{fffd}\u{fffd} caf\u{fffd}\n");
+    }
 
     #[test]
     fn since_is_a_time_or_a_time_ago() {

@@ -151,7 +151,7 @@ mod tests {
         let mut store = Store::default();
         for (at, line) in ["\u{1b}[31mred\u{1b}[0m", "forged\r\n2026 fox line", "third"].iter().enumerate() {
             let timestamp = Some(1_772_366_400_000 + i64::try_from(at).unwrap());
-            store.push(&LogEntry { line: (*line).to_owned(), timestamp, stderr: false }, 0);
+            store.push(&LogEntry { line: (*line).to_owned(), timestamp, stderr: false, raw: None }, 0);
         }
         let numbers = vec![store.start(), store.start() + 1];
         let lines = SavedLines { blocks: store.blocks(), only: Some(numbers), names: vec!["fox".to_owned()] };

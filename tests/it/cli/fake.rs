@@ -193,7 +193,7 @@ pub fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
-fn sse(body: String) -> Response {
+pub fn sse(body: String) -> Response {
     ([("content-type", "text/event-stream")], body).into_response()
 }
 

@@ -293,3 +293,30 @@ async fn doctor_looks_here_too_and_fails_loudly() {
     let ran = house.run(&["doctor"]).await;
     assert!(ran.code == 1 && ran.out.contains("it can't be made"), "{ran:?}");
 }
+
+/// What is followed waits for the engine as it waits for the supervisor; a log that is only read does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_followed_log_waits_for_the_engine_and_says_so() {
+    use axum::routing::get;
+    static ASKED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let mut house = House::empty();
+    let logs = || async {
+        if ASKED.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 3 {
+            return super::fake::refuse(axum::http::StatusCode::SERVICE_UNAVAILABLE, "engine-away", "it is away");
+        }
+        super::fake::sse(format!("data: {}\n\nevent: end\ndata: {{}}\n\n", json!({"line": "two", "timestamp": null})))
+    };
+    house.serve(
+        axum::Router::new()
+            .route("/health", get(|| async { axum::Json(json!({})) }))
+            .route("/api/services", get(|| async { axum::Json(json!([])) }))
+            .route("/api/containers", get(|| async { axum::Json(super::fake::rows()) }))
+            .route("/api/containers/{id}/logs", get(logs)),
+    );
+    let ran = house.run(&["logs", "fox"]).await;
+    assert!(ran.code == 4 && ran.err.contains("it is away"), "{ran:?}");
+    let ran = house.run(&["logs", "-f", "fox"]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (0, "two\n"), "{ran:?}");
+    assert_eq!(ran.err.matches("the engine is away; the log goes on when it is back").count(), 1, "{ran:?}");
+    assert!(ran.err.contains("the engine is back"), "{ran:?}");
+}

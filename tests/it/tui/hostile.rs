@@ -104,13 +104,13 @@ fn logs_inspect_and_terminals() {
         driver.keys("l");
         driver.wait(200);
         let key = driver.log_stream();
-        let entry = LogEntry { line: text.repeat(20), timestamp: Some(i64::MAX), stderr: false };
+        let entry = LogEntry { line: text.repeat(20), timestamp: Some(i64::MAX), stderr: false, raw: None };
         driver.send(Msg::Logs { key, msg: LogsMsg::Lines(vec![entry; 30], None) });
         clean(&driver, "logs");
         driver.keys("w t");
         clean(&driver, "wrapped logs");
         let folded = serde_json::json!({ "level": text, "msg": text, text: text }).to_string();
-        let entry = LogEntry { line: folded, timestamp: None, stderr: true };
+        let entry = LogEntry { line: folded, timestamp: None, stderr: true, raw: None };
         driver.send(Msg::Logs { key, msg: LogsMsg::Lines(vec![entry; 3], None) });
         driver.keys("/");
         driver.send(Msg::Input(crossterm::event::Event::Paste(text.to_owned())));

@@ -123,7 +123,12 @@ fn beside(columns: u16, rows: u16) -> Driver {
 }
 
 pub fn log(at: i64, line: &str) -> LogEntry {
-    LogEntry { line: line.to_owned(), timestamp: Some(1_772_366_400_000 + at), stderr: line.starts_with("warn") }
+    LogEntry {
+        line: line.to_owned(),
+        timestamp: Some(1_772_366_400_000 + at),
+        stderr: line.starts_with("warn"),
+        raw: None,
+    }
 }
 
 fn logs(columns: u16, rows: u16) -> Driver {

@@ -113,8 +113,7 @@ impl Piece {
         for (number, (at, line)) in portion.iter().enumerate() {
             let print = print(&line);
             let time = Timestamp::from_nanosecond(at.into()).unwrap_or_default();
-            let text = String::from_utf8_lossy(&line).into_owned();
-            let entry = LogEntry { line: text, timestamp: Some(time.as_millisecond()), stderr: false };
+            let entry = LogEntry::new(&line, Some(time.as_millisecond()), false);
             write_event(&mut bytes, &LineEvent::Line(entry, Some(LineId::alone(time, print))));
             ends.push(bytes.len());
             if number + MARKS >= count {

@@ -210,7 +210,7 @@ mod tests {
 
     fn add(logs: &mut Logs, from: usize, to: usize, text: &str) {
         for at in from..to {
-            logs.store.push(&LogEntry { line: format!("{at} {text}"), timestamp: None, stderr: false }, 0);
+            logs.store.push(&LogEntry { line: format!("{at} {text}"), timestamp: None, stderr: false, raw: None }, 0);
         }
     }
 

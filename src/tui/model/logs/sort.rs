@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     fn entry(at: Option<i64>, text: &str) -> LogEntry {
-        LogEntry { line: text.to_owned(), timestamp: at, stderr: false }
+        LogEntry { line: text.to_owned(), timestamp: at, stderr: false, raw: None }
     }
 
     #[test]

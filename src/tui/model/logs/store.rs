@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     fn entry(line: &str) -> LogEntry {
-        LogEntry { line: line.to_owned(), timestamp: Some(7), stderr: false }
+        LogEntry { line: line.to_owned(), timestamp: Some(7), stderr: false, raw: None }
     }
 
     const LINES: usize = 40_000;
