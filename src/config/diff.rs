@@ -13,6 +13,8 @@ use super::Config;
 
 /// A longer value is cut where it is shown.
 const LONGEST: usize = 60;
+/// So much is shown of what two long values have in common before they differ.
+const BEFORE: usize = 20;
 
 /// A part of the configuration with a life of its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,8 +83,11 @@ impl fmt::Display for KeyChange {
             return write!(f, "{} {word}", self.key);
         }
         match (&self.old, &self.new) {
-            (Some(old), Some(new)) => write!(f, "{} {} -> {}", self.key, cut(old), cut(new)),
-            (None, Some(new)) => write!(f, "{} {}", self.key, cut(new)),
+            (Some(old), Some(new)) => {
+                let from = apart(old, new);
+                write!(f, "{} {} -> {}", self.key, cut(old, from), cut(new, from))
+            }
+            (None, Some(new)) => write!(f, "{} {}", self.key, cut(new, 0)),
             _ => write!(f, "{} removed", self.key),
         }
     }
@@ -157,12 +162,20 @@ impl ConfigDiff {
     }
 }
 
-fn cut(text: &str) -> String {
-    let text = text.replace('\n', " ");
-    match text.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
-        None => text,
+/// From which character on two values are shown: what differs must be among what is.
+fn apart(old: &str, new: &str) -> usize {
+    if old.chars().count().max(new.chars().count()) <= LONGEST {
+        return 0;
     }
+    let same = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
+    if same + BEFORE < LONGEST { 0 } else { same - BEFORE }
+}
+
+/// At most so much of a value, from a character on.
+fn cut(text: &str, from: usize) -> String {
+    let rest: String = text.chars().skip(from).take(LONGEST).map(|c| if c == '\n' { ' ' } else { c }).collect();
+    let more = if text.chars().count() > from + LONGEST { "…" } else { "" };
+    format!("{}{rest}{more}", if from > 0 { "…" } else { "" })
 }
 
 /// The keys of each part, flat, with their values.
@@ -256,6 +269,18 @@ mod tests {
         ] {
             assert_eq!(lines(old, new), [said], "{old:?} -> {new:?}");
         }
+    }
+
+    #[test]
+    fn long_values_are_cut_so_that_what_differs_is_seen() {
+        let with = |last: &str| format!("{BRAIN}command = ['sh', '-c', '{}', '{last}']\n", "x".repeat(80));
+        let same = "x".repeat(16);
+        assert_eq!(
+            lines(&with("old"), &with("new")),
+            [format!("~ service brain: command …{same}\", \"old\"] -> …{same}\", \"new\"]")]
+        );
+        let long = |begins: &str| format!("ui.theme = '{begins}{}'", "y".repeat(80));
+        assert_eq!(lines(&long("a"), &long("b")), [format!("~ ui: theme \"a{0}… -> \"b{0}…", "y".repeat(58))]);
     }
 
     #[test]

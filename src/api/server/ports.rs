@@ -192,10 +192,14 @@ fn rows(containers: &[ContainerRow], inside: Option<&[Listener]>, screens: &BTre
         row.pid = holder.map(|holder| holder.pid);
         rows.push(row);
     }
+    let rests = parent.and_then(rests);
     for mapping in through {
         if !known.iter().any(|(port, protocol, _)| (*port, *protocol) == (mapping.container, mapping.protocol)) {
-            let reason =
-                if inside.is_some() { "nobody listens" } else { "who listens can't be seen from this machine" };
+            let reason = match (&rests, inside) {
+                (Some(why), _) => why,
+                (None, Some(_)) => "nobody listens",
+                (None, None) => "who listens can't be seen from this machine",
+            };
             rows.push(PortRow { url: None, reason: Some(reason.to_owned()), ..published(mapping, "") });
         }
     }
@@ -203,6 +207,17 @@ fn rows(containers: &[ContainerRow], inside: Option<&[Listener]>, screens: &BTre
     rows.extend(refused(&rows, screens));
     rows.sort_by_key(place);
     rows
+}
+
+/// Why nothing leads into the bay, when its parent does not run.
+fn rests(parent: &ContainerRow) -> Option<String> {
+    match parent.state {
+        RowState::Running | RowState::CutOff | RowState::Unknown => None,
+        state => {
+            let why = parent.reason.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            Some(format!("nobody listens: the parent is {}{why}", state.as_str()))
+        }
+    }
 }
 
 /// One port of the namespace that two have, at different addresses of it or by agreement: each is told of the other.
@@ -417,6 +432,12 @@ mod tests {
                 "10000:80 owl  http://127.0.0.1:10000",
                 "-:9000 fox node inside the bay only: [parent] ports publishes it",
             ]
+        );
+        let mut rests = container("parent", "parent", &["127.0.0.1:3000:3000"]);
+        (rests.state, rests.reason) = (RowState::Exited, Some("stopped by request".to_owned()));
+        assert_eq!(
+            said(rows(&[rests], None, &BTreeMap::new())),
+            ["3000:3000   nobody listens: the parent is exited (stopped by request)"]
         );
         let unseen = rows(&bay, None, &BTreeMap::new());
         assert_eq!(unseen.len(), 4);

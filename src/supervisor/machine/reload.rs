@@ -27,7 +27,8 @@ impl Machine {
         let config = match read {
             Ok(config) => config,
             Err(why) => {
-                let trouble = format!("the configuration stays as it was: {why}");
+                // What is wrong comes first: a banner may have no room for more.
+                let trouble = format!("{why}; the configuration stays as it was");
                 if self.config_trouble.as_ref() != Some(&trouble) {
                     self.say(now, None, trouble.clone());
                     self.config_trouble = Some(trouble);

@@ -149,7 +149,12 @@ pub(super) async fn history(engine: &SharedEngine, id: &ContainerId) -> Vec<u8> 
         Err(_) => tracing::debug!(%id, "the history is not whole: no end in time"),
     }
     let texts: Vec<&[u8]> = lines.iter().map(|line| whole_characters(line)).collect();
-    texts.join(&b"\r\n"[..])
+    let mut text = texts.join(&b"\r\n"[..]);
+    // The return of a whole line is in the log, its end is not: what the program writes next stands below it, not over it.
+    if text.ends_with(b"\r") {
+        text.push(b'\n');
+    }
+    text
 }
 
 /// A line that was cut inside a character begins with the rest of it, which reads as 8-bit controls.

@@ -99,7 +99,7 @@ fn a_file_that_can_not_be_read_changes_nothing_and_is_said_until_it_is_mended() 
         assert_eq!(refused(&world, id), ("invalid".to_owned(), why.to_owned()));
     }
     assert!(Arc::ptr_eq(&before, world.machine.config()));
-    assert_eq!(troubles(&world), [format!("the configuration stays as it was: {why}")]);
+    assert_eq!(troubles(&world), [format!("{why}; the configuration stays as it was")]);
     let said = world.view().history.iter().filter(|line| line.text.contains(why)).count();
     assert_eq!(said, 1, "said once, not at each try");
     reload(&mut world, "");

@@ -7,7 +7,7 @@ use podbay::bay::container::label;
 use podbay::engine::EngineError;
 use podbay::supervisor::event::Command;
 
-use super::services::{act, begun, down, state, table, up};
+use super::services::{act, begun, down, reload, state, table, up};
 use super::world::{World, wall};
 use super::{done, refused};
 
@@ -336,4 +336,48 @@ mod over_a_supervisors_end {
             assert_eq!(state(&world, "web"), "backoff: ended for its liveness probe: refused; it is started again");
         }
     }
+}
+
+/// Row by row, what a reader of the bay's history sees of a service.
+fn told(world: &World, name: &str) -> Vec<String> {
+    let lines = world.view().history.into_iter().filter(|line| line.name.as_deref() == Some(name));
+    lines.map(|line| line.text).collect()
+}
+
+#[test]
+fn a_try_that_fails_again_is_one_line_of_history_and_one_that_lasts_is_told_of() {
+    let rules =
+        "restart = 'always'\nbackoff = { initial = '1s', max = '1s' }\nstart_limit = { burst = 9, interval = '10m' }";
+    for (toml, native) in [(table("web", rules), true), (contained(rules), false)] {
+        let mut world = begun(&toml);
+        world.pass(1);
+        let before = told(&world, "svc-web").len();
+        for _ in 0..3 {
+            if native {
+                world.end_service("web", 1);
+                world.settle();
+            } else {
+                world.end_all(1);
+                world.hint();
+            }
+            assert_eq!(world.service("web").state, "backoff");
+            world.pass(3);
+            assert_eq!(world.service("web").state, "running");
+        }
+        let again = "backoff: exited with code 1; it is started again";
+        assert_eq!(told(&world, "svc-web")[before..], [again; 3]);
+        world.pass(6);
+        assert_eq!(told(&world, "svc-web")[before..], [again, again, again, "running"]);
+    }
+}
+
+#[test]
+fn what_is_not_in_the_configuration_any_more_is_not_offered_to_be_started() {
+    let mut world = begun(&table("web", ""));
+    let before = told(&world, "svc-web").len();
+    reload(&mut world, "");
+    world.pass(20);
+    let gone = "not in the configuration any more";
+    let said = [format!("stopping: {gone}; it is being stopped"), format!("stopped: {gone}")];
+    assert_eq!(told(&world, "svc-web")[before..], said);
 }

@@ -117,6 +117,18 @@ async fn an_adopted_session_begins_with_its_history_and_nudges_the_program() {
     assert_eq!(super::read(&mut program, 1).await, b"x", "questions in the history are not answered");
 }
 
+/// A shell draws its prompt anew when it is told of a size: on a line of its own, and not over the last one that there was.
+#[tokio::test]
+async fn the_last_line_of_a_history_is_not_drawn_over() {
+    let scene = Scene::new();
+    *scene.stub.history.lock().unwrap() = vec![Bytes::from_static(b"$ echo last\r"), Bytes::from_static(b"last\r")];
+    let (id, mut program) = scene.open(true).await;
+    let mut viewer = scene.attach(id, 24, 80).await;
+    write(&mut program, b"\r\x1b[K$ ls").await;
+    viewer.until_shows("$ ls").await;
+    assert_eq!(viewer.screen.text().trim_end(), "$ echo last\nlast\n$ ls");
+}
+
 /// The size is there at the first prompt: whoever attached before the start is waited for.
 #[tokio::test]
 async fn the_size_is_set_at_the_start() {

@@ -180,6 +180,8 @@ impl Machine {
             self.tell_about(name, out);
         }
         self.services.units.retain(|_, unit| !unit.is_over());
+        // It is told of when all is settled.
+        self.dirty |= self.services.units.values().any(|unit| unit.lasts_at.is_some_and(|at| at <= now.mono));
         self.keep_due();
     }
 

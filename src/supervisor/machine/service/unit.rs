@@ -98,6 +98,8 @@ pub(super) struct Unit {
     /// Its last shim was killed, and no other has begun since: what it left may live.
     pub unproven: bool,
     pub trouble: Option<Trouble>,
+    /// When a run after a failure has lasted long enough to be told of.
+    pub lasts_at: Option<Duration>,
     /// Its shim lives and can't be spoken with: nothing is known, nothing is done.
     pub mute: Option<Trouble>,
     pub holder: Option<PortHolder>,
@@ -166,6 +168,7 @@ impl Unit {
             blocked: None,
             unproven: false,
             trouble: None,
+            lasts_at: None,
             mute: None,
             holder: None,
             troubles: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
@@ -248,6 +251,13 @@ impl Unit {
         let waits = self.waits_since.filter(|_| self.blocked.is_none()).map(|since| since + PATIENCE);
         let mute = self.mute.as_ref().filter(|_| !self.line.open).map(|mute| mute.until);
         let limits = asked.into_iter().chain(waits).chain(mute);
-        trouble.map(|trouble| trouble.until).into_iter().chain(probes).chain(self.life_due()).chain(limits).min()
+        trouble
+            .map(|trouble| trouble.until)
+            .into_iter()
+            .chain(probes)
+            .chain(self.life_due())
+            .chain(limits)
+            .chain(self.lasts_at)
+            .min()
     }
 }

@@ -1,5 +1,7 @@
 //! How services are, for everybody to see.
 
+use std::time::Duration;
+
 use crate::api::types::{ServiceRow, Why};
 use crate::bay::lifecycle::Exit;
 use crate::bay::name::Name;
@@ -9,6 +11,9 @@ use crate::service::protocol::RunState;
 
 use super::super::{Link, Machine};
 use super::unit::{Owed, Unit, Want};
+
+/// A run after a failure is told of when it has lasted so long.
+const LASTS: Duration = Duration::from_secs(5);
 
 impl Machine {
     /// A row for each service, in the order of the configuration.
@@ -95,6 +100,7 @@ impl Machine {
             state if unit.is_to_come() && (state.is_at_rest() || state == RunState::Waiting) => {
                 Some(if unit.line.stop_told { "is being stopped" } else { "is being started" }.to_owned())
             }
+            state if unit.removed && state.is_at_rest() => Some("not in the configuration any more".to_owned()),
             RunState::Running if unit.removed => {
                 Some("not in the configuration any more; it is being stopped".to_owned())
             }
@@ -179,14 +185,36 @@ impl Machine {
         })
     }
 
+    /// Whether it was only started again after a failure, and may fail again at once: of such a try its end is told, and
+    /// that it runs when it has lasted.
+    fn is_mere_try(&mut self, before: &ServiceRow, row: &ServiceRow, now: super::Now) -> bool {
+        let Some(unit) = row.name.parse::<Name>().ok().and_then(|name| self.services.units.get_mut(&name)) else {
+            return false;
+        };
+        let again = before.state == "backoff" && row.ready != Some(true);
+        match row.state.as_str() {
+            "starting" if again => true,
+            "running" if again && now.mono < *unit.lasts_at.get_or_insert(now.mono + LASTS) => true,
+            _ => {
+                unit.lasts_at = None;
+                false
+            }
+        }
+    }
+
     /// Lines of history for services whose state changed.
     pub(in super::super) fn note_services(&mut self, now: super::Now) {
         let rows = self.service_rows();
-        let old = std::mem::replace(&mut self.services.told, rows.clone());
-        for row in &rows {
+        let old = std::mem::take(&mut self.services.told);
+        for row in rows {
             let before = old.iter().find(|known| known.name == row.name);
+            if let Some(before) = before.filter(|before| self.is_mere_try(before, &row, now)) {
+                self.services.told.push(before.clone());
+                continue;
+            }
+            self.services.told.push(row.clone());
             let word = |row: &ServiceRow| (row.state.clone(), row.restarts, row.ready == Some(true));
-            if before.map(word) == Some(word(row)) || (before.is_none() && row.state == "unknown") {
+            if before.map(word) == Some(word(&row)) || (before.is_none() && row.state == "unknown") {
                 continue;
             }
             let ready = if row.ready == Some(true) { ", ready" } else { "" };
