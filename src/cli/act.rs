@@ -54,22 +54,29 @@ pub fn confirmed(question: &str, yes: bool, destructive: bool) -> Result<bool, C
     Ok(true)
 }
 
-/// Whether to go on with something on the parent that ends what runs in the workers that live with it.
+/// What is done to the parent, and what that costs the workers that live with it.
+#[derive(Clone, Copy, Debug)]
+pub struct ParentDeed(pub &'static str, pub &'static str);
+
+/// What runs in its workers ends with their network.
+pub const ENDS: &str = "It ends what runs in";
+
+/// Whether to go on with something on the parent that its workers lose something by.
 pub async fn parent_confirmed(
     client: &Client,
     rows: &[ContainerRow],
     args: &TargetArgs,
-    what: &str,
+    ParentDeed(what, costs): ParentDeed,
 ) -> Result<bool, CliError> {
     if args.yes || !can_ask() || !rows.iter().any(|row| row.role == Role::Parent) {
         return Ok(true);
     }
     let mut workers = targets::workers(client.containers().await?);
-    workers.retain(|row| row.state == State::Running);
+    workers.retain(|row| row.state == State::Running && row.network == "shared");
     let question = match workers.as_slice() {
         [] => return Ok(true),
-        [worker] => format!("{what} the parent? It ends what runs in {}.", worker.name),
-        _ => format!("{what} the parent? It ends what runs in {} workers.", workers.len()),
+        [worker] => format!("{what} the parent? {costs} {}.", worker.name),
+        _ => format!("{what} the parent? {costs} {} workers.", workers.len()),
     };
     ask(&question)
 }

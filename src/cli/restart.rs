@@ -2,7 +2,7 @@
 
 use crate::api::types::Verb;
 
-use super::act;
+use super::act::{self, ParentDeed};
 use super::args::TargetArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit};
@@ -12,7 +12,7 @@ use super::output::note;
 pub async fn run(context: &Context, args: &TargetArgs) -> Result<Exit, CliError> {
     let client = context.client().await?;
     let rows = act::targets(&client, args).await?;
-    if !act::parent_confirmed(&client, &rows, args, "Restart").await? {
+    if !act::parent_confirmed(&client, &rows, args, ParentDeed("Restart", act::ENDS)).await? {
         note("nothing restarted");
         return Ok(Exit::Failed);
     }

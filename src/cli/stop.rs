@@ -2,7 +2,7 @@
 
 use crate::api::types::{State, Verb};
 
-use super::act;
+use super::act::{self, ParentDeed};
 use super::args::TargetArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit};
@@ -19,6 +19,11 @@ pub async fn run(context: &Context, args: &TargetArgs) -> Result<Exit, CliError>
             note("nothing stopped");
             return Ok(Exit::Failed);
         }
+    }
+    let deed = ParentDeed("Stop", "Until it is repaired, it takes the network from");
+    if !act::parent_confirmed(&client, &rows, args, deed).await? {
+        note("nothing stopped");
+        return Ok(Exit::Failed);
     }
     act::run(context, &client, rows, Verb::Stop).await
 }

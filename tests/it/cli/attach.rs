@@ -254,3 +254,32 @@ async fn a_dumb_terminal_is_refused_by_the_dashboard_only() {
     assert_eq!(pty.end().exit_code(), 0);
     assert!(!pty.screen.contains(&0x1b));
 }
+
+/// What is done to the parent costs the workers that live with it something: who sits at a terminal is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_parent_is_taken_away_only_after_a_yes() {
+    let asked = |house: &House| house.seen.all().iter().filter(|asked| asked.contains("parent")).count();
+    let ends = "It ends what runs in fox.";
+    for (verb, question) in [
+        ("restart", format!("Restart the parent? {ends} [y/N] ")),
+        ("refresh", format!("Make anew the parent? {ends} [y/N] ")),
+        ("stop", "Stop the parent? Until it is repaired, it takes the network from fox. [y/N] ".to_owned()),
+    ] {
+        for (answer, code, done) in [("\n", 1, 0), ("n\n", 1, 0), ("yess\n", 1, 0), ("y\n", 0, 1)] {
+            let house = House::open();
+            let mut pty = Pty::podbay(&house, &[verb, "parent"]);
+            pty.wait_for(&question);
+            pty.type_in(answer.as_bytes());
+            let status = pty.end();
+            assert_eq!((status.exit_code(), asked(&house)), (code, done), "{verb} {answer:?}: {status:?}");
+        }
+        let house = House::open();
+        let mut pty = Pty::podbay(&house, &[verb, "parent", "-y"]);
+        assert_eq!((pty.end().exit_code(), asked(&house)), (0, 1), "{verb} -y");
+        assert!(!String::from_utf8_lossy(&pty.screen).contains("[y/N]"));
+        // A worker is nobody else's.
+        let mut pty = Pty::podbay(&house, &["restart", "fox"]);
+        assert_eq!(pty.end().exit_code(), 0);
+        assert!(!String::from_utf8_lossy(&pty.screen).contains("[y/N]"));
+    }
+}
