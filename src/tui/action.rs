@@ -229,7 +229,7 @@ const EVERYWHERE: &[Context] = &[Context::Global];
 const TILED: &[Context] = EVERYWHERE;
 const TILED_OR_LEFT: &[Context] = &[Context::Global, Context::Left];
 const MOVING: &[Context] = &[Context::Global, Context::Reader, Context::Copy];
-const ROWS: &[Context] = &[Context::Parent, Context::Workers];
+const INSPECTED: &[Context] = &[C::Parent, C::Workers, C::Services, C::Terminal, C::Logs];
 const DRIVEN: &[Context] = &[Context::Parent, Context::Workers, Context::Services];
 const LISTS: &[Context] = &[Context::Parent, Context::Workers, Context::Pool, Context::Services, Context::Reader];
 const SPAWNING: &[Context] = &[Context::Workers, Context::Parent, Context::Pool, Context::Terminal, Context::Inspect];
@@ -284,7 +284,6 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::Remove, "remove", "remove it", WORKERS, &["d"]).hint("remove").dangerous(),
     row(Action::Mark, "mark", "mark it; stop, restart, refresh and remove then mean all marked", WORKERS, &["space"])
         .hint("mark"),
-    row(Action::ShowInspect, "inspect", "show what the engine says about it", ROWS, &["i"]).hint("inspect"),
     row(Action::ShowFigures, "figures", "show what it and the machine use", EVERYWHERE, &["%"]),
     row(Action::ShowEvents, "events", "show what happened in the bay", EVERYWHERE, &["H"]),
     row(Action::ShowPorts, "ports", "show which port leads where, and who listens", EVERYWHERE, &["P"]),
@@ -314,6 +313,7 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::MarkLine, "mark-line", "mark the found or the lowest line, and back", LOGS, &["m"]),
     row(Action::NextMark, "next-mark", "to the next marked line", LOGS, &["'"]),
     row(Action::Save, "save", "save the lines that are not hidden to a file", LOGS, &["x"]).hint("save"),
+    row(Action::ShowInspect, "inspect", "show what the engine says about it", INSPECTED, &["i"]).hint("inspect"),
     row(Action::Select, "select", "hold the text still and select; in copy mode: begin, or let go", TEXTS, &["v"])
         .hint("select"),
     row(Action::SelectLines, "select-lines", "select whole lines", COPYING, &["V"]).hint("lines"),

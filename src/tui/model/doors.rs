@@ -1,5 +1,7 @@
 //! The dialog of names that were asked for outside of the bay.
 
+use jiff::Timestamp;
+
 use super::Model;
 use crate::api::types::{AskedRow, NetworkAnswer};
 
@@ -14,6 +16,8 @@ pub struct Doors {
     pub name: String,
     /// The answer's place.
     pub answer: usize,
+    /// When the last answer was given, or a key was pressed too soon after it: it was not meant for the next name.
+    pub answered_at: Option<Timestamp>,
 }
 
 impl Model {

@@ -97,6 +97,13 @@ impl Feed {
         self.service_rows = self.services().iter().map(ServiceRow::as_container).collect();
     }
 
+    /// The supervisor has just begun and has not looked yet: that it names nobody does not say that nobody is there.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        let connecting = self.status().is_some_and(|status| status.engine.state == LinkState::Connecting);
+        connecting && self.workers().next().is_none()
+    }
+
     /// The open terminals of a container.
     pub fn sessions<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a SessionRow> {
         self.snapshot.iter().flat_map(|snapshot| &snapshot.sessions).filter(move |session| session.name == name)

@@ -250,6 +250,8 @@ pub struct Focus {
     pub from: Pane,
     /// When the terminal was left, for the key that is pressed twice.
     pub left_at: Option<Timestamp>,
+    /// When a terminal that somebody typed into was lost, or was typed for since: until a pause that is still meant for it.
+    pub lost_at: Option<Timestamp>,
 }
 
 impl Model {
@@ -292,6 +294,7 @@ impl Model {
                 terminal: false,
                 from: Pane::Workers,
                 left_at: None,
+                lost_at: None,
             },
             overlay: None,
             toasts: Toasts::default(),

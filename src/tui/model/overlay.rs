@@ -7,7 +7,7 @@ use tui_textarea::TextArea;
 
 use crate::api::types::Why;
 
-use super::super::action::{Action, ActionSpec, Context, in_context};
+use super::super::action::{Action, ActionSpec, Context, TABLE, in_context};
 use super::super::effect::Effect;
 use super::super::theme::Theme;
 use super::Pane;
@@ -181,6 +181,12 @@ impl Palette {
         Self { context, list, input: line(""), chosen: 0 }
     }
 
+    /// Whether an action is one of the logs alone, and this is not there.
+    #[must_use]
+    pub fn is_of_logs(&self, spec: &ActionSpec) -> bool {
+        self.context != Context::Logs && spec.contexts == [Context::Logs]
+    }
+
     /// The actions that fit what was typed, the best first.
     #[must_use]
     pub fn found(&self) -> Vec<&'static ActionSpec> {
@@ -196,6 +202,9 @@ impl Palette {
         let mut found: Vec<(usize, &ActionSpec)> =
             in_context(self.context).chain(of_row).filter_map(|spec| Some((cost(spec)?, spec))).collect();
         if !typed.is_empty() {
+            // Whoever knows the name of what a log can do need not be in one.
+            let of_logs = TABLE.iter().filter(|spec| self.is_of_logs(spec));
+            found.extend(of_logs.filter_map(|spec| Some((cost(spec)? + 500, spec))));
             found.sort_by_key(|(cost, _)| *cost);
         }
         found.into_iter().map(|(_, spec)| spec).collect()

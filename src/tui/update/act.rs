@@ -26,6 +26,10 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     if tiles::act(model, action).is_some() {
         return Vec::new();
     }
+    if is_of_no_service(model, action) {
+        tell(model, Kind::Note, "no service is configured");
+        return Vec::new();
+    }
     match action {
         Action::MoveDown
         | Action::MoveUp
@@ -67,6 +71,24 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         _ => return effects(model, action),
     }
     Vec::new()
+}
+
+/// Pane 5 goes on showing the worker that was selected before, but whoever is in an empty list does not mean that one.
+fn is_of_no_service(model: &Model, action: Action) -> bool {
+    model.focus.pane == Pane::Services
+        && model.feed.services().is_empty()
+        && matches!(
+            action,
+            Action::Open
+                | Action::Stop
+                | Action::Restart
+                | Action::Refresh
+                | Action::Remove
+                | Action::Shell
+                | Action::ShowLogs
+                | Action::ShowInspect
+                | Action::Copy
+        )
 }
 
 /// Whoever asks for a worker and types at once means its terminal, which is not there yet.

@@ -14,7 +14,7 @@ use crate::api::types::{Done, NetworkAnswer};
 pub fn open(model: &mut Model) {
     if let Some(first) = model.asked().first() {
         let name = first.name.clone();
-        model.overlay = Some(Overlay::Doors(Doors { name, answer: 0 }));
+        model.overlay = Some(Overlay::Doors(Doors { name, answer: 0, answered_at: None }));
         return;
     }
     let text = match model.feed.status() {
@@ -60,11 +60,12 @@ fn give(model: &mut Model, at: usize, answer: NetworkAnswer) -> Vec<Effect> {
         model.overlay = None;
         return Vec::new();
     };
+    let now = model.now;
     match model.asked().get(at + 1).or_else(|| model.asked().first()).map(|row| row.name.clone()) {
         // The next one, before this one leaves the list.
         Some(next) if next != name => {
             if let Some(Overlay::Doors(doors)) = model.overlay.as_mut() {
-                doors.name = next;
+                (doors.name, doors.answered_at) = (next, Some(now));
             }
         }
         _ => model.overlay = None,

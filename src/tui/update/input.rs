@@ -1,5 +1,7 @@
 //! Keys, pastes and sizes.
 
+use std::time::Duration;
+
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::Size;
 
@@ -12,6 +14,8 @@ use super::{act, mouse, overlay, tell, terminal, tiles};
 
 /// Longest sequence of keys.
 const MAX_KEYS: usize = 8;
+/// Somebody who types makes no longer pause.
+const PAUSE: Duration = Duration::from_millis(700);
 
 pub fn input(model: &mut Model, event: Event) -> Vec<Effect> {
     match event {
@@ -38,7 +42,7 @@ fn pressed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
         return focused(model, event, key);
     }
     model.dirty = true;
-    if overlay::is_deaf(model) {
+    if overlay::is_deaf(model) || is_for_the_lost(model, key) {
         return Vec::new();
     }
     if terminal::left_just_now(model)
@@ -66,11 +70,27 @@ fn pressed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
     }
 }
 
+/// Whoever types into a terminal that goes away types on for a moment: that is no command.
+fn is_for_the_lost(model: &mut Model, key: Key) -> bool {
+    let Some(at) = model.focus.lost_at.take() else { return false };
+    let leaves = model.settings.keymap.find(Context::Focused, &[key]) == Found::Action(Action::Leave);
+    let soon = model.now.duration_since(at).unsigned_abs() < PAUSE;
+    model.focus.lost_at = Some(model.now).filter(|_| soon && !leaves);
+    soon
+}
+
 /// A key that means nothing here: text in a line, else the end of a sequence.
 fn unbound(model: &mut Model, context: Context, event: KeyEvent) -> Vec<Effect> {
     let typed = std::mem::take(&mut model.keys);
     if context == Context::Prompt {
         return overlay::typed(model, event);
+    }
+    // A list in a dialog is gone through as any other one.
+    if context == Context::Dialog
+        && let Found::Action(action @ (Action::MoveDown | Action::MoveUp)) =
+            model.settings.keymap.find(Context::Global, &typed)
+    {
+        return act::act(model, action);
     }
     let is_interrupt = event.code == KeyCode::Char('c') && event.modifiers.contains(KeyModifiers::CONTROL);
     if is_interrupt && let Some(key) = model.settings.keymap.key_of(Action::Quit, Context::Global) {
@@ -143,6 +163,10 @@ fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
             Vec::new()
         }
         // A paste elsewhere is no command.
-        _ => Vec::new(),
+        _ => {
+            let key = model.settings.keymap.key_of(Action::Open, Context::Global).unwrap_or_default();
+            tell(model, Kind::Note, &format!("nothing takes a paste here; {key} gives a terminal the keys"));
+            Vec::new()
+        }
     }
 }

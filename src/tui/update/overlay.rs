@@ -5,9 +5,10 @@ use tui_textarea::TextArea;
 
 use super::super::action::{Action, Context};
 use super::super::effect::Effect;
+use super::super::model::doors::Doors;
 use super::super::model::form::{Field, SpawnForm};
 use super::super::model::overlay::{Overlay, Palette, WhyAnswer, text_of};
-use super::super::model::{Model, cycle};
+use super::super::model::{Model, Tab, cycle};
 use super::super::msg::Answer;
 use super::{act as actions, doors, error_text, list, log_keys, looks, worker};
 use crate::api::types::Why;
@@ -63,10 +64,15 @@ fn reader(model: &mut Model, action: Action) -> Vec<Effect> {
 /// that were.
 pub fn is_deaf(model: &mut Model) -> bool {
     let now = model.now;
-    let Some(Overlay::Confirm(confirm)) = model.overlay.as_mut() else { return false };
-    let deaf = now.duration_since(confirm.still_since).unsigned_abs() < confirm.patience;
+    let (since, patience) = match model.overlay.as_mut() {
+        Some(Overlay::Confirm(confirm)) => (&mut confirm.still_since, confirm.patience),
+        // Who answers the next name has to have seen it.
+        Some(Overlay::Doors(Doors { answered_at: Some(at), .. })) => (at, super::worker::DEAF),
+        _ => return false,
+    };
+    let deaf = now.duration_since(*since).unsigned_abs() < patience;
     if deaf {
-        confirm.still_since = now;
+        *since = now;
     }
     deaf
 }
@@ -117,9 +123,16 @@ fn palette(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::NextChoice => palette.chosen = cycle(&all, palette.chosen, 1),
         Action::PreviousChoice => palette.chosen = cycle(&all, palette.chosen, -1),
         Action::Accept => {
-            let chosen = found.get(palette.chosen).map(|spec| spec.action);
+            let chosen = found.get(palette.chosen).map(|spec| (spec.action, palette.is_of_logs(spec)));
             model.overlay = None;
-            return chosen.map(|action| actions::act(model, action)).unwrap_or_default();
+            let Some((action, of_logs)) = chosen else { return Vec::new() };
+            if of_logs {
+                actions::act(model, Action::ShowLogs);
+                if model.main.tab != Tab::Logs {
+                    return Vec::new();
+                }
+            }
+            return actions::act(model, action);
         }
         _ => model.overlay = None,
     }

@@ -222,7 +222,7 @@ pub fn retarget(model: &mut Model, target: &Target) {
 fn select_tiles(model: &mut Model) {
     let wanted = model.wanted_tile();
     let mut tiles = std::mem::take(&mut model.main.tiles);
-    if model.feed.snapshot.is_some() {
+    if model.feed.snapshot.is_some() && !model.feed.is_blind() {
         tiles.kept.retain(|tile| model.has_tile(tile));
         tiles.passing = tiles.passing.filter(|tile| model.has_tile(tile) && !tiles.kept.contains(tile));
     }
@@ -261,9 +261,16 @@ pub fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
     let wanted = wanted(model);
     let active = model.wanted_tile().map(|tile| tile.target);
     let active = active.filter(|target| wanted.iter().any(|wanted| wanted.target == *target));
-    if active != model.main.terminals.active {
-        // Whoever types was not asked: what is typed next was not meant for another program.
-        model.focus.terminal = false;
+    // What is typed while nobody is known, or nothing fits onto the screen, is for the program that is there again in a
+    // moment, and for nobody else.
+    let hidden = model.feed.is_blind() || model.layout().is_none();
+    let waits = model.focus.terminal && active.is_none() && hidden;
+    if active != model.main.terminals.active && !waits {
+        // Whoever types was not asked: what is typed next was not meant for another program, nor for the dashboard.
+        if std::mem::take(&mut model.focus.terminal) {
+            model.focus.lost_at = Some(model.now);
+            tell(model, Kind::Note, "the terminal that had the keys is gone");
+        }
         model.main.terminals.active = active;
     }
     let panes = std::mem::take(&mut model.main.terminals.panes);

@@ -18,7 +18,7 @@ use crate::bay::remote::Remote;
 /// The word on the button of a removal that loses work.
 const DISCARD: &str = "discard";
 /// Keys that were on their way when a question opened are not its answer.
-const DEAF: Duration = Duration::from_millis(300);
+pub const DEAF: Duration = Duration::from_millis(300);
 /// The same of a question that opens by itself, perhaps under the fingers of somebody who has waited for something.
 const DEAF_UNASKED: Duration = Duration::from_secs(1);
 

@@ -2,9 +2,11 @@
 
 use ratatui::layout::Rect;
 
+use super::super::action::{Action, Context};
 use super::super::model::doors::{ANSWERS, Doors};
 use super::overlay::{centred, dialog};
 use super::{Canvas, from, row};
+use crate::api::types::NetworkAnswer;
 
 /// Columns inside of the box.
 const COLUMNS: u16 = 64;
@@ -39,7 +41,13 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, doors: &Doors) {
         canvas.style("ui.dim"),
     );
     let mut buttons = row(text, text.height.saturating_sub(1));
-    for (at, (_, word)) in ANSWERS.iter().enumerate() {
+    for (at, (answer, word)) in ANSWERS.iter().enumerate() {
+        let key = match answer {
+            NetworkAnswer::Once => None,
+            NetworkAnswer::Bay => model.settings.keymap.key_of(Action::Yes, Context::Dialog),
+            NetworkAnswer::Refuse => model.settings.keymap.key_of(Action::No, Context::Dialog),
+        };
+        let word = key.map_or_else(|| (*word).to_owned(), |key| format!("{key} {word}"));
         let style = canvas.style(if at == doors.answer { "ui.button.active" } else { "ui.button" });
         let end = canvas.text(buttons, &format!(" {word} "), style);
         buttons = from(buttons, end + 2);

@@ -97,8 +97,15 @@ fn text(model: &Model, banner: &Banner) -> String {
             let offer = key.map_or_else(|| "use the palette: network".to_owned(), |key| format!("{key} answers"));
             format!("{names} outside of the bay asked for and refused: {offer}")
         }
-        Banner::Trouble(text) => text.clone(),
+        Banner::Trouble(text) => without_directory(text).to_owned(),
     }
+}
+
+/// What begins with a file's path begins with its name: the rest of the line is what helps.
+fn without_directory(text: &str) -> &str {
+    let end = text.find(|c: char| c.is_whitespace() || c == ':').unwrap_or(0);
+    let name = text.get(..end).and_then(|path| path.strip_prefix('/')).and_then(|path| path.rfind('/'));
+    name.and_then(|at| text.get(at + 2..)).unwrap_or(text)
 }
 
 /// The panes' names, where only one is shown at a time.
@@ -120,4 +127,22 @@ pub fn switcher(canvas: &mut Canvas<'_>, area: Rect) {
 fn short(title: &str) -> &str {
     // All five fit into forty columns so.
     if title == "services" { "svc" } else { title }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_file_begins_with_its_name() {
+        for (text, shown) in [
+            ("/home/ann/far/away/podbay.toml:14:1: unknown key", "podbay.toml:14:1: unknown key"),
+            ("/podbay.toml: it is a directory", "/podbay.toml: it is a directory"),
+            ("podbay.toml:1:1: no", "podbay.toml:1:1: no"),
+            ("[engine] changed, and /a/b stays", "[engine] changed, and /a/b stays"),
+            ("", ""),
+        ] {
+            assert_eq!(without_directory(text), shown);
+        }
+    }
 }

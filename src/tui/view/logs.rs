@@ -15,6 +15,7 @@ use super::super::model::logs::{History, LogState, Logs};
 use super::super::widget::ansi::Piece;
 use super::super::widget::line::{self, Part, column};
 use super::{Canvas, from, row};
+use crate::bay::container::Role;
 
 /// Colours of containers in a merged log; then they come again.
 const SOURCES: [&str; 6] =
@@ -141,6 +142,7 @@ fn words(model: &Model) -> Vec<String> {
     words.extend(hidden);
     words.push(match logs.look.place {
         None => format!("following {} {}", grouped(logs.count()), if logs.count() == 1 { "line" } else { "lines" }),
+        Some(_) if logs.count() == 0 => "no line".to_owned(),
         Some(place) => format!("line {} of {}", grouped(logs.rank(place.line) + 1), grouped(logs.count())),
     });
     words.extend(streams(model));
@@ -215,6 +217,11 @@ fn absent(model: &Model) -> String {
     }
     let Some(row) = model.subject() else { return "no container is selected: no log".to_owned() };
     match logs.streams.first().map(|stream| &stream.state) {
+        // A prompt stands there without an end: the engine's log has it with the line that it begins.
+        Some(LogState::Live) if row.role == Role::Worker => {
+            let key = model.settings.keymap.key_of(Action::Open, Context::Logs).unwrap_or_default();
+            format!("{} has ended no line yet: {key} shows what stands on its terminal", row.name)
+        }
         Some(LogState::Live) => format!("{} has written nothing yet", row.name),
         Some(LogState::Ended) => format!("{} wrote nothing", row.name),
         Some(LogState::Lost { reason, retry_at }) => {

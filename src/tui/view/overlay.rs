@@ -267,7 +267,9 @@ fn palette_box(canvas: &mut Canvas<'_>, area: Rect, palette: &Palette) -> Cursor
         let line = row(text, line);
         let highlight = if at == palette.chosen { canvas.style("ui.selected") } else { Style::default() };
         canvas.buf.set_style(line, highlight);
-        let keys = canvas.model.settings.keymap.key_of(spec.action, palette.context).unwrap_or_default();
+        let keymap = &canvas.model.settings.keymap;
+        let place = if palette.is_of_logs(spec) { Context::Logs } else { palette.context };
+        let keys = keymap.key_of(spec.action, place).unwrap_or_default();
         canvas.text(line, &column(spec.name, 18, "~"), highlight);
         canvas.text(from(line, line.x + 18), &column(&keys, 8, ""), canvas.style("ui.key").patch(highlight));
         canvas.text(from(line, line.x + 27), spec.text, canvas.style("ui.dim").patch(highlight));

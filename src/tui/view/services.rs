@@ -2,8 +2,8 @@
 
 use ratatui::layout::Rect;
 
-use super::super::model::Pane;
 use super::super::model::list::matrix_head;
+use super::super::model::{Model, Pane};
 use super::super::widget::ansi::width;
 use super::super::widget::line::wrap;
 use super::list::{empty, highlight, title, unanswered};
@@ -22,7 +22,7 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
         return;
     }
     let model = canvas.model;
-    let heading = title(canvas, Pane::Services, "");
+    let heading = title(canvas, Pane::Services, &counts(model, usize::from(area.height), usize::from(area.width)));
     let inner = canvas.frame(area, Pane::Services, heading);
     if model.feed.services().is_empty() {
         empty(canvas, inner, unanswered(model).unwrap_or("no services configured"));
@@ -36,6 +36,8 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
         cells(canvas, row(inner, 0), (&COLUMNS.map(|(name, _)| name.to_owned()), &widths), (style, style));
         tell_in_full(canvas, inner, &widths);
     }
+    // The longest name decides: what is wrong has the rest of the line.
+    let [names, ..] = widths;
     let top = model.lists.service_top;
     for (at, service) in model.services().enumerate().skip(top) {
         let Some(at_row) = u16::try_from(at - top).ok().map(|row| row.saturating_add(head)) else { break };
@@ -50,11 +52,33 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
         if wide {
             cells(canvas, line, (&facts(service), &widths), (highlight, dim));
         } else {
-            let half = line.width / 2;
-            canvas.outside(Rect { width: half, ..from(line, line.x + 1) }, &service.name, highlight);
-            canvas.outside(from(line, line.x + half + 1), &brief(service), dim);
+            let named = names.min(line.width / 2);
+            canvas.outside(Rect { width: named, ..from(line, line.x + 1) }, &service.name, highlight);
+            canvas.outside(from(line, line.x + named + 2), &brief(service), dim);
         }
     }
+}
+
+/// How many there are, and which of them are seen where that is not all; those that failed may be among the others.
+fn counts(model: &Model, height: usize, width: usize) -> String {
+    let (all, shown) = (model.feed.services().len(), model.services().count());
+    if all == 0 {
+        return String::new();
+    }
+    let filter = model.lists.filter_of(Pane::Services);
+    let head = matrix_head(u16::try_from(width.saturating_sub(2)).unwrap_or(u16::MAX));
+    let room = height.saturating_sub(2 + usize::from(head));
+    let top = model.lists.service_top;
+    let mut text = match (filter.is_empty(), shown > room) {
+        (true, false) => all.to_string(),
+        (true, true) => format!("{}-{} of {all}", top + 1, (top + room).min(shown)),
+        (false, _) => format!("{shown} of {all} /{}", Safe::new(filter)),
+    };
+    let failed = model.services().filter(|service| service.state == "failed").count();
+    if failed > 0 {
+        text.push_str(&format!(", {failed} failed"));
+    }
+    text
 }
 
 /// As wide as what is in them, within bounds; 0: the rest.

@@ -35,16 +35,25 @@ fn what_was_refused_is_said_and_answered() {
     assert!(driver.shot().contains("3 names outside of the bay asked for and refused: A answers"), "{}", driver.shot());
     driver.keys("A");
     let shot = driver.shot();
-    for words in ["evil.net:443", "3 times by fox", " once ", " for this bay ", " keep refusing ", "by an allow list"] {
+    for words in
+        ["evil.net:443", "3 times by fox", " once ", " y for this bay ", " n keep refusing ", "by an allow list"]
+    {
         assert!(shot.contains(words), "{words}: {shot}");
     }
     assert!(!shot.contains('\u{1b}'));
     driver.keys("enter");
     assert_eq!(answers(&mut driver), [("evil.net".to_owned(), NetworkAnswer::Once)]);
+    // What was pressed too often is no answer for the next one.
+    driver.keys("y enter n");
+    driver.wait(200);
+    driver.keys("y");
+    assert_eq!(answers(&mut driver), []);
+    driver.wait(500);
     // The next one; one that came meanwhile moves nothing.
     driver.hear(asking(vec![row("new.net", 1, None), row("\u{1b}[2Jodd.net", 1, None), row("npm.example", 1, None)]));
     driver.keys("down right enter");
     assert_eq!(answers(&mut driver), [("npm.example".to_owned(), NetworkAnswer::Bay)]);
+    driver.wait(500);
     driver.keys("n");
     assert_eq!(answers(&mut driver).pop().map(|(_, answer)| answer), Some(NetworkAnswer::Refuse));
     driver.keys("esc");

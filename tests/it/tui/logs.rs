@@ -248,3 +248,36 @@ fn marks_are_gone_through_and_lines_are_saved() {
     driver.send(Msg::Saved(Err("/x: permission denied".to_owned())));
     assert!(driver.shot().contains("not saved: /x: permission denied"));
 }
+
+#[test]
+fn a_log_without_a_whole_line_says_where_the_prompt_is() {
+    let mut driver = following();
+    driver.log([]);
+    let shot = driver.shot();
+    assert!(shot.contains("has ended no line yet: enter"), "{shot}");
+}
+
+#[test]
+fn what_a_folded_line_shows_is_found_and_marked() {
+    let mut driver = following();
+    driver.log((0..50).map(|at| log(at, &format!(r#"{{"level":"error","msg":"no","status":{}}}"#, 500 + at))));
+    driver.keys("/");
+    driver.text("status=520");
+    settle(&mut driver);
+    assert!(driver.shot().contains("/status=520: 1 of 1"), "{}", driver.shot());
+    driver.keys("enter &");
+    driver.text("status=7");
+    settle(&mut driver);
+    let shot = driver.shot();
+    assert!(shot.contains("no line") && !shot.contains("line 1 of 0"), "{shot}");
+}
+
+#[test]
+fn inspect_is_one_key_away_from_logs_and_terminal() {
+    for keys in ["l i", "5 i", "4 i"] {
+        let mut driver = Driver::of(bay::running(), 120, 40);
+        driver.keys(keys);
+        let inspects = driver.model.main.tab == podbay::tui::model::Tab::Inspect;
+        assert_eq!(inspects, keys != "4 i", "{keys}: {}", driver.shot());
+    }
+}

@@ -123,3 +123,17 @@ fn who_ended_with_a_failure_is_red() {
     assert!(red(&snapshot("127 (the command was not found)")));
     assert!(!red(&snapshot("0 (done)")));
 }
+
+#[test]
+fn a_list_in_a_dialog_is_gone_through_with_the_keys_of_every_list() {
+    let mut driver = Driver::of(bay::running(), 80, 24);
+    let shown = |driver: &Driver| driver.model.settings.theme.clone();
+    driver.keys(":");
+    driver.text("theme");
+    driver.keys("enter");
+    let first = shown(&driver);
+    driver.keys("j");
+    let second = shown(&driver);
+    driver.keys("k");
+    assert!(first != second && shown(&driver) == first);
+}

@@ -447,6 +447,16 @@ fn the_palette_finds_by_letters_and_acts() {
 }
 
 #[test]
+fn the_palette_finds_what_a_log_can_do_from_everywhere() {
+    let mut driver = running();
+    driver.keys("2 :");
+    driver.text("wrap");
+    assert!(driver.shot().contains("wrap long lines"), "{}", driver.shot());
+    driver.keys("enter");
+    assert_eq!((driver.model.main.tab, driver.model.main.logs.look.wrap), (Tab::Logs, true));
+}
+
+#[test]
 fn the_form_makes_a_request_and_names_the_wrong_field() {
     let mut driver = running();
     driver.keys("N");

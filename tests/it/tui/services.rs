@@ -121,3 +121,32 @@ fn the_selected_one_is_in_sight_however_many_there_are() {
         assert_eq!(chosen(&driver), "tunnel");
     }
 }
+
+#[test]
+fn how_many_there_are_is_said_and_which_of_them_are_seen() {
+    let mut driver = Driver::of(some(), 120, 40);
+    assert!(driver.shot().contains("4 services 3, 1 failed"), "{}", driver.shot());
+    driver.hear(many());
+    driver.keys("4");
+    assert!(driver.shot().contains("4 services 1-7 of 100"), "{}", driver.shot());
+    driver.keys("G");
+    assert!(driver.shot().contains("4 services 94-100 of 100"), "{}", driver.shot());
+    driver.keys("z");
+    assert!(driver.shot().contains("-100 of 100"), "{}", driver.shot());
+    driver.keys("z /");
+    driver.text("svc09");
+    assert!(driver.shot().contains("4 services 1 of 100 /svc09"), "{}", driver.shot());
+}
+
+#[test]
+fn keys_in_an_empty_list_mean_nobody_elsewhere() {
+    for key in ["s", "r", "l", "e", "i", "y", "enter"] {
+        let mut driver = Driver::of(bay::running(), 120, 40);
+        driver.keys("4");
+        driver.taken();
+        driver.keys(key);
+        assert_eq!(driver.taken(), [], "{key}");
+        assert!(driver.shot().contains("no service is configured"), "{key}: {}", driver.shot());
+        assert!(driver.model.focus.pane == podbay::tui::model::Pane::Services, "{key}");
+    }
+}

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use crossterm::event::{Event, MouseButton, MouseEventKind};
 use podbay::api::types::{Frame, State};
 use podbay::bay::session::{SessionId, SessionKind, TermSize};
+use podbay::tui::action::Context;
 use podbay::tui::effect::{Effect, Target};
 use podbay::tui::model::tiles::Arrangement;
 use podbay::tui::model::{Model, Pane, Tab};
@@ -281,4 +282,76 @@ fn the_wheel_scrolls_what_lies_under_it() {
     };
     assert_eq!((above("badger"), above("fox"), above("owl")), (3, 0, 0));
     assert_eq!(driver.model.lists.worker.as_deref(), Some("owl"), "the wheel selects nothing");
+}
+
+#[test]
+fn what_is_typed_while_a_new_supervisor_looks_around_is_no_command() {
+    let mut driver = three(120, 40);
+    driver.keys("enter");
+    driver.taken();
+    let mut blind = bay::snapshot(Vec::new(), Vec::new());
+    blind.status.engine.state = podbay::api::types::LinkState::Connecting;
+    driver.hear(blind);
+    driver.keys("s d y enter q");
+    driver.wait(3000);
+    driver.keys("s d y enter q");
+    let deeds = |effect: &Effect| matches!(effect, Effect::Act { .. } | Effect::Quit | Effect::TypeInto { .. });
+    assert_eq!(driver.taken().into_iter().filter(deeds).collect::<Vec<_>>(), []);
+    assert_eq!(driver.model.context(), Context::Focused);
+    let tiles = driver.model.main.tiles.len();
+    driver.hear(bay::running());
+    driver.wait(200);
+    driver.wait(200);
+    driver.screens(|name| format!("{name} $ "));
+    assert_eq!((driver.model.main.tiles.len(), attached(&driver.model).len()), (tiles, 3));
+    driver.taken();
+    driver.keys("s");
+    let typed = driver.taken();
+    assert!(matches!(typed.as_slice(), [Effect::TypeInto { .. }]), "{typed:?}");
+    // The way out is there all the while.
+    let mut blind = bay::snapshot(Vec::new(), Vec::new());
+    blind.status.engine.state = podbay::api::types::LinkState::Connecting;
+    driver.hear(blind);
+    driver.keys("ctrl-q");
+    assert_ne!(driver.model.context(), Context::Focused);
+}
+
+#[test]
+fn who_types_into_a_terminal_that_goes_gives_no_commands() {
+    let mut driver = three(120, 40);
+    driver.keys("enter");
+    let mut snapshot = bay::running();
+    snapshot.containers.retain(|row| row.name != "owl");
+    driver.taken();
+    driver.hear(snapshot);
+    for _ in 0..4 {
+        driver.keys("s d");
+        driver.wait(300);
+    }
+    let deed = |effect: &Effect| matches!(effect, Effect::Act { .. });
+    assert!(!driver.taken().iter().any(deed) && driver.model.overlay.is_none());
+    assert!(driver.shot().contains("the terminal that had the keys is gone"), "{}", driver.shot());
+    driver.wait(1000);
+    driver.keys("2 s");
+    assert!(driver.taken().iter().any(deed), "after a pause the keys are commands again");
+}
+
+#[test]
+fn a_window_that_is_too_small_for_a_moment_takes_nobody_the_keys() {
+    let mut driver = three(120, 40);
+    driver.keys("enter");
+    for (columns, rows) in [(1, 1), (3, 3), (39, 12), (120, 40)] {
+        driver.taken();
+        driver.send(Msg::Input(Event::Resize(columns, rows)));
+        driver.wait(200);
+        driver.keys("s d");
+        let deed = |effect: &Effect| matches!(effect, Effect::Act { .. });
+        assert!(!driver.taken().iter().any(deed), "{columns}x{rows}");
+        assert_eq!(driver.model.context(), Context::Focused, "{columns}x{rows}");
+    }
+    driver.wait(200);
+    driver.screens(|name| format!("{name} $ "));
+    driver.taken();
+    driver.keys("s");
+    assert!(matches!(driver.taken().as_slice(), [Effect::TypeInto { .. }]));
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use regex::{Regex, RegexBuilder};
 
 use super::super::super::widget::ansi;
+use super::shown;
 use super::store::{Line, Store};
 
 /// Most memory that an expression may take when it is compiled.
@@ -59,6 +60,8 @@ impl Query {
         } else {
             self.regex.is_match(line.text)
         };
+        // What is read on the screen is looked for, too: there a line of JSON says `status=500`.
+        let found = found || shown::folded_text(line.text).is_some_and(|text| self.regex.is_match(&text));
         found != self.not
     }
 
@@ -202,7 +205,7 @@ mod tests {
     fn fill(store: &mut Store, from: usize, to: usize) {
         for at in from..to {
             let line = if at % 10 == 3 { format!("\u{1b}[31mErr\u{1b}[0mor {at}") } else { format!("fine {at}") };
-            store.push(&LogEntry { line, timestamp: None, stderr: false }, 0);
+            store.push(&LogEntry { line, timestamp: None, stderr: false, raw: None }, 0);
         }
     }
 
@@ -226,6 +229,21 @@ mod tests {
         let (first, second) = (wanted[0], wanted[1]);
         assert_eq!((scan.before(second), scan.after(first), scan.before(first)), (Some(first), Some(second), None));
         assert!(scan.has(first) && !scan.has(first + 1));
+    }
+
+    #[test]
+    fn a_folded_line_is_found_by_what_is_shown_and_by_what_was_written() {
+        let mut store = Store::default();
+        for line in [r#"{"level":"error","msg":"no","status":500}"#, r#"{"level":"info","msg":"yes","status":200}"#] {
+            store.push(&LogEntry { line: line.to_owned(), timestamp: None, stderr: false, raw: None }, 0);
+        }
+        let count = |text: &str, not: bool| {
+            let mut scan = Scan::new(Query::new(text, not).unwrap(), None, &store);
+            scan.step(&store, usize::MAX);
+            scan.len()
+        };
+        assert_eq!((count("status=500", false), count("ERROR", false), count("\"status\":500", false)), (1, 1, 1));
+        assert_eq!((count("status=500", true), count("status=5", false), count("status=7", false)), (1, 1, 0));
     }
 
     #[test]

@@ -90,6 +90,12 @@ fn level_at(text: &str) -> Option<(usize, usize, &'static str)> {
     None
 }
 
+/// A line of JSON as it is read when it is folded; `None`: it is none.
+#[must_use]
+pub fn folded_text(text: &str) -> Option<String> {
+    Some(folded(text)?.iter().map(|piece| piece.text.as_str()).collect())
+}
+
 /// A line of JSON as level, message and fields; `None`: it is none.
 fn folded(text: &str) -> Option<Vec<Piece>> {
     let text = text.trim();
