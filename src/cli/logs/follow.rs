@@ -74,7 +74,7 @@ fn missed(failure: &ClientError) -> Option<&'static str> {
     match failure {
         ClientError::NoSupervisor { .. } | ClientError::Broken(_) | ClientError::Deadline(_) => Some("supervisor"),
         ClientError::Refused(detail) if detail.code == "engine-away" => Some("engine"),
-        _ => None,
+        ClientError::Refused(_) => None,
     }
 }
 

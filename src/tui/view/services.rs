@@ -1,5 +1,7 @@
 //! Pane 4: the service matrix, as much of it as there is room for.
 
+use std::fmt::Write as _;
+
 use ratatui::layout::Rect;
 
 use super::super::model::list::matrix_head;
@@ -76,7 +78,8 @@ fn counts(model: &Model, height: usize, width: usize) -> String {
     };
     let failed = model.services().filter(|service| service.state == "failed").count();
     if failed > 0 {
-        text.push_str(&format!(", {failed} failed"));
+        // Writing to a String can't fail.
+        let _ = write!(text, ", {failed} failed");
     }
     text
 }

@@ -317,7 +317,7 @@ mod tests {
             [Some(5 * YEAR), None, Some(5 * YEAR - 3), Some(9 * YEAR), Some(-YEAR), Some(i64::MAX), Some(i64::MIN)];
         let mut store = Store::default();
         for (source, at) in (0..).zip(told) {
-            let entry = LogEntry { line: "x".to_owned(), timestamp: at, stderr: source % 2 == 1 };
+            let entry = LogEntry { line: "x".to_owned(), timestamp: at, stderr: source % 2 == 1, raw: None };
             store.push(&entry, source);
         }
         let back: Vec<Option<i64>> = store.iter().map(|line| line.at).collect();
