@@ -111,10 +111,17 @@ impl Layout {
             links.push((format!("sbin/{name}"), Path::new("/usr/sbin").join(name)));
         }
         links.push(("var/run".to_owned(), PathBuf::from("/run")));
+        let within = root.join("etc").canonicalize().unwrap_or_else(|_| root.join("etc"));
         let etc = ETC.iter().filter_map(|name| {
-            // A link is resolved: the engine mounts what it leads to.
-            let source = root.join("etc").join(name).canonicalize().ok()?;
-            readable(&source).then(|| Mount { source, target: Path::new("/etc").join(name), read_only: true })
+            let mut source = within.join(name);
+            let mut meta = source.symlink_metadata().ok()?;
+            if meta.is_symlink() {
+                // The engine mounts what it leads to.
+                source = source.canonicalize().ok()?;
+                meta = source.metadata().ok()?;
+            }
+            let target = Path::new("/etc").join(name);
+            readable(&meta).then_some(Mount { source, target, read_only: true })
         });
         let etc = etc.collect();
         Self { links, folders, etc, root: root.to_owned() }
@@ -194,8 +201,8 @@ fn header(kind: EntryType, mode: u32) -> Header {
 }
 
 /// Whether everybody may read it: what root alone may read is nobody's business in a worker.
-fn readable(path: &Path) -> bool {
-    path.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0)
+fn readable(meta: &std::fs::Metadata) -> bool {
+    meta.permissions().mode() & 0o004 != 0
 }
 
 /// The engine's reference as users say it: `host` for any host image.

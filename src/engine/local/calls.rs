@@ -1,5 +1,6 @@
 //! What the engine's calls do: files of a place, questions to its shim.
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +9,9 @@ use rustix::process::Signal;
 
 use super::link;
 use super::place::{self, Place, Record, Stand};
+use super::plan::Plan;
 use super::shim::Birth;
+use super::spare::{Depth, Warm};
 use super::wire::{Answer, Ask};
 use super::{LocalEngine, cgroup, containers, left};
 use crate::bay::container::{ContainerId, ImageRef, NetworkSpec, Observed, ObservedNetwork, Status, label};
@@ -172,6 +175,11 @@ impl LocalEngine {
         drop(blocking(sweep).await);
     }
 
+    /// Processes that wait for the start of their container.
+    pub(super) fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<String, Warm>> {
+        self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Where it lies, and what it is.
     pub(super) fn find(&self, id: &ContainerId, doing: &str) -> Result<(Place, Record), EngineError> {
         let what = format!("{doing} {}", id.short());
@@ -200,7 +208,7 @@ impl LocalEngine {
     }
 
     /// The container whose network is joined, and its first process.
-    fn joined(&self, what: &str, network: &NetworkSpec) -> Result<Option<(Record, u32)>, EngineError> {
+    pub(super) fn joined(&self, what: &str, network: &NetworkSpec) -> Result<Option<(Record, u32)>, EngineError> {
         let NetworkSpec::Join(id) = network else { return Ok(None) };
         let gone = || conflict(what, format!("cannot join network of a container that is not there: {id}"));
         let (place, record) = self.find(id, "join").map_err(|_| gone())?;
@@ -213,16 +221,32 @@ impl LocalEngine {
     /// Has its shim begin.
     pub(super) async fn wake(&self, what: &str, place: &Place, record: &Record) -> Result<(), EngineError> {
         let joined = self.joined(what, &record.spec.network)?;
+        let (parent, join) = joined.as_ref().map(|(record, pid)| (record, *pid)).unzip();
+        let mut waiting = self.waiting().remove(&record.id);
+        if let Some(warm) = waiting.take_if(|warm| warm.is_told()) {
+            // What it was told holds: were nobody to ask for it for long, it would be gone by now.
+            if warm.listens(place).await {
+                return Ok(());
+            }
+        }
         let layout = Layout::of(Path::new("/"));
-        let plan = self.plan(place, record, (&layout, joined.as_ref().map(|(record, _)| record)));
-        let plan = plan.map_err(|why| refused(what, why))?;
+        let plan = self.plan(place, record, (&layout, parent)).map_err(|why| refused(what, why))?;
+        if let Some(mut warm) = waiting {
+            if !self.fits(&warm, &plan, join) {
+                warm.dismiss(place).await;
+            } else if Place::write(&place.plan(), &plan).and_then(|()| warm.tell(place)).is_ok()
+                && warm.listens(place).await
+            {
+                return Ok(());
+            }
+        }
         left::unlink(place);
         Place::write(&place.plan(), &plan).map_err(failed(what))?;
         // Of a run whose shim was killed.
         cgroup::leave(place);
         left::end(place);
         let bare = plan.bare.is_some();
-        let birth = Birth { join: joined.map(|(_, pid)| pid), bare, opener: self.opener().filter(|_| !bare) };
+        let birth = Birth { join, bare, opener: self.opener().filter(|_| !bare), ahead: false };
         if let Err(why) = self.launch.start(place, &birth).await {
             // Told again by whoever looks at it; the call says it anyway.
             let _ = place.set_stand(&Stand::Failed(why.clone()));
@@ -231,14 +255,29 @@ impl LocalEngine {
         Ok(())
     }
 
+    /// Whether what was made ahead can be what is wanted, in the network of this process if of another's.
+    pub(super) fn fits(&self, warm: &Warm, plan: &Plan, join: Option<u32>) -> bool {
+        join.is_none_or(|pid| !link::differs(pid))
+            && warm.fits(plan, &Birth { opener: self.opener(), ..Birth::default() })
+    }
+
+    /// Whether processes wait for its start.
+    pub(super) fn is_awaited(&self, record: &Record) -> bool {
+        self.waiting().contains_key(&record.id)
+    }
+
     pub(super) async fn start_now(&self, id: &ContainerId) -> Result<(), EngineError> {
         let (place, record) = self.find(id, "start")?;
         let what = format!("start {}", record.spec.name);
         if place.status().is_running() {
             return Ok(());
         }
-        self.joined(&what, &record.spec.network)?;
+        let joined = self.joined(&what, &record.spec.network)?;
+        let alone = record.spec.network.is_alone() || joined.is_some_and(|(_, pid)| link::differs(pid));
         self.check_ports(id, &record.spec.network).await?;
+        if self.is_awaited(&record) {
+            self.wake(&what, &place, &record).await?;
+        }
         let begun = tokio::time::Instant::now();
         let mut woken = 0;
         while woken < 2 {
@@ -256,7 +295,7 @@ impl LocalEngine {
                     self.tell(&record, &place, "start");
                     if bay_of(&record) != NO_BAY {
                         let dir = containers(&self.state, &bay_of(&record));
-                        self.spares.prepare(dir, self.level == Isolation::Namespaces);
+                        self.spares.prepare(dir, self.depth(alone));
                     }
                     return Ok(());
                 }
@@ -269,9 +308,21 @@ impl LocalEngine {
         Err(EngineError::Failed { what, message: "its shim ends as soon as it has begun".to_owned() })
     }
 
+    /// How much of the next container is made ahead, where the one before has its network alone or not.
+    fn depth(&self, alone: bool) -> Depth {
+        match self.level {
+            Isolation::Namespaces if alone => Depth::Mounted,
+            Isolation::Namespaces => Depth::Processes { launch: self.launch.clone(), opener: self.opener() },
+            _ => Depth::Files,
+        }
+    }
+
     /// Two containers of one port: nobody need listen there yet.
     async fn check_ports(&self, id: &ContainerId, network: &NetworkSpec) -> Result<(), EngineError> {
         let wanted = network.published();
+        if wanted.is_empty() {
+            return Ok(());
+        }
         let alone = network.is_alone();
         let places = self.all();
         let others = places.iter().filter_map(|place| observed(place, place.record().ok()?));
@@ -332,6 +383,10 @@ impl LocalEngine {
             Err(error) => return Err(error),
         };
         let what = format!("remove {}", record.spec.name);
+        let waiting = self.waiting().remove(&record.id);
+        if let Some(warm) = waiting {
+            warm.dismiss(&place).await;
+        }
         let kill = Ask::Stop { signal: Signal::KILL.as_raw(), grace: 0 };
         // Also one that only waits to be told to start.
         match link::ask(&place, &kill).await {

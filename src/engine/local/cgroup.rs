@@ -65,6 +65,39 @@ impl Tree {
         }
     }
 
+    /// Without limits: those come when it is known whose they are.
+    fn prepare(&self, id: &str) -> Vec<OwnedFd> {
+        match self {
+            Self::One(root) => one::groups(root, id)
+                .iter()
+                .filter_map(|group| make(group, Vec::new()).then(|| one::door(group))?)
+                .collect(),
+            Self::Two(top) => {
+                make(&top.join(id), Vec::new());
+                Vec::new()
+            }
+        }
+    }
+
+    fn put(&self, id: &str, pid: u32) {
+        if let Self::Two(top) = self {
+            let _ = fs::write(top.join(id).join("cgroup.procs"), pid.to_string());
+        }
+    }
+
+    fn limit(&self, spec: &ContainerSpec, id: &str) {
+        let groups = match self {
+            Self::One(root) => {
+                let groups = one::settings(&spec.limits).into_iter();
+                groups.map(|(name, values)| (root.join(name).join(GROUP).join(id), values)).collect()
+            }
+            Self::Two(top) => vec![(top.join(id), two::settings(&spec.limits))],
+        };
+        for (group, values) in groups {
+            set(&group, values);
+        }
+    }
+
     fn leave(&self, id: &str) -> bool {
         let (killed, groups) = match self {
             Self::One(root) => (one::killed(root, id), one::groups(root, id)),
@@ -82,11 +115,15 @@ fn make(group: &Path, values: Vec<Setting>) -> bool {
     if fs::create_dir_all(group).is_err() {
         return false;
     }
+    set(group, values);
+    true
+}
+
+fn set(group: &Path, values: Vec<Setting>) {
     for (file, value) in values {
         // Swap accounting may be missing; then memory alone is limited.
         let _ = fs::write(group.join(file), value);
     }
-    true
 }
 
 fn remove(group: &Path) {
@@ -113,10 +150,6 @@ fn quota(cpus: f64) -> u64 {
     ((cpus * 1e5).round() as u64).max(1000)
 }
 
-fn id_of(place: &Place) -> Option<&str> {
-    place.dir().file_name()?.to_str()
-}
-
 /// Whether this user may make groups, and why not.
 ///
 /// # Errors
@@ -127,15 +160,37 @@ pub fn available() -> Result<(), String> {
 
 /// Puts a container's first process under its limits. Into the groups of what is given back it goes by itself, with a `0`.
 pub fn enter(spec: &ContainerSpec, place: &Place, pid: u32) -> Vec<OwnedFd> {
-    match (id_of(place), Tree::find()) {
+    match (place.id(), Tree::find()) {
         (Some(id), Ok(tree)) => tree.enter(spec, id, pid),
         _ => Vec::new(),
     }
 }
 
+/// Makes the groups of a container to be. Into those of what is given back its first process goes by itself.
+pub fn prepare(place: &Place) -> Vec<OwnedFd> {
+    match (place.id(), Tree::find()) {
+        (Some(id), Ok(tree)) => tree.prepare(id),
+        _ => Vec::new(),
+    }
+}
+
+/// Puts its first process into the others.
+pub fn put(place: &Place, pid: u32) {
+    if let (Some(id), Ok(tree)) = (place.id(), Tree::find()) {
+        tree.put(id, pid);
+    }
+}
+
+/// Sets the limits of groups that were made ahead.
+pub fn limit(spec: &ContainerSpec, place: &Place) {
+    if let (Some(id), Ok(tree)) = (place.id(), Tree::find()) {
+        tree.limit(spec, id);
+    }
+}
+
 /// Takes a container's groups away, once nothing is in them; whether the kernel had killed in it for memory.
 pub fn leave(place: &Place) -> bool {
-    match (id_of(place), Tree::find()) {
+    match (place.id(), Tree::find()) {
         (Some(id), Ok(tree)) => tree.leave(id),
         _ => false,
     }

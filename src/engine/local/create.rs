@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::calls::{bay_of, blocking, failed, host_alone, refused};
 use super::place::{Place, Record};
 use super::plan::{Facts, Plan, plan};
+use super::spare::Warm;
 use super::{LocalEngine, cgroup, containers};
 use crate::bay::container::{ContainerId, ContainerSpec, NetworkSpec};
 use crate::bay::port::{PortMapping, Protocol};
@@ -28,33 +29,72 @@ impl LocalEngine {
             Record { id: new_id().map_err(failed(&what))?, created_at: Timestamp::now(), spec: spec.clone() };
         let dir = containers(&self.state, &bay_of(&record));
         let layout = Layout::of(Path::new("/"));
-        // Refused now what could not be started later.
-        self.plan(&Place::new(dir.join(&record.id)), &record, (&layout, None)).map_err(|why| refused(&what, why))?;
         // What the spec itself mounts there may need something else there.
         let is_usual = layout.mounts(&spec.mounts) == layout.mounts(&[]);
-        let spare = if is_usual { self.spares.take(&dir, &layout) } else { None };
+        let spare = if is_usual { self.spares.take(&dir, &layout, spec.tty) } else { None };
         let is_prepared = spare.is_some();
-        record.id = spare.unwrap_or(record.id);
+        let mut warm = None;
+        if let Some((id, waiting)) = spare {
+            (record.id, warm) = (id, waiting);
+        }
         let place = Place::new(dir.join(&record.id));
-        let made = {
-            let _turn = self.naming.lock().await;
-            if self.is_taken(spec.name.as_str(), None) {
-                place.abandon();
-                return Err(EngineError::NameTaken(spec.name.to_string()));
-            }
-            let (place, record) = (place.clone(), record.clone());
-            let make = move || {
-                if !is_prepared {
-                    crate::config::paths::private_dir(&dir)?;
-                    place.prepare(|root| layout.unfold(root))?;
+        let made = self.make(&what, (&place, &record, &layout), is_prepared, warm.as_ref()).await;
+        let told = match made {
+            Ok(told) => told,
+            Err(error) => {
+                if let Some(warm) = warm {
+                    warm.dismiss(&place).await;
                 }
+                place.abandon();
+                return Err(error);
+            }
+        };
+        if let Some(mut warm) = warm {
+            if told {
+                // One that has ended is noticed by who waits for it.
+                drop(warm.tell(&place));
+            }
+            self.waiting().insert(record.id.clone(), warm);
+        }
+        self.tell(&record, &place, "create");
+        Ok(Created { id: ContainerId::new(record.id), warnings: warnings(spec) })
+    }
+
+    /// Makes its files; whether what waits for it can be its own, and is to get ready: it is started next, most often.
+    /// But for ports: those are nobody's before that.
+    async fn make(
+        &self,
+        what: &str,
+        (place, record, layout): (&Place, &Record, &Layout),
+        is_prepared: bool,
+        warm: Option<&Warm>,
+    ) -> Result<bool, EngineError> {
+        let spec = &record.spec;
+        let joined = self.joined(what, &spec.network);
+        let (parent, join) = joined.as_ref().ok().and_then(Option::as_ref).map(|(record, pid)| (record, *pid)).unzip();
+        // Refused now what could not be started later.
+        let plan = self.plan(place, record, (layout, parent)).map_err(|why| refused(what, why))?;
+        let suits = |warm| joined.is_ok() && spec.network.published().is_empty() && self.fits(warm, &plan, join);
+        let hurries = warm.is_some_and(suits);
+        let _turn = self.naming.lock().await;
+        if self.is_taken(spec.name.as_str(), None) {
+            return Err(EngineError::NameTaken(spec.name.to_string()));
+        }
+        let finished = if is_prepared {
+            // Three small files.
+            let planned = if hurries { Place::write(&place.fresh().plan(), &plan) } else { Ok(()) };
+            planned.and_then(|()| place.finish(record))
+        } else {
+            let (place, record, layout) = (place.clone(), record.clone(), layout.clone());
+            let make = move || {
+                place.dir().parent().map(crate::config::paths::private_dir).transpose()?;
+                place.prepare(|root| layout.unfold(root))?;
                 place.finish(&record)
             };
             blocking(make).await.and_then(|made| made)
         };
-        made.map_err(failed(&what))?;
-        self.tell(&record, &place, "create");
-        Ok(Created { id: ContainerId::new(record.id), warnings: warnings(spec) })
+        finished.map_err(failed(what))?;
+        Ok(hurries)
     }
 
     /// What its first process is to do.

@@ -14,6 +14,9 @@ impl LocalEngine {
     pub(super) async fn attach_now(&self, id: &ContainerId) -> Result<RawTty, EngineError> {
         let (place, record) = self.find(id, "attach to")?;
         let what = format!("attach to {}", record.spec.name);
+        if self.is_awaited(&record) {
+            self.wake(&what, &place, &record).await?;
+        }
         for _ in 0..2 {
             match link::ask(&place, &Ask::Attach).await.map_err(failed(&what))? {
                 Some((stream, Answer::Done, _)) => {

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::place::{self, Place};
-use super::shim::{Birth, Word};
+use super::shim::{Adopted, Birth, Word};
 use super::wire::{Answer, Ask, MOST, line, read, receive};
 use super::zygote::Zygote;
 
@@ -140,8 +140,27 @@ impl Launch {
         }
     }
 
+    /// Has a shim made whose container is not known yet, in the directory where that is being made.
+    ///
+    /// # Errors
+    /// In words.
+    pub async fn ahead(&self, fresh: &Place, birth: &Birth) -> Result<StdStream, String> {
+        let told = |error: io::Error| error.to_string();
+        let errors = File::create(fresh.errors()).map_err(told)?;
+        match self.fork_one(fresh, birth, &errors).await.map_err(told)? {
+            Some((Word::Ready, stream)) => stream.into_std().map_err(told),
+            Some((Word::Refused(why), _)) => Err(why),
+            _ => Err("it ended before it began".to_owned()),
+        }
+    }
+
     /// What a new shim says; `None`: nothing, it has ended.
     async fn fork(&self, place: &Place, birth: &Birth, errors: &File) -> io::Result<Option<Word>> {
+        Ok(self.fork_one(place, birth, errors).await?.map(|(word, _)| word))
+    }
+
+    /// The same, and the way to it.
+    async fn fork_one(&self, place: &Place, birth: &Birth, errors: &File) -> io::Result<Option<(Word, UnixStream)>> {
         let (near, far) = StdStream::pair()?;
         near.set_nonblocking(true)?;
         let zygote = self.zygote().await?;
@@ -158,23 +177,20 @@ impl Launch {
         }
     }
 
-    async fn midwife(&self, near: UnixStream, birth: &Birth) -> io::Result<Word> {
+    async fn midwife(&self, near: UnixStream, birth: &Birth) -> io::Result<(Word, UnixStream)> {
         let mut lines = BufReader::new(near);
         lines.write_all(&line(birth)?).await?;
         loop {
-            let mut text = Vec::new();
-            (&mut lines).take(MOST as u64).read_until(b'\n', &mut text).await?;
-            if text.is_empty() {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-            match read(&text)? {
+            match word(&mut lines).await? {
                 Word::Map(pid) => {
                     if let Err(error) = self.map(Path::new(&format!("/proc/{pid}"))) {
-                        return Ok(Word::Refused(format!("its user can't be given a number: {error}")));
+                        let why = format!("its user can't be given a number: {error}");
+                        return Ok((Word::Refused(why), lines.into_inner()));
                     }
                     lines.write_all(b"\n").await?;
                 }
-                word => return Ok(word),
+                // It says no more until it is asked.
+                word => return Ok((word, lines.into_inner())),
             }
         }
     }
@@ -194,6 +210,51 @@ impl Launch {
         std::fs::write(process.join("uid_map"), users)?;
         std::fs::write(process.join("gid_map"), groups)
     }
+}
+
+/// The next word of a shim.
+async fn word(lines: &mut BufReader<UnixStream>) -> io::Result<Word> {
+    let mut text = Vec::new();
+    lines.take(MOST as u64).read_until(b'\n', &mut text).await?;
+    if text.is_empty() {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    read(&text)
+}
+
+/// A shim that was made ahead is told whose it is.
+///
+/// # Errors
+/// The connection's: it has ended.
+pub fn adopt(mut stream: &StdStream, place: &Place) -> io::Result<()> {
+    // The first that is said there: there is room for it.
+    io::Write::write_all(&mut stream, &line(&Adopted(place.dir().to_owned()))?)
+}
+
+/// Whether it has taken that.
+///
+/// # Errors
+/// The connection's: it has ended.
+pub async fn adopted(stream: StdStream) -> io::Result<Word> {
+    let mut lines = BufReader::new(UnixStream::from_std(stream)?);
+    timeout(BEGIN, word(&mut lines)).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+}
+
+/// One that nobody wants: told so, and waited for, so that nothing of it is left afterwards.
+pub async fn dismiss(stream: StdStream) {
+    let Ok(mut stream) = UnixStream::from_std(stream) else { return };
+    let gone = async {
+        // One that is gone already says the same.
+        let _ = stream.shutdown().await;
+        while matches!(stream.read(&mut [0; 64]).await, Ok(1..)) {}
+    };
+    drop(timeout(SETTLE, gone).await);
+}
+
+/// Whether a process has another network than this one.
+pub fn differs(pid: u32) -> bool {
+    let of = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/net")).ok();
+    of(&pid.to_string()) != of("self")
 }
 
 /// Whether who was to answer has ended; with something unread, it resets the connection.

@@ -1,12 +1,13 @@
 //! Containers without a daemon: namespaces of this machine, each under a shim of its own.
 //!
 //! [`plan`] says what a container's world is, [`shim`] owns a run of it, [`init`] is its first process and makes that
-//! world; both are forked from the [`zygote`]. [`place`] has its files, which are all that a killed supervisor needs to find everything again. This module
+//! world; both are forked from the [`zygote`], ahead of time where that can be ([`spare`], [`ahead`]). [`place`] has its files, which are all that a killed supervisor needs to find everything again. This module
 //! fulfils the trait with them. Linux alone; needs user namespaces, and no root.
 //!
 //! What is shown of the machine is what the host image shows with any other engine: `/usr` and parts of `/etc`, not to
 //! be written. The rest of its root is the container's own directory.
 
+mod ahead;
 mod bare;
 mod calls;
 mod cgroup;
@@ -60,6 +61,8 @@ pub const ZYGOTE_VERB: &str = "container-zygote";
 pub const SHIM_VERB: &str = "container-shim";
 /// What a container's first process is called.
 pub const INIT_VERB: &str = "container-init";
+/// What both are called as long as they have no container.
+pub const SPARE_VERB: &str = "container-spare";
 
 /// Where it is, and how far its containers are apart from the machine.
 const fn endpoint(level: Isolation) -> &'static str {
@@ -92,7 +95,7 @@ pub struct LocalEngine {
     state: PathBuf,
     /// How far its containers are kept apart from the machine.
     level: Isolation,
-    launch: link::Launch,
+    launch: Arc<link::Launch>,
     done: broadcast::Sender<events::Done>,
     readings: stats::Readings,
     /// Terminals of processes that this engine began, for their size. Nobody else has them open.
@@ -107,8 +110,10 @@ pub struct LocalEngine {
     asks: bool,
     /// What was tried in its place and failed, in words.
     tried: Option<String>,
-    /// The files of the next container.
+    /// What is made ahead of the next container.
     spares: spare::Spares,
+    /// The same of those that are made and were not started yet, by id.
+    waiting: Mutex<HashMap<String, spare::Warm>>,
     /// A name is looked for and taken in one go.
     naming: Arc<tokio::sync::Mutex<()>>,
 }
@@ -119,7 +124,7 @@ impl LocalEngine {
     #[must_use]
     pub fn new(state: PathBuf, program: PathBuf, own: (u32, u32)) -> Self {
         Self {
-            launch: link::Launch::new(program, state.clone(), own),
+            launch: Arc::new(link::Launch::new(program, state.clone(), own)),
             state,
             level: Isolation::Namespaces,
             done: events::channel(),
@@ -131,6 +136,7 @@ impl LocalEngine {
             asks: true,
             tried: None,
             spares: spare::Spares::default(),
+            waiting: Mutex::default(),
             naming: Arc::default(),
         }
     }

@@ -141,6 +141,12 @@ impl Place {
         self.0.join("shim.lock")
     }
 
+    /// Whether a shim has it.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.lock().exists() && matches!(lock(&self.lock()), Ok(None))
+    }
+
     /// What a shim says before it listens.
     #[must_use]
     pub fn errors(&self) -> PathBuf {
@@ -238,8 +244,15 @@ impl Place {
         with(Path::new(&format!("/proc/self/fd/{}/sock", dir.as_raw_fd())))
     }
 
+    /// The container's id, also where it is being made.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.0.file_name()?.to_str()?.split('.').next()
+    }
+
     /// Where it is made, by this process.
-    fn fresh(&self) -> Self {
+    #[must_use]
+    pub fn fresh(&self) -> Self {
         let maker = ProcessId::own();
         Self(self.0.with_extension(format!("{}-{}.new", maker.pid, maker.start)))
     }
@@ -282,8 +295,13 @@ impl Place {
 
     /// Takes away what was prepared.
     pub fn abandon(&self) {
+        self.fresh().discard();
+    }
+
+    /// Takes this directory away as it is.
+    pub fn discard(&self) {
         // It is tried again by the next sweep.
-        let _ = discard(&self.fresh().0);
+        let _ = discard(&self.0);
     }
 
     /// Takes it away; already gone counts as done.
@@ -314,8 +332,10 @@ pub fn sweep(containers: &Path) {
     let entries = fs::read_dir(containers).into_iter().flatten().flatten();
     for path in entries.map(|entry| entry.path()) {
         if path.extension().is_some_and(|end| end == "gone" || (end == "new" && !is_being_made(&path))) {
-            // It is tried again with the next one.
-            let _ = discard(&path);
+            let place = Place(path);
+            // One that was made ahead may have had some.
+            super::cgroup::leave(&place);
+            place.discard();
         }
     }
 }

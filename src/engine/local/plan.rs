@@ -34,6 +34,9 @@ const USUAL: [&str; 14] = [
 /// What of the machine's devices is shown: no names of cgroups, no kernel's secrets.
 const SYS: [&str; 5] = ["block", "bus", "class", "dev", "devices"];
 
+/// Begins empty with every run.
+pub const RUN: (&str, &str) = ("/run", "mode=1777,size=128m");
+
 /// Everything that a container's first process needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -184,7 +187,7 @@ fn files(hostname: &str, alone: bool, hosts: &str, resolv: &str) -> Vec<(PathBuf
 
 /// `/run` begins empty with every run; `/tmp` is memory only where nothing else may be written.
 fn memory(spec: &ContainerSpec) -> Vec<(PathBuf, String)> {
-    let wanted = [("/run", "mode=1777,size=128m", true), ("/tmp", "mode=1777,size=1g", spec.hardening.read_only)];
+    let wanted = [(RUN.0, RUN.1, true), ("/tmp", "mode=1777,size=1g", spec.hardening.read_only)];
     let free = |target: &str| spec.mounts.iter().all(|mount| mount.target != Path::new(target));
     let wanted = wanted.into_iter().filter(|(target, _, wanted)| *wanted && free(target));
     wanted.map(|(target, options, _)| (target.into(), options.to_owned())).collect()

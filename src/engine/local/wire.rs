@@ -16,6 +16,7 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::plan::Plan;
 use crate::bay::session::TermSize;
 
 /// A longer message is not one of ours.
@@ -91,6 +92,8 @@ pub struct Program {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
+    /// The rest of a world that was begun ahead.
+    Settle(Box<Plan>),
     /// It may begin, once it has gone to the control groups whose files come beside this.
     Go,
     /// One more process, under this number.
@@ -111,6 +114,8 @@ pub enum Order {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum News {
+    /// As much of its world as can be made ahead is made.
+    Ahead,
     /// The main process runs; its terminal comes beside this.
     Began,
     /// It can't be begun; why.

@@ -16,6 +16,7 @@ use podbay::engine::{ExecIo, ExecSpec, LogQuery};
 use tokio::io::AsyncWriteExt as _;
 
 use super::bed::{Bed, read_until, refused, texts, until};
+use super::spare;
 use crate::skip::skipped;
 
 /// Set for the run as another user.
@@ -55,6 +56,7 @@ fn the_contract_holds_for_an_ordinary_user() {
             "engine::network",
             "engine::left",
             "engine::rungs",
+            "engine::spare",
             "--nocapture",
         ])
         .env_clear()
@@ -102,7 +104,7 @@ async fn inside_of_a_container_the_remedy_is_named() {
 }
 
 /// A worker as the bay makes them: this user's, with a tty of no importance here.
-fn worker(bed: &Bed, name: &str, command: &[&str]) -> ContainerSpec {
+pub fn worker(bed: &Bed, name: &str, command: &[&str]) -> ContainerSpec {
     let mut spec = bed.spec(name, command);
     spec.network = NetworkSpec::Bridge(Vec::new());
     spec.user = Some(format!("{}:{}", rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
@@ -111,10 +113,26 @@ fn worker(bed: &Bed, name: &str, command: &[&str]) -> ContainerSpec {
     spec
 }
 
-/// What the probe says inside of a worker, with this environment.
+/// What the probe says inside of a worker, with this environment: the same in a world that was made for it, and in one
+/// that was made ahead.
 async fn probed(bed: &Bed, env: &[(&str, String)]) -> String {
-    let command = [PROBE, "--exact", "engine::probe::probe", "--ignored", "--nocapture"];
-    let mut spec = worker(bed, "fox", &command);
+    let text = probed_once(bed, worker(bed, "hen", &[]), env).await;
+    let cock = bed.create(&worker(bed, "cock", &["sleep", "4711"])).await;
+    bed.engine.start(&cock).await.unwrap();
+    let spare = spare::waits(&bed.state().unwrap()).await;
+    let mut spec = worker(bed, "fox", &[]);
+    spec.tty = true;
+    let ahead = probed_once(bed, spec, env).await;
+    assert!(!spare::is_there(&spare), "it was not used");
+    let answers = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.contains('=')).map(|line| line.trim().to_owned()).collect()
+    };
+    assert_eq!(answers(&text), answers(&ahead));
+    text
+}
+
+async fn probed_once(bed: &Bed, mut spec: ContainerSpec, env: &[(&str, String)]) -> String {
+    spec.command = [PROBE, "--exact", "engine::probe::probe", "--ignored", "--nocapture"].map(str::to_owned).to_vec();
     spec.env = env.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     spec.env.insert("PROBE".to_owned(), "1".to_owned());
     let id = bed.create(&spec).await;

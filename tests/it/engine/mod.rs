@@ -17,4 +17,6 @@ mod probe;
 mod real;
 #[cfg(target_os = "linux")]
 pub mod rungs;
+#[cfg(target_os = "linux")]
+mod spare;
 mod ssh;

@@ -4,10 +4,11 @@
 //! Two threads: one waits for ends, one for orders. It is small, because a bay may have a hundred of them, and it can't
 //! be looked into by the programs that it begins: it keeps capabilities that they never had.
 
+mod ahead;
 mod fence;
 mod inside;
 mod loopback;
-mod mounts;
+pub mod mounts;
 mod program;
 
 use std::collections::BTreeMap;
@@ -43,10 +44,11 @@ struct Table {
     execs: BTreeMap<u32, u64>,
 }
 
-/// Runs until the main process ends or the shim is gone.
+/// Runs until the main process ends or the shim is gone. With `groups`, it is made before its container is known: it goes
+/// to these control groups, and makes as much of a world as it can.
 #[must_use]
-pub fn run(plan: &Path, control: &OwnedFd) -> ExitCode {
-    match begin(plan, control) {
+pub fn run(plan: &Path, control: &OwnedFd, groups: Option<Vec<OwnedFd>>) -> ExitCode {
+    match begin(plan, control, groups) {
         Ok((table, walls)) => serve(control, table, walls),
         Err(why) => {
             tell(control, &News::Failed(why), &[]);
@@ -55,27 +57,39 @@ pub fn run(plan: &Path, control: &OwnedFd) -> ExitCode {
     }
 }
 
-fn begin(plan: &Path, control: &OwnedFd) -> Result<(Table, Walls), String> {
+fn begin(plan: &Path, control: &OwnedFd, groups: Option<Vec<OwnedFd>>) -> Result<(Table, Walls), String> {
     // With the shim everything of it ends: nobody else could tell how it ended.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
     let text = std::fs::read(plan).map_err(|error| format!("read {}: {error}", plan.display()))?;
-    let plan: Plan = serde_json::from_slice(&text).map_err(|error| format!("read {}: {error}", plan.display()))?;
+    let mut plan: Plan = serde_json::from_slice(&text).map_err(|error| format!("read {}: {error}", plan.display()))?;
+    // Held until the main process runs: what goes with it takes its time.
+    let mut outside = None;
     let fence = if let Some(bare) = &plan.bare {
         settle(&plan, bare)?;
         Some(Arc::new(Fence::of(bare)?))
+    } else if let Some(groups) = groups {
+        outside = Some(ahead::part(&mut plan, control, groups)?);
+        None
     } else {
         part(&plan)?;
         None
     };
-    // Nothing is begun outside of its limits, nor before it is wanted.
-    go(control).map_err(|error| format!("wait for its limits: {error}"))?;
+    // Nothing is begun outside of its limits, nor before it is wanted: what was made ahead is in its groups already, and the
+    // main process waits for the word by itself.
+    let word = if outside.is_some() {
+        Some(control.try_clone().map_err(|error| format!("wait for its limits: {error}"))?)
+    } else {
+        go(control).map_err(|error| format!("wait for its limits: {error}"))?;
+        None
+    };
     limit(&plan).map_err(|error| format!("limit what it may have: {error}"))?;
     let left = CapabilitySet::from_bits_truncate(plan.capabilities);
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let walls = Walls { capabilities: left, no_new_privileges: plan.no_new_privileges, own, fence };
     lay_down(left).map_err(|error| format!("lay down capabilities: {error}"))?;
-    let (main, ends) = program::begin(&plan.main, &walls, &Streams::Inherited)?;
+    let (main, ends) = program::begin(&plan.main, &walls, &Streams::Inherited, word)?;
     tell(control, &News::Began, &ends);
+    drop(outside);
     // What it writes is its own: the streams must end with it.
     let null = File::options().read(true).write(true).open("/dev/null").map_err(|error| error.to_string())?;
     let _ = rustix::stdio::dup2_stdout(&null).and_then(|()| rustix::stdio::dup2_stderr(&null));
@@ -87,11 +101,16 @@ fn go(control: &OwnedFd) -> io::Result<()> {
     let mut space = [0; 64];
     let (count, groups) = receive(control, &mut space)?;
     read::<Order>(space.get(..count).unwrap_or_default())?;
+    join(groups);
+    Ok(())
+}
+
+/// Goes to control groups, by the files where that is done.
+fn join(groups: Vec<OwnedFd>) {
     for group in groups {
         // What can't be set is not: it is known before.
         let _ = rustix::io::write(&group, b"0");
     }
-    Ok(())
 }
 
 /// A world of its own.
@@ -204,7 +223,7 @@ fn obey(control: &OwnedFd, table: &Mutex<Table>, walls: &Walls) {
         };
         drop(space);
         match order {
-            Ok(Order::Go) => {}
+            Ok(Order::Go | Order::Settle(_)) => {}
             Ok(Order::Signal(number)) => signal(table, number),
             Ok(Order::Exec(id, program)) => exec(control, table, (id, &program), (walls, Streams::Own)),
             Ok(Order::Probe(id, program)) => exec(control, table, (id, &program), (walls, Streams::None)),
@@ -218,7 +237,7 @@ fn obey(control: &OwnedFd, table: &Mutex<Table>, walls: &Walls) {
 
 fn exec(control: &OwnedFd, table: &Mutex<Table>, (id, program): (u64, &Program), (walls, streams): (&Walls, Streams)) {
     let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
-    match program::begin(program, walls, &streams) {
+    match program::begin(program, walls, &streams, None) {
         Ok((pid, ends)) => {
             table.execs.insert(pid, id);
             tell(control, &News::ExecBegan(id), &ends);

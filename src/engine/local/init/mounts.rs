@@ -29,7 +29,7 @@ const FIXED: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 const OLD: &str = ".left";
 
 /// Something that is shown, opened and not attached yet.
-struct Shown<'a> {
+pub struct Shown<'a> {
     mount: &'a Mount,
     tree: OwnedFd,
     is_dir: bool,
@@ -58,10 +58,34 @@ pub fn enter(plan: &Plan) -> Result<(), String> {
     }
     shown.iter().try_for_each(attach)?;
     folder(&plan.main.cwd)?;
-    close(plan)
+    close_kernel()?;
+    close(plan, |_| true)
 }
 
-fn open(mount: &Mount) -> Result<Shown<'_>, String> {
+/// The rest of a world that was made ahead: what was not known then.
+pub fn finish<'a>(
+    plan: &Plan,
+    late: impl Iterator<Item = &'a (PathBuf, String)>,
+    shown: &[Shown<'_>],
+) -> Result<(), String> {
+    for (target, options) in late {
+        folder(target)?;
+        memory(target, options)?;
+    }
+    for (path, text) in &plan.files {
+        write(path, text)?;
+    }
+    shown.iter().try_for_each(attach)?;
+    folder(&plan.main.cwd)?;
+    if shown.is_empty() && !plan.read_only {
+        return Ok(());
+    }
+    // Everything else was closed with what was made ahead.
+    close(plan, |target| target == Path::new("/") || shown.iter().any(|shown| target.starts_with(&shown.mount.target)))
+}
+
+/// Opens what is to be shown, where it stands in the present root.
+pub fn open(mount: &Mount) -> Result<Shown<'_>, String> {
     let source = &mount.source;
     let is_dir = fs::metadata(source).map_err(at("look at", source))?.is_dir();
     Ok(Shown { mount, tree: tree(source, true)?, is_dir })
@@ -173,8 +197,8 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     file.set_permissions(fs::Permissions::from_mode(0o644)).map_err(at("write", path))
 }
 
-/// Takes away what may not be written or seen.
-fn close(plan: &Plan) -> Result<(), String> {
+/// Takes away what may not be seen of the kernel.
+fn close_kernel() -> Result<(), String> {
     // No more user namespaces below this one: in one of its own, a program would be root over new mounts.
     let most = Path::new("/proc/sys/user/max_user_namespaces");
     fs::write(most, "0").map_err(at("write", most))?;
@@ -188,9 +212,14 @@ fn close(plan: &Plan) -> Result<(), String> {
     for path in FIXED.map(|name| Path::new("/proc").join(name)).iter().filter(|path| path.exists()) {
         mount_bind(path, path).map_err(|error| at("close", path)(error.into()))?;
     }
+    Ok(())
+}
+
+/// Takes away what may not be written, of the mounts that are `wanted`.
+fn close(plan: &Plan, wanted: impl Fn(&Path) -> bool) -> Result<(), String> {
     let table = Path::new("/proc/self/mountinfo");
     let text = fs::read(table).map_err(at("read", table))?;
-    for (target, flags) in entries(&text) {
+    for (target, flags) in entries(&text).into_iter().filter(|(target, _)| wanted(target)) {
         if let Some(closed) = flags_of(plan, &target) {
             mount_remount(&target, MountFlags::BIND | flags | closed, "")
                 .map_err(|error| at("close", &target)(error.into()))?;
@@ -242,7 +271,7 @@ fn known(options: &[u8]) -> MountFlags {
 }
 
 /// The kernel writes spaces and the like as three octal digits.
-fn unescaped(text: &[u8]) -> PathBuf {
+pub fn unescaped(text: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((first, after)) = rest.split_first() {

@@ -38,11 +38,17 @@ pub enum Streams {
     Inherited,
 }
 
-/// Begins it: its pid and the near ends of its streams.
+/// Begins it: its pid and the near ends of its streams. With a `word`, all is ready by then, and it begins as soon as one
+/// comes there.
 ///
 /// # Errors
 /// In words.
-pub fn begin(program: &Program, walls: &Walls, streams: &Streams) -> Result<(u32, Vec<OwnedFd>), String> {
+pub fn begin(
+    program: &Program,
+    walls: &Walls,
+    streams: &Streams,
+    word: Option<OwnedFd>,
+) -> Result<(u32, Vec<OwnedFd>), String> {
     let Some((name, arguments)) = program.command.split_first() else { return Err("it has no command".to_owned()) };
     // Asked for by itself: the system says the same of a program that is missing.
     if !program.cwd.is_dir() {
@@ -62,7 +68,8 @@ pub fn begin(program: &Program, walls: &Walls, streams: &Streams) -> Result<(u32
         Some(fence) => Some(fence.for_program(terminal.as_ref().map(AsFd::as_fd))?),
         None => None,
     };
-    let child = settle_in(&mut command, (left, walls.no_new_privileges), program.tty.is_some(), walled.as_ref());
+    let privileges = (left, walls.no_new_privileges);
+    let child = settle_in(&mut command, privileges, (program.tty.is_some(), word), walled.as_ref());
     let child = child.map_err(|error| told(name, &error))?;
     Ok((child.id(), ends))
 }
@@ -119,7 +126,7 @@ fn terminal(size: TermSize, ids: (u32, u32)) -> io::Result<(OwnedFd, File)> {
 fn settle_in(
     command: &mut Command,
     (left, no_new_privileges): (CapabilitySet, bool),
-    tty: bool,
+    (tty, word): (bool, Option<OwnedFd>),
     walled: Option<&Walled>,
 ) -> io::Result<std::process::Child> {
     let walled = walled.cloned();
@@ -141,11 +148,23 @@ fn settle_in(
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
             walled.enter()?;
         }
-        Ok(())
+        word.as_ref().map_or(Ok(()), wait)
     };
     // SAFETY: see above; nothing of it takes a lock or allocates.
     unsafe { command.pre_exec(settle) };
     command.spawn()
+}
+
+/// Waits for a word, whatever it is: nothing else comes there before.
+fn wait(word: &OwnedFd) -> io::Result<()> {
+    loop {
+        match rustix::io::read(word, &mut [0; 64]) {
+            Ok(0) => return Err(io::ErrorKind::BrokenPipe.into()),
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// The far end of a terminal, for its name.

@@ -12,7 +12,7 @@ use tokio::signal::unix::Signal as Signals;
 
 use crate::engine::local::place::Place;
 use crate::engine::local::zygote::{self, Forked};
-use crate::engine::local::{INIT_VERB, SHIM_VERB, init, title};
+use crate::engine::local::{INIT_VERB, SHIM_VERB, SPARE_VERB, init, title};
 use crate::service::process::ProcessId;
 
 /// The process, as its shim has it.
@@ -30,6 +30,8 @@ pub struct Itself {
     control: OwnedFd,
     /// What takes the place of its standard output and errors.
     streams: [OwnedFd; 2],
+    /// Where it goes to its control groups, when it is made before its container is known.
+    groups: Option<Vec<OwnedFd>>,
 }
 
 /// Which of the two this process is.
@@ -43,7 +45,7 @@ impl First {
     ///
     /// # Errors
     /// The system's.
-    pub fn fork(place: &Place, tty: bool) -> io::Result<Side> {
+    pub fn fork(place: &Place, tty: bool, groups: Option<Vec<OwnedFd>>) -> io::Result<Side> {
         let (near, far) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let (mut streams, far_streams) = if tty {
             let null = || File::options().write(true).open("/dev/null").map(OwnedFd::from);
@@ -54,21 +56,33 @@ impl First {
             (vec![out, err], [out_far, err_far])
         };
         // From its first moment on it is called what it is.
-        title::set(&[OsStr::new(INIT_VERB), place.plan().as_os_str()]);
+        let (shim, first) = if groups.is_some() { (SPARE_VERB, SPARE_VERB) } else { (SHIM_VERB, INIT_VERB) };
+        title::set(&[OsStr::new(first), place.plan().as_os_str()]);
         let forked = zygote::fork();
         if !matches!(forked, Ok(Forked::Child)) {
-            title::set(&[OsStr::new(SHIM_VERB), place.dir().as_os_str()]);
+            title::set(&[OsStr::new(shim), place.dir().as_os_str()]);
         }
         match forked? {
             Forked::Child => {
                 streams.clear();
                 drop(near);
-                Ok(Side::First(Itself { control: far, streams: far_streams }))
+                Ok(Side::First(Itself { control: far, streams: far_streams, groups }))
             }
             Forked::Parent(pid) => {
                 let id = ProcessId::of(pid).unwrap_or(ProcessId { pid, start: 0 });
                 Ok(Side::Shim(Self { control: near, streams, id }))
             }
+        }
+    }
+}
+
+impl First {
+    /// Ends one that nobody wants, and waits until it has ended.
+    pub fn end(&self) {
+        if let Some(pid) = i32::try_from(self.id.pid).ok().and_then(Pid::from_raw) {
+            // A child has its number until it is taken leave of.
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            while matches!(rustix::process::waitpid(Some(pid), WaitOptions::empty()), Err(rustix::io::Errno::INTR)) {}
         }
     }
 }
@@ -129,6 +143,6 @@ impl Itself {
             return ExitCode::FAILURE;
         }
         drop(self.streams);
-        init::run(&place.plan(), &self.control)
+        init::run(&place.plan(), &self.control, self.groups)
     }
 }

@@ -4,6 +4,7 @@
 //! from the zygote: it enters the user namespace that the container lives in, and has its first child begin a pid namespace. One shim a run:
 //! it ends with the run. When it is killed, the kernel ends the container with it.
 
+mod ahead;
 mod client;
 mod first;
 mod health;
@@ -20,7 +21,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
 
 use first::{First, Itself, Side};
 
@@ -40,7 +43,14 @@ pub struct Birth {
     /// Who opens its user namespace, where it may not.
     #[serde(default)]
     pub opener: Option<PathBuf>,
+    /// It is not known yet which container's it is: that is told when it is wanted.
+    #[serde(default)]
+    pub ahead: bool,
 }
+
+/// The container's directory, told to a shim that was made ahead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted(pub PathBuf);
 
 /// What a shim says before it listens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +73,7 @@ pub fn run(place: &Place, mut parent: UnixStream) -> ExitCode {
         Ok(Begun::Shim(ready)) => {
             say(&parent, &Word::Ready);
             drop(parent);
-            running::run(place, *ready).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+            running::run(*ready).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
         }
         Ok(Begun::First(first)) => {
             drop(parent);
@@ -73,6 +83,7 @@ pub fn run(place: &Place, mut parent: UnixStream) -> ExitCode {
             say(&parent, &Word::Held);
             ExitCode::SUCCESS
         }
+        Ok(Begun::Unwanted) => ExitCode::SUCCESS,
         Err(why) => {
             refuse(&parent, why);
             ExitCode::FAILURE
@@ -88,16 +99,23 @@ enum Begun {
     First(Itself),
     /// None: another shim has it.
     Held,
+    /// None: it was made ahead, and nobody has a container for it.
+    Unwanted,
 }
 
 /// All that a shim has before it listens.
 struct Ready {
+    place: Place,
     spec: ContainerSpec,
     /// No namespace ends what it has begun.
     bare: bool,
     listener: UnixListener,
     ports: Result<Vec<ports::Held>, u16>,
     first: First,
+    /// Its control groups are there, and lack the limits.
+    grouped: bool,
+    /// What it runs on, if that is there.
+    runtime: Option<Runtime>,
     /// Held as long as it lives.
     lock: File,
 }
@@ -116,26 +134,50 @@ fn begin(place: &Place, parent: &mut UnixStream) -> Result<Begun, String> {
     // Away from the terminal and the group of whoever started it. It fails only for the leader of a session.
     let _ = rustix::process::setsid();
     let birth: Birth = first_line(parent).map_err(|error| format!("it is not told what to do: {error}"))?;
-    let lock = place::lock(&place.lock()).map_err(|error| format!("lock {}: {error}", place.lock().display()))?;
-    let Some(lock) = lock else { return Ok(Begun::Held) };
-    let record = place.record().map_err(|error| format!("read what it is: {error}"))?;
-    let ports = ports::hold(&record.spec.network);
-    let listener = listen(place).map_err(|error| format!("listen in {}: {error}", place.dir().display()))?;
+    if birth.ahead {
+        return ahead::begin(place, &birth, parent);
+    }
+    let Some(taken) = take(place)? else { return Ok(Begun::Held) };
     if birth.bare {
         stay(birth.join)?;
     } else {
         enter(&birth, parent)?;
     }
     // It makes the container's world while this process and the engine get ready.
-    let first = match First::fork(place, record.spec.tty).map_err(|error| format!("fork: {error}"))? {
-        Side::Shim(first) => first,
-        Side::First(first) => return Ok(Begun::First(first)),
-    };
-    Ok(Begun::Shim(Box::new(Ready { spec: record.spec, bare: birth.bare, listener, ports, first, lock })))
+    match First::fork(place, taken.spec.tty, None).map_err(|error| format!("fork: {error}"))? {
+        Side::Shim(first) => Ok(Begun::Shim(Box::new(taken.with(place, first, birth.bare)))),
+        Side::First(first) => Ok(Begun::First(first)),
+    }
+}
+
+/// What a shim has of its container.
+struct Taken {
+    spec: ContainerSpec,
+    listener: UnixListener,
+    ports: Result<Vec<ports::Held>, u16>,
+    lock: File,
+}
+
+impl Taken {
+    fn with(self, place: &Place, first: First, bare: bool) -> Ready {
+        let Self { spec, listener, ports, lock } = self;
+        let (grouped, runtime) = (false, None);
+        Ready { place: place.clone(), spec, bare, listener, ports, first, grouped, runtime, lock }
+    }
+}
+
+/// Takes a container as its shim; `None`: it has one.
+fn take(place: &Place) -> Result<Option<Taken>, String> {
+    let lock = place::lock(&place.lock()).map_err(|error| format!("lock {}: {error}", place.lock().display()))?;
+    let Some(lock) = lock else { return Ok(None) };
+    let record = place.record().map_err(|error| format!("read what it is: {error}"))?;
+    let ports = ports::hold(&record.spec.network);
+    let listener = listen(place).map_err(|error| format!("listen in {}: {error}", place.dir().display()))?;
+    Ok(Some(Taken { spec: record.spec, listener, ports, lock }))
 }
 
 /// Nothing comes after it until it is asked for.
-fn first_line(parent: &mut UnixStream) -> io::Result<Birth> {
+fn first_line<T: DeserializeOwned>(parent: &mut UnixStream) -> io::Result<T> {
     let (mut bytes, mut space) = (Vec::new(), [0; 4096]);
     while bytes.last() != Some(&b'\n') {
         match parent.read(&mut space)? {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -111,13 +112,23 @@ enum Woken {
 ///
 /// # Errors
 /// In words: it can't begin.
-pub fn run(place: &Place, ready: Ready) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| format!("begin: {error}"))?.block_on(look_after(place, ready))
+pub fn run(mut ready: Ready) -> Result<(), String> {
+    let runtime = ready.runtime.take().map_or_else(runtime, Ok)?;
+    runtime.block_on(look_after(ready))
 }
 
-async fn look_after(place: &Place, ready: Ready) -> Result<(), String> {
-    let Ready { spec, bare, listener, ports, mut first, lock } = ready;
+/// What it runs on.
+///
+/// # Errors
+/// In words.
+pub fn runtime() -> Result<Runtime, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| format!("begin: {error}"))
+}
+
+async fn look_after(ready: Ready) -> Result<(), String> {
+    let Ready { place, spec, bare, listener, ports, mut first, grouped, lock, runtime: _ } = ready;
+    let place = &place;
     let told = |what: &str| {
         let what = what.to_owned();
         move |error: io::Error| format!("{what}: {error}")
@@ -132,7 +143,12 @@ async fn look_after(place: &Place, ready: Ready) -> Result<(), String> {
     let (dial, mut wanted) = inside::dial();
     let mut output = Output::open(&place.log(), &spec.limits).map_err(told("open its log"))?;
     output.connect(std::mem::take(&mut first.streams)).map_err(told("follow what it writes"))?;
-    let groups = cgroup::enter(&spec, place, first.id.pid);
+    let groups = if grouped {
+        cgroup::limit(&spec, place);
+        Vec::new()
+    } else {
+        cgroup::enter(&spec, place, first.id.pid)
+    };
     let mut shim = Shim {
         place,
         spec: &spec,
@@ -291,6 +307,8 @@ impl Shim<'_> {
         };
         let Ok(news) = read::<News>(space.get(..count).unwrap_or_default()) else { return false };
         match news {
+            // Heard before there is any of this.
+            News::Ahead => {}
             News::Began => self.began(fds),
             News::Failed(why) => self.failed(&why),
             News::Ended(code) => self.code = Some(code),
