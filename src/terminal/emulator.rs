@@ -1,6 +1,9 @@
 //! The emulator: bytes in, a screen kept.
 
+use std::fmt::Write as _;
 use std::sync::{Mutex, OnceLock, PoisonError};
+
+use unicode_width::UnicodeWidthChar;
 
 use super::aside::Aside;
 use super::drawn::Drawn;
@@ -11,6 +14,7 @@ use super::query::{Answerer, Query};
 use super::safe::Safe;
 use super::snapshot;
 use super::still::Still;
+use super::tabs::{TabChange, Tabs};
 use crate::bay::attention::{Need, Sign, Source};
 use crate::bay::session::TermSize;
 
@@ -49,6 +53,7 @@ pub struct Emulator {
     size: TermSize,
     scrollback: usize,
     title: String,
+    tabs: Tabs,
 }
 
 /// What a piece of output meant beside drawing.
@@ -110,6 +115,7 @@ impl Emulator {
             size,
             scrollback,
             title: String::new(),
+            tabs: Tabs::default(),
         }
     }
 
@@ -158,6 +164,7 @@ impl Emulator {
             self.on_drawn(|drawn, tracked| drawn.resize(size, tracked));
         }
         self.size = size;
+        self.tabs = Tabs::default();
         self.filter.resize(size);
     }
 
@@ -261,14 +268,54 @@ impl Emulator {
                     fed.replies.extend_from_slice(answer.as_bytes());
                 }
             }
-            Mark::BackTab(count) => {
-                let (_, col) = self.screen().cursor_position();
-                let stop = col.min(self.size.cols - 1).div_ceil(8).saturating_sub(count) * 8;
-                let bytes = format!("\x1b[{}G", stop + 1);
-                self.draw(bytes.as_bytes());
-                fed.forward.extend_from_slice(bytes.as_bytes());
+            Mark::BackTab(count) => self.move_to(self.tabs.before(self.col(), count), fed),
+            Mark::Tab(count) => self.move_to(self.tabs.after(self.col(), count, self.size.cols), fed),
+            Mark::Tabs(TabChange::Reset) => self.tabs = Tabs::default(),
+            Mark::Tabs(change) => self.tabs.change(change, self.col(), self.size.cols),
+            Mark::Unwrapped(text) => self.unwrapped(&text, fed),
+        }
+    }
+
+    /// The cursor's column; past the last one it is on it.
+    fn col(&self) -> u16 {
+        let (_, col) = self.screen().cursor_position();
+        col.min(self.size.cols - 1)
+    }
+
+    fn move_to(&mut self, col: u16, fed: &mut Fed) {
+        self.add(format!("\x1b[{}G", col + 1).as_bytes(), fed);
+    }
+
+    /// Draws what is not the program's own bytes, but what they mean.
+    fn add(&mut self, bytes: &[u8], fed: &mut Fed) {
+        self.draw(bytes);
+        fed.forward.extend_from_slice(bytes);
+    }
+
+    /// What does not fit into the row is written over and over into its last cell; of wide characters nothing is.
+    fn unwrapped(&mut self, text: &str, fed: &mut Fed) {
+        let cols = usize::from(self.size.cols);
+        let (_, col) = self.screen().cursor_position();
+        let mut col = usize::from(col);
+        let mut fits = String::new();
+        let mut over = None;
+        for c in text.chars() {
+            let width = c.width().unwrap_or(0);
+            if col + width <= cols {
+                fits.push(c);
+                col += width;
+            } else if width == 1 {
+                over = Some(c);
             }
         }
+        if let Some(c) = over {
+            let _ = write!(fits, "\x1b[{cols}G{c}");
+        }
+        if col == cols {
+            // It stays in the last column, and does not wait to wrap.
+            let _ = write!(fits, "\x1b[{cols}G");
+        }
+        self.add(fits.as_bytes(), fed);
     }
 
     fn answer(&self, query: Query) -> String {

@@ -2,9 +2,9 @@
 //!
 //! What is not known to be harmless is dropped. What passes is written anew in its plainest form, so that the emulator
 //! and every terminal that the bytes are forwarded to understand the same, and so that [`RESTORE`] can undo all of it:
-//! - modes: only those of [`modes`](super::modes), alternate screens all as 1049; origin mode, insert mode, line
-//!   drawing sets and `CSI s`/`u` are carried out here, by rewriting; no other set, tab stop, printer, palette or window
-//!   operation passes;
+//! - modes: only those of [`modes`](super::modes), alternate screens all as 1049; origin mode, insert mode, no wrapping,
+//!   line drawing sets, tab stops, the alignment card and `CSI s`/`u` are carried out here, by rewriting; no other set,
+//!   printer, palette or window operation passes;
 //! - of the keyboard protocol the flags in effect, as they are set; its stack is kept here;
 //! - `ESC c` becomes [`RESTORE`] and a cleared screen: a real reset would undo the settings of the terminal's owner too;
 //! - control strings and questions are taken out. BEL and `CSI 3 J` pass, as they would over ssh;
@@ -15,10 +15,12 @@ use std::io::Write as _;
 use unicode_width::UnicodeWidthChar;
 
 use super::attention;
+use super::charset::{Sets, line, steers_text};
 use super::csi::Csi;
 use super::lex::{ControlString, Kind, Sink};
 use super::modes::Tracked;
 use super::query::Query;
+use super::tabs::TabChange;
 use crate::bay::attention::Sign;
 use crate::bay::session::TermSize;
 
@@ -47,6 +49,12 @@ pub(super) enum Mark {
     Ask(Query),
     /// So many tab stops back from where the cursor is.
     BackTab(u16),
+    /// So many tab stops on, where they are the program's own.
+    Tab(u16),
+    /// Tab stops change.
+    Tabs(TabChange),
+    /// Text that stays in its row, with the columns that each character takes.
+    Unwrapped(String),
 }
 
 /// The filter's state.
@@ -59,23 +67,11 @@ pub(super) struct Filter {
     size: TermSize,
     sets: Sets,
     saved_sets: Sets,
+    /// The program has tab stops of its own.
+    tabs: bool,
     /// Cells that screen-wide operations may still touch. Earned by what passes, so that it does not matter how the
     /// bytes are cut, and so that whoever reads what was forwarded can afford all that was afforded here.
     cells: u64,
-}
-
-/// Which of the two character sets draw lines, and which one is in use.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sets {
-    first_lines: bool,
-    second_lines: bool,
-    second: bool,
-}
-
-impl Sets {
-    const fn draws_lines(self) -> bool {
-        if self.second { self.second_lines } else { self.first_lines }
-    }
 }
 
 impl Filter {
@@ -87,6 +83,7 @@ impl Filter {
             size,
             sets: Sets::default(),
             saved_sets: Sets::default(),
+            tabs: false,
             cells: MAX_CELLS,
         }
     }
@@ -94,11 +91,16 @@ impl Filter {
     /// Another size: a terminal forgets its scroll region then.
     pub fn resize(&mut self, size: TermSize) {
         self.size = size;
+        self.tabs = false;
         self.tracked.forget_regions();
     }
 
     pub(super) const fn rows(&self) -> u16 {
         self.size.rows
+    }
+
+    pub(super) const fn cols(&self) -> u16 {
+        self.size.cols
     }
 
     pub(super) fn mark(&mut self, mark: Mark) {
@@ -127,12 +129,42 @@ impl Filter {
         affords
     }
 
+    /// What a few bytes have become earns nothing.
+    pub(super) fn unearned(&mut self, work: impl FnOnce(&mut Self)) {
+        let left = self.cells;
+        work(self);
+        self.cells = left;
+    }
+
     fn push_char(&mut self, c: char) {
         let width = c.width().unwrap_or(0);
         if self.tracked.insert && width > 0 {
             self.command(format_args!("{width}@"));
         }
+        if self.tracked.no_wrap && width > 0 {
+            return self.push_unwrapped(c);
+        }
         self.push(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+
+    fn push_unwrapped(&mut self, c: char) {
+        self.earn(c.len_utf8());
+        match self.marks.last_mut() {
+            Some((at, Mark::Unwrapped(text))) if *at == self.out.len() => text.push(c),
+            _ => self.mark(Mark::Unwrapped(c.to_string())),
+        }
+    }
+
+    fn tab(&mut self, count: u16) {
+        if self.tabs {
+            return self.mark(Mark::Tab(count));
+        }
+        self.push(&vec![b'\t'; usize::from(count)]);
+    }
+
+    fn change_tabs(&mut self, change: TabChange) {
+        self.tabs = change != TabChange::Reset;
+        self.mark(Mark::Tabs(change));
     }
 
     /// `CSI` and what follows.
@@ -145,7 +177,7 @@ impl Filter {
     }
 
     /// `CSI`, numbers and the final byte.
-    fn numbers(&mut self, numbers: &[u16], last: u8) {
+    pub(super) fn numbers(&mut self, numbers: &[u16], last: u8) {
         let before = self.out.len();
         self.out.extend_from_slice(b"\x1b[");
         for (at, number) in numbers.iter().enumerate() {
@@ -202,11 +234,11 @@ impl Filter {
         self.tracked = Tracked::default();
         self.sets = Sets::default();
         self.saved_sets = Sets::default();
-        let left = self.cells;
-        self.push(RESTORE);
-        self.push(b"\x1b[H\x1b[2J\x1b7");
-        // What two bytes have become earns nothing.
-        self.cells = left;
+        self.change_tabs(TabChange::Reset);
+        self.unearned(|filter| {
+            filter.push(RESTORE);
+            filter.push(b"\x1b[H\x1b[2J\x1b7");
+        });
     }
 
     /// DECSTR.
@@ -239,8 +271,8 @@ impl Filter {
             b'a' => self.numbers(&[count(cols)], b'C'),
             b'e' => self.numbers(&[count(rows)], b'B'),
             b'G' | b'`' => self.numbers(&[count(cols)], b'G'),
-            b'I' => self.push(&vec![b'\t'; usize::from(count(cols / 8 + 1))]),
-            b'Z' => self.mark(Mark::BackTab(count(cols / 8 + 1))),
+            b'I' => self.tab(count(if self.tabs { cols } else { cols / 8 + 1 })),
+            b'Z' => self.mark(Mark::BackTab(count(cols))),
             b'H' | b'f' => self.move_to(csi.count(0), csi.count(1)),
             b'd' => {
                 let row = self.tracked.absolute_row(csi.count(0), rows);
@@ -282,6 +314,8 @@ impl Filter {
                 self.earn(self.out.len() - before);
             }
             b'r' => self.scroll_region(csi),
+            b'g' if csi.value(0) == 0 => self.change_tabs(TabChange::Clear),
+            b'g' if csi.value(0) == 3 => self.change_tabs(TabChange::ClearAll),
             b's' if csi.len() == 0 => self.save_cursor(),
             b'u' if csi.len() == 0 => self.restore_cursor(),
             b'h' | b'l' if csi.values().any(|v| v == 4) => self.tracked.insert = csi.last == b'h',
@@ -319,7 +353,7 @@ impl Filter {
 
 impl Sink for Filter {
     fn ascii(&mut self, text: &[u8]) {
-        if self.sets.draws_lines() || self.tracked.insert {
+        if self.sets.draws_lines() || self.tracked.insert || self.tracked.no_wrap {
             for byte in text {
                 let c = if self.sets.draws_lines() { line(*byte) } else { char::from(*byte) };
                 self.push_char(c);
@@ -344,7 +378,8 @@ impl Sink for Filter {
                 self.push(b"\x07");
                 self.mark(Mark::Bell);
             }
-            0x08 | 0x09 | 0x0a | 0x0d => self.push(&[byte]),
+            0x09 => self.tab(1),
+            0x08 | 0x0a | 0x0d => self.push(&[byte]),
             0x0b | 0x0c => self.push(b"\n"),
             0x0e => self.sets.second = true,
             0x0f => self.sets.second = false,
@@ -361,6 +396,8 @@ impl Sink for Filter {
             ([], b'E') => self.push(b"\r\n"),
             ([], b'Z') => self.mark(Mark::Ask(Query::Attributes)),
             ([], b'c') => self.reset(),
+            ([], b'H') => self.change_tabs(TabChange::Set),
+            ([b'#'], b'8') => super::modes::align(self),
             ([b'('], set) => self.sets.first_lines = set == b'0',
             ([b')'], set) => self.sets.second_lines = set == b'0',
             _ => {}
@@ -397,22 +434,4 @@ impl Sink for Filter {
             self.mark(Mark::Ask(query));
         }
     }
-}
-
-/// Characters that reorder or hide the text around them.
-const fn steers_text(c: char) -> bool {
-    matches!(c,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
-        | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e00ff}')
-}
-
-/// The DEC line drawing set.
-const LINES: [char; 32] = [
-    ' ', '◆', '▒', '␉', '␌', '␍', '␊', '°', '±', '␤', '␋', '┘', '┐', '┌', '└', '┼', '⎺', '⎻', '─', '⎼', '⎽', '├', '┤',
-    '┴', '┬', '│', '≤', '≥', 'π', '≠', '£', '·',
-];
-
-fn line(byte: u8) -> char {
-    let drawn = byte.checked_sub(0x5f).and_then(|i| LINES.get(usize::from(i)));
-    drawn.copied().unwrap_or(char::from(byte))
 }

@@ -8,6 +8,7 @@
 
 mod aside;
 pub mod attention;
+mod charset;
 mod contain;
 mod csi;
 mod drawn;
@@ -26,6 +27,7 @@ pub mod safe;
 mod sgr;
 mod snapshot;
 pub mod still;
+mod tabs;
 mod utf8;
 
 pub use contain::panic_is_contained;

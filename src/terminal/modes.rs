@@ -14,6 +14,8 @@ pub(super) struct Tracked {
     pub synchronised: bool,
     /// No wrapping at the last column.
     pub no_wrap: bool,
+    /// Mode 3 is meant: mode 40 was set.
+    pub columns: bool,
     /// Characters push those to the right of them.
     pub insert: bool,
     /// DECSCUSR: the cursor's shape; 0: the terminal's own.
@@ -105,6 +107,11 @@ pub(super) fn set(filter: &mut Filter, mode: u16, on: bool) {
     match mode {
         1 | 9 | 25 | 1000 | 1002 | 1003 | 1005 | 1006 | 2004 => {}
         7 => filter.tracked.no_wrap = !on,
+        3 => return columns(filter),
+        40 => {
+            filter.tracked.columns = on;
+            return;
+        }
         1004 => filter.tracked.focus = on,
         2026 => filter.tracked.synchronised = on,
         6 => {
@@ -141,4 +148,33 @@ fn alternate(filter: &mut Filter, on: bool) {
     if filter.tracked.keyboard_used {
         filter.tell_keyboard();
     }
+}
+
+/// DECCOLM, where the program has said that it is meant: the width stays, but the screen is cleared.
+fn columns(filter: &mut Filter) {
+    let rows = filter.rows();
+    if filter.tracked.columns && filter.afford(rows) {
+        filter.tracked.set_region(1, rows, rows);
+        filter.unearned(|filter| filter.push(b"\x1b[r\x1b[H\x1b[2J"));
+    }
+}
+
+/// DECALN: a screen full of E.
+pub(super) fn align(filter: &mut Filter) {
+    let (rows, more) = (filter.rows(), filter.cols().saturating_sub(1));
+    if !filter.afford(rows) {
+        return;
+    }
+    filter.tracked.set_region(1, rows, rows);
+    filter.unearned(|filter| {
+        filter.push(b"\x1b[r");
+        for row in 1..=rows {
+            filter.numbers(&[row, 1], b'H');
+            filter.push(b"E");
+            if more > 0 {
+                filter.numbers(&[more], b'b');
+            }
+        }
+        filter.numbers(&[1, 1], b'H');
+    });
 }

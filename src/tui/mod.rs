@@ -161,6 +161,8 @@ pub async fn show<X: Execute>(
     });
     let ended = ended.catch_unwind().await;
     signals.abort();
+    // What it has not written yet belongs to the screen that is left.
+    drop(terminal);
     tty.leave();
     match ended {
         Ok(result) => Ok(result?),

@@ -289,10 +289,10 @@ impl Theme {
             .collect()
     }
 
-    /// Whether colours are to be left out (`NO_COLOR`).
+    /// How many colours what a program wrote may have; `None`: colours are to be left out (`NO_COLOR`).
     #[must_use]
-    pub const fn colourless(&self) -> bool {
-        self.colourless
+    pub fn colours(&self) -> Option<Depth> {
+        (!self.colourless).then_some(self.depth)
     }
 }
 

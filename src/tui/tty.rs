@@ -3,19 +3,19 @@
 //! The only file that writes escape sequences. Everything else draws cells.
 
 use std::io::{self, IsTerminal, Stdout, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
-use crossterm::event::{
-    DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste, EnableFocusChange,
-    EnableMouseCapture,
-};
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
-use crossterm::{cursor, execute};
+use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use ratatui::Terminal;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, getpid, kill_process};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -29,10 +29,23 @@ use crate::terminal::safe::Safe;
 /// Most bytes that are given to the clipboard.
 const MAX_COPY: usize = 64 << 10;
 
+/// What takes the terminal: its title is put aside, then the alternate screen, and on that one: keys that are one byte
+/// otherwise are told apart (each screen has its own stack of that; who does not know it takes no notice), bracketed
+/// paste, focus events, no cursor.
+const TAKE: &str = "\x1b[22;2t\x1b[?1049h\x1b[>1u\x1b[?2004h\x1b[?1004h\x1b[?25l";
+/// Asks for the mouse: clicks, drags, moves, counted by SGR.
+const TAKE_MOUSE: &str = "\x1b[?1000h\x1b[?1002h\x1b[?1003h\x1b[?1006h";
+/// Undoes [`TAKE_MOUSE`].
+const GIVE_MOUSE: &str = "\x1b[?1006l\x1b[?1003l\x1b[?1002l\x1b[?1000l";
+/// Undoes [`TAKE`], from the last to the first; the cursor has its own shape again.
+const GIVE: &str = "\x1b[0 q\x1b[?1004l\x1b[?2004l\x1b[<1u\x1b[?1049l\x1b[?25h\x1b[23;2t";
+
 /// Whether the terminal is ours at present: who turns it to `false` restores it.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Whether the mouse was asked for.
 static MOUSE: AtomicBool = AtomicBool::new(false);
+/// How the terminal's line was set before it was ours.
+static LINE: OnceLock<Termios> = OnceLock::new();
 /// What the last panic said, while nothing could be printed.
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
@@ -84,6 +97,7 @@ impl Tty {
     /// The system's; the terminal is then as it was.
     pub fn enter(mouse: bool) -> io::Result<Self> {
         keep_panics_back();
+        give_back_at_an_abort();
         let tty = Self { mouse };
         take(mouse)?;
         Ok(tty)
@@ -112,17 +126,34 @@ impl Tty {
 }
 
 /// What is drawn on. One that is gone takes everything and shows nothing: ratatui prints what it can't write to stderr
-/// when it is dropped, which is the same terminal, and a print that fails is a panic.
+/// when it is dropped, which is the same terminal, and a print that fails is a panic. One that is full is waited for, also
+/// where another program has set their common descriptor not to wait.
 #[derive(Debug)]
 pub struct Screen<W>(W);
 
-impl<W: Write> Write for Screen<W> {
+impl<W: Write + AsFd> Write for Screen<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        unless_gone(self.0.write(bytes), bytes.len())
+        let written = self.patiently(|out| out.write(bytes));
+        unless_gone(written, bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        unless_gone(self.0.flush(), ())
+        let flushed = self.patiently(W::flush);
+        unless_gone(flushed, ())
+    }
+}
+
+impl<W: Write + AsFd> Screen<W> {
+    fn patiently<T>(&mut self, mut write: impl FnMut(&mut W) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match write(&mut self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // A signal ends the wait early: it is begun again.
+                    let _ = poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None);
+                }
+                other => return other,
+            }
+        }
     }
 }
 
@@ -144,13 +175,10 @@ fn take(mouse: bool) -> io::Result<()> {
     // Marked first: a failure half-way through is undone in full.
     TAKEN.store(true, Ordering::SeqCst);
     MOUSE.store(mouse, Ordering::SeqCst);
-    let taken = enable_raw_mode().and_then(|()| {
-        let mut out = io::stdout();
-        // Keys that are one byte otherwise are told apart by a terminal that can; others take no notice.
-        out.write_all(b"\x1b[22;2t\x1b[>1u")?;
-        execute!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange, cursor::Hide)?;
-        if mouse { execute!(out, EnableMouseCapture) } else { Ok(()) }
-    });
+    if let Ok(line) = tcgetattr(io::stdin()) {
+        let _ = LINE.set(line);
+    }
+    let taken = enable_raw_mode().and_then(|()| put(&[TAKE, if mouse { TAKE_MOUSE } else { "" }]));
     if taken.is_err() {
         restore();
     }
@@ -162,15 +190,42 @@ fn restore() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;
     }
-    let mut out = io::stdout();
-    // Each step is tried: a terminal that is gone refuses all of them, and then nothing is left to restore.
-    if MOUSE.load(Ordering::SeqCst) {
-        let _ = execute!(out, DisableMouseCapture);
-    }
-    // The title that was there before, where the terminal keeps it.
-    let _ = out.write_all(b"\x1b[<1u\x1b[0 q\x1b[23;2t");
-    let _ = execute!(out, DisableFocusChange, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
+    // Both are tried: a terminal that is gone refuses them, and then nothing is left to restore.
+    let _ = put(&[if MOUSE.load(Ordering::SeqCst) { GIVE_MOUSE } else { "" }, GIVE]);
     let _ = disable_raw_mode();
+}
+
+fn put(sequences: &[&str]) -> io::Result<()> {
+    let mut out = Screen(io::stdout());
+    out.write_all(sequences.concat().as_bytes())?;
+    out.flush()
+}
+
+/// An abort (a stack that overflowed, a panic amid a panic) runs nothing of ours but this.
+extern "C" fn aborted(_: libc::c_int) {
+    // No more than what a signal may interrupt anything for: system calls with what is there already.
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        let mouse = if MOUSE.load(Ordering::SeqCst) { GIVE_MOUSE } else { "" };
+        for sequence in [mouse, GIVE] {
+            let _ = rustix::io::write(rustix::stdio::stdout(), sequence.as_bytes());
+        }
+        if let Some(line) = LINE.get() {
+            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, line);
+        }
+    }
+    let _ = at_abort(libc::SIG_DFL);
+    // Taken when this returns.
+    let _ = kill_process(getpid(), Signal::ABORT);
+}
+
+fn give_back_at_an_abort() {
+    let _ = at_abort(aborted as extern "C" fn(libc::c_int) as libc::sighandler_t);
+}
+
+#[expect(unsafe_code, reason = "the handler makes system calls only, and takes no lock")]
+fn at_abort(handler: libc::sighandler_t) -> libc::sighandler_t {
+    // SAFETY: `aborted` and `SIG_DFL` are what is given, and both are fit for it.
+    unsafe { libc::signal(libc::SIGABRT, handler) }
 }
 
 /// While the terminal is ours, a panic's report is kept instead of being written into the screen. A panic of a
@@ -203,7 +258,7 @@ pub fn report_panic() {
 /// A line on the user's own screen.
 pub fn say(text: &str) {
     // A terminal that is gone can't be told anything.
-    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+    let _ = put(&[text]);
 }
 
 /// Turns the system's signals into messages: those that end, and the one that suspends.
@@ -234,14 +289,34 @@ pub fn watch_signals(messages: mpsc::Sender<Msg>) -> io::Result<JoinHandle<()>> 
 }
 
 /// Returns when the terminal is gone. crossterm never tells (its thread spins on the dead descriptor), and SIGHUP may be
-/// ignored, so the terminal is asked once a second.
+/// ignored, so the terminal is asked when the system says that something is odd, and once a second.
 pub async fn hung_up() {
+    const NOW_AND_THEN: Duration = Duration::from_secs(1);
+    let watched = watched();
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        if rustix::termios::tcgetattr(io::stdout()).is_err() {
+        match &watched {
+            // A hang-up is told with whatever else is asked for: this asks for next to nothing.
+            Some(watched) => match tokio::time::timeout(NOW_AND_THEN, watched.ready(Interest::PRIORITY)).await {
+                Ok(Ok(mut odd)) if tcgetattr(io::stdout()).is_ok() => {
+                    odd.clear_ready();
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Ok(Err(_)) => tokio::time::sleep(NOW_AND_THEN).await,
+                _ => {}
+            },
+            None => tokio::time::sleep(NOW_AND_THEN).await,
+        }
+        if tcgetattr(io::stdout()).is_err() {
             return;
         }
     }
+}
+
+#[expect(unsafe_code, reason = "tokio asks for a promise that an owned descriptor keeps by itself")]
+fn watched() -> Option<AsyncFd<OwnedFd>> {
+    let fd = rustix::io::dup(io::stdout()).ok()?;
+    // SAFETY: an `OwnedFd` always names the same descriptor, which is open as long as it lives.
+    unsafe { AsyncFd::register_with_interest(fd, Interest::PRIORITY) }.ok()
 }
 
 /// A sequence for the terminal. One that is gone can't be told anything.
@@ -265,8 +340,7 @@ impl Copier {
     /// In words.
     pub fn copy(self, text: &str) -> Result<usize, String> {
         let sequence = self.sequence(text)?;
-        let mut out = io::stdout();
-        out.write_all(sequence.as_bytes()).and_then(|()| out.flush()).map_err(|error| error.to_string())?;
+        put(&[&sequence]).map_err(|error| error.to_string())?;
         Ok(text.chars().count())
     }
 
@@ -323,6 +397,8 @@ pub fn suspend(mouse: bool) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::BorrowedFd;
+
     use super::*;
 
     #[test]
@@ -336,11 +412,33 @@ mod tests {
                 Err(io::Error::from_raw_os_error(self.0))
             }
         }
+        impl AsFd for Fails {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                rustix::stdio::stdout()
+            }
+        }
         let mut gone = Screen(Fails(rustix::io::Errno::IO.raw_os_error()));
         assert_eq!(gone.write(b"fox").unwrap(), 3);
         gone.flush().unwrap();
         let mut full = Screen(Fails(rustix::io::Errno::NOSPC.raw_os_error()));
         assert!(full.write(b"fox").is_err() && full.flush().is_err());
+    }
+
+    #[test]
+    fn a_screen_that_is_full_is_waited_for() {
+        use std::io::Read as _;
+        let (mut reader, writer) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        let text = "fox ".repeat(1 << 18);
+        let read = std::thread::spawn(move || {
+            let mut read = String::new();
+            reader.read_to_string(&mut read).map(|_| read)
+        });
+        let mut screen = Screen(writer);
+        screen.write_all(text.as_bytes()).unwrap();
+        screen.flush().unwrap();
+        drop(screen);
+        assert!(read.join().unwrap().unwrap() == text);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod load;
 mod local;
 mod process;
 mod pty;
+mod reading;
 mod redraw;
 mod services;
 mod spawn;
@@ -68,9 +69,10 @@ const PARTS: &[Part] = &[
     ("followed", lines::followed),
     ("sessions", lines::sessions),
     ("redraw", redraw::run),
+    ("reading", reading::run),
 ];
 /// What needs no engine.
-const ALONE: &[&str] = &["services", "redraw", "local-many"];
+const ALONE: &[&str] = &["services", "redraw", "reading", "local-many"];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();

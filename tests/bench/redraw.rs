@@ -24,10 +24,10 @@ use serde_json::json;
 use super::figures::median;
 use super::{Outcome, Plan};
 
-const SIZE: (u16, u16) = (200, 60);
+pub const SIZE: (u16, u16) = (200, 60);
 
 /// Counts what would go to the terminal.
-struct Sink(usize);
+pub struct Sink(pub usize);
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -126,7 +126,7 @@ fn fill(model: &mut Model, now: Timestamp) {
     }
 }
 
-fn model() -> Result<Model, String> {
+pub fn model() -> Result<Model, String> {
     let settings = Settings {
         bay: "bench".to_owned(),
         theme: Theme::built_in(false),

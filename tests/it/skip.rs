@@ -10,6 +10,8 @@ pub enum Need<'a> {
     Docker,
     /// A level of isolation, or `bwrap`: named in `PODBAY_REQUIRE_RUNGS`.
     Rung(&'a str),
+    /// `PODBAY_REQUIRE_PROGRAMS=1`: one whose drawing is compared, or tmux.
+    Program,
     /// Nobody can promise it.
     Luck,
 }
@@ -17,11 +19,16 @@ pub enum Need<'a> {
 impl Need<'_> {
     fn is_required(self) -> bool {
         match self {
-            Need::Docker => std::env::var("PODBAY_REQUIRE_DOCKER").is_ok_and(|value| value == "1"),
+            Need::Docker => is_set("PODBAY_REQUIRE_DOCKER"),
+            Need::Program => is_set("PODBAY_REQUIRE_PROGRAMS"),
             Need::Rung(word) => std::env::var("PODBAY_REQUIRE_RUNGS").is_ok_and(|rungs| is_named(word, &rungs)),
             Need::Luck => false,
         }
     }
+}
+
+fn is_set(variable: &str) -> bool {
+    std::env::var(variable).is_ok_and(|value| value == "1")
 }
 
 fn is_named(word: &str, list: &str) -> bool {

@@ -37,11 +37,11 @@ impl Depth {
     /// The colour, or the nearest one that there is.
     #[must_use]
     pub fn fit(self, colour: Color) -> Color {
-        let Color::Rgb(red, green, blue) = colour else { return colour };
-        match self {
-            Self::True => colour,
-            Self::Indexed => Color::Indexed(indexed([red, green, blue])),
-            Self::Sixteen => sixteen([red, green, blue]),
+        match (self, colour) {
+            (Self::Indexed, Color::Rgb(red, green, blue)) => Color::Indexed(indexed([red, green, blue])),
+            (Self::Sixteen, Color::Rgb(red, green, blue)) => sixteen([red, green, blue]),
+            (Self::Sixteen, Color::Indexed(number @ 16..)) => sixteen(of_number(number)),
+            _ => colour,
         }
     }
 }
@@ -61,6 +61,15 @@ fn indexed(wanted: [u8; 3]) -> u8 {
         Some((value, number)) if distance([value; 3], wanted) < distance(cube, wanted) => number,
         _ => 16 + 36 * red + 6 * green + blue,
     }
+}
+
+/// What a number of the cube, or of the greys, stands for.
+fn of_number(number: u8) -> [u8; 3] {
+    if number >= 232 {
+        return [8 + (number - 232) * 10; 3];
+    }
+    let at = number.saturating_sub(16);
+    [at / 36, at / 6 % 6, at % 6].map(|at| STEPS.get(usize::from(at)).copied().unwrap_or(0))
 }
 
 fn sixteen(wanted: [u8; 3]) -> Color {
@@ -98,6 +107,12 @@ mod tests {
         assert_eq!(Depth::Indexed.fit(Color::Rgb(22, 22, 22)), Color::Indexed(233));
         assert_eq!(Depth::Sixteen.fit(Color::Rgb(10, 6, 6)), Color::Black);
         assert_eq!(Depth::Sixteen.fit(Color::Cyan), Color::Cyan);
+        // Numbers of the cube and of the greys are no colours there either.
+        assert_eq!(Depth::Sixteen.fit(Color::Indexed(196)), Color::Red);
+        assert_eq!(Depth::Sixteen.fit(Color::Indexed(232)), Color::Black);
+        assert_eq!(Depth::Sixteen.fit(Color::Indexed(231)), Color::White);
+        assert_eq!(Depth::Sixteen.fit(Color::Indexed(9)), Color::Indexed(9));
+        assert_eq!(Depth::Indexed.fit(Color::Indexed(196)), Color::Indexed(196));
     }
 
     #[test]

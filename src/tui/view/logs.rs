@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Color, Style};
 
 use super::super::action::{Action, Context};
 use super::super::layout::bottom;
@@ -57,13 +57,12 @@ fn one(canvas: &mut Canvas<'_>, area: Rect, log: &Line<'_>, place: Row) {
 
 /// The pieces with the theme's colours, and what is looked for made visible.
 fn inked(canvas: &Canvas<'_>, mut pieces: Vec<Piece>, log: &Line<'_>) -> Vec<Piece> {
-    let colourless = canvas.model.settings.theme.colourless();
+    let colours = canvas.model.settings.theme.colours();
+    let fit = |colour: Option<Color>| colours.and_then(|depth| colour.map(|colour| depth.fit(colour)));
     for piece in &mut pieces {
         let scope = if piece.scope.is_empty() { Style::default() } else { canvas.style(piece.scope) };
         piece.style = scope.patch(piece.style);
-        if colourless {
-            piece.style = Style { fg: None, bg: None, ..piece.style };
-        }
+        piece.style = Style { fg: fit(piece.style.fg), bg: fit(piece.style.bg), ..piece.style };
     }
     let text: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
     if let Some(copying) = &canvas.model.main.copying

@@ -80,7 +80,7 @@ fn body(canvas: &mut Canvas<'_>, area: Rect, tile: &Tile, active: bool) -> Curso
         words(canvas, area, &absent(model, model.row_of(&tile.name), shown));
         return None;
     };
-    screen::draw(emulator.screen(), area, canvas.buf, model.settings.theme.colourless());
+    screen::draw(emulator.screen(), area, canvas.buf, model.settings.theme.colours());
     if let Some(text) = ended(model, pane) {
         let (_, last) = bottom(area, 1);
         let style = canvas.style("ui.banner");
@@ -95,7 +95,7 @@ fn body(canvas: &mut Canvas<'_>, area: Rect, tile: &Tile, active: bool) -> Curso
 /// Copy mode: the rows as they were, what is selected and what was found.
 fn held_still(canvas: &mut Canvas<'_>, area: Rect, copying: &Copying) -> Cursor {
     let model = canvas.model;
-    screen::draw_still(&copying.still, copying.top, area, canvas.buf, model.settings.theme.colourless());
+    screen::draw_still(&copying.still, copying.top, area, canvas.buf, model.settings.theme.colours());
     held::marks(canvas, area, copying, (copying.top, 0))
 }
 

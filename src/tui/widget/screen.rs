@@ -5,24 +5,25 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Modifier};
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::super::theme::Depth;
 use super::ansi::width;
 use crate::terminal::still::Still;
 
 /// Shown for what can't be.
 const REPLACEMENT: &str = "\u{fffd}";
 
-/// Draws a screen into an area, clipped to it.
-pub fn draw(screen: &vt100::Screen, area: Rect, buf: &mut Buffer, colourless: bool) {
-    cells(|row, col| screen.cell(row, col), area, buf, colourless);
+/// Draws a screen into an area, clipped to it, with no more colours than there are.
+pub fn draw(screen: &vt100::Screen, area: Rect, buf: &mut Buffer, colours: Option<Depth>) {
+    cells(|row, col| screen.cell(row, col), area, buf, colours);
 }
 
 /// Draws rows that are held still, from the row `top` on.
-pub fn draw_still(still: &Still, top: usize, area: Rect, buf: &mut Buffer, colourless: bool) {
+pub fn draw_still(still: &Still, top: usize, area: Rect, buf: &mut Buffer, colours: Option<Depth>) {
     let cell = |row: u16, col: u16| still.row(top + usize::from(row))?.cells.get(usize::from(col));
-    cells(cell, area, buf, colourless);
+    cells(cell, area, buf, colours);
 }
 
-fn cells<'a>(cell: impl Fn(u16, u16) -> Option<&'a vt100::Cell>, area: Rect, buf: &mut Buffer, colourless: bool) {
+fn cells<'a>(cell: impl Fn(u16, u16) -> Option<&'a vt100::Cell>, area: Rect, buf: &mut Buffer, colours: Option<Depth>) {
     let area = area.intersection(buf.area);
     if area.is_empty() {
         return;
@@ -33,7 +34,7 @@ fn cells<'a>(cell: impl Fn(u16, u16) -> Option<&'a vt100::Cell>, area: Rect, buf
         for (col, to) in (0..).zip(line) {
             let Some(from) = cell(row, col) else { continue };
             to.reset();
-            style(from, to, colourless);
+            style(from, to, colours);
             // The half of a wide character that lies outside can't be drawn.
             let cut = from.is_wide() && col + 1 >= area.width;
             if from.has_contents() && !from.is_wide_continuation() && !cut {
@@ -82,9 +83,9 @@ fn hidden(c: char) -> bool {
 }
 
 /// Into a cell that was reset.
-fn style(cell: &vt100::Cell, to: &mut Cell, colourless: bool) {
-    if !colourless {
-        (to.fg, to.bg) = (colour(cell.fgcolor()), colour(cell.bgcolor()));
+fn style(cell: &vt100::Cell, to: &mut Cell, colours: Option<Depth>) {
+    if let Some(depth) = colours {
+        (to.fg, to.bg) = (depth.fit(colour(cell.fgcolor())), depth.fit(colour(cell.bgcolor())));
     }
     let attributes = [
         (cell.bold(), Modifier::BOLD),
@@ -115,7 +116,7 @@ mod tests {
         emulator.feed(bytes.as_bytes());
         let area = Rect::new(0, 0, columns, 2);
         let mut buf = Buffer::empty(area);
-        draw(emulator.screen(), area, &mut buf, false);
+        draw(emulator.screen(), area, &mut buf, Some(Depth::True));
         buf
     }
 

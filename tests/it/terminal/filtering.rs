@@ -47,8 +47,12 @@ fn passes_in_the_plainest_form() {
         ("ab\x1b[Zc", "ab\x1b[1Gc"),
         ("\x1b[5 q", "\x1b[5 q"),
         ("\x1b[1;2;3 q\x1b[9 q", "\x1b[1 q"),
-        ("\x1b[20h\x1b[2h\x1b[3g\x1bH", ""),
-        ("\x1b#8\x1b%@\x1b F", ""),
+        ("\x1b[20h\x1b[2h\x1b[?3h\x1b[?40h", ""),
+        ("\x1b[?40h\x1b[?3h", "\x1b[r\x1b[H\x1b[2J"),
+        ("\x1b#3\x1b%@\x1b F", ""),
+        ("\x1b[3g\x1b[5G\x1bH\ra\tb\tc\x1b[Zd", "\x1b[5G\ra\x1b[5Gb\x1b[80Gc\x1b[5Gd"),
+        ("\x1b[9G\x1b[g\r\tb\x1b[2Ic", "\x1b[9G\r\x1b[17Gb\x1b[33Gc"),
+        ("\x1b[?7l\x1b[78Gabcdef好\u{301}\r\n\x1b[?7hg", "\x1b[?7l\x1b[78Gabc\x1b[80Gf\x1b[80G\u{301}\r\n\x1b[?7hg"),
         ("a\x1b[12\x0d3Cb", "a\r\x1b[80Cb"),
         ("\x1b[1$x\x1b[?1$x", ""),
         ("\x1b[0\u{e9}m", "ém"),
@@ -59,6 +63,32 @@ fn passes_in_the_plainest_form() {
     assert_eq!(forwarded(b"\xe9t\xe9\xff"), "?t??");
     assert_eq!(forwarded(b"\x9b3;4Hx\x85y"), "\x1b[3;4Hx\r\ny");
     assert_eq!(forwarded("✜\u{9c}".as_bytes()), "✜", "a continuation byte is no control");
+}
+
+#[test]
+fn the_alignment_card_fills_the_screen() {
+    let mut emulator = emulator();
+    emulator.feed(b"\x1b[2;5r\x1b[3;3Hx\x1b#8y");
+    let text = emulator.text();
+    let mut rows = text.lines();
+    assert_eq!(rows.next(), Some(format!("y{}", "E".repeat(79)).as_str()));
+    assert!(rows.clone().count() == 23 && rows.all(|row| row == "E".repeat(80)), "{text}");
+    // Again and again it is not worth what it costs.
+    let forward = emulator.feed("\x1b#8".repeat(50_000).as_bytes()).forward;
+    assert!(forward.len() < 2 << 20, "{}", forward.len());
+}
+
+#[test]
+fn tab_stops_go_with_a_reset_and_with_a_resize() {
+    for forgets in ["\x1bc", ""] {
+        let mut emulator = emulator();
+        emulator.feed(format!("\x1b[3g{forgets}").as_bytes());
+        if forgets.is_empty() {
+            emulator.resize(TermSize::new(24, 100));
+        }
+        assert_eq!(emulator.feed(b"\r\tx").forward, b"\r\tx");
+        assert_eq!(emulator.screen().cursor_position(), (0, 9));
+    }
 }
 
 #[test]
@@ -151,8 +181,21 @@ fn bells_and_titles_are_told() {
     assert!(emulator.title().len() <= 256 && emulator.title().starts_with('好'));
 }
 
-/// V03: what never ends is not kept. The long form sends a whole GiB.
+/// V03: what never ends is not kept. In a process of its own: what other tests hold at the time is not what is measured.
 fn endless(megabytes: usize) {
+    let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+    alone.args(["terminal::filtering::alone", "--exact", "--ignored", "--nocapture"]);
+    let output = alone.env(MEGABYTES, megabytes.to_string()).output().unwrap();
+    let told = [output.stdout, output.stderr].map(|told| String::from_utf8_lossy(&told).into_owned()).concat();
+    assert!(output.status.success() && told.contains("each was forgotten"), "{told}");
+}
+
+const MEGABYTES: &str = "PODBAY_TEST_MEGABYTES";
+
+#[test]
+#[ignore = "what measures the memory of endless strings"]
+fn alone() {
+    let Some(megabytes) = std::env::var(MEGABYTES).ok().and_then(|megabytes| megabytes.parse().ok()) else { return };
     let block = vec![b'x'; 1 << 20];
     for start in [&b"\x1b]0;"[..], b"\x1bP", b"\x1b_", b"\x1b^", b"\x9d52;c;", b"\x1b["] {
         let mut emulator = emulator();
@@ -164,15 +207,16 @@ fn endless(megabytes: usize) {
         }
         assert!(emulator.held() < 64 * 1024, "{start:?} holds {}", emulator.held());
         let grown = resident().saturating_sub(before);
-        assert!(megabytes < 512 || grown < 2 << 20, "{start:?} grew by {grown} bytes");
+        assert!(grown < 2 << 20, "{start:?} grew by {grown} bytes");
         let after = emulator.feed(b"\x18after");
         assert_eq!(after.forward, b"after");
     }
+    println!("each was forgotten");
 }
 
 #[test]
 fn an_endless_string_is_forgotten() {
-    endless(8);
+    endless(64);
 }
 
 #[test]

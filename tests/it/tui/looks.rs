@@ -37,12 +37,42 @@ fn every_screen_is_drawn_in_every_theme_and_says_the_same() {
         for (name, theme) in &themes {
             driver.model.settings.theme = theme.clone();
             assert_eq!(driver.shot(), wanted, "{screen} in {name}");
-            driver.model.settings.theme = theme.clone().at(Depth::Indexed);
-            let rgb = |colour| matches!(colour, Color::Rgb(..));
-            for cell in driver.draw().buffer().content() {
-                assert!(!rgb(cell.fg) && !rgb(cell.bg), "{screen} in {name}: {:?}", cell.symbol());
+            for depth in [Depth::Indexed, Depth::Sixteen] {
+                driver.model.settings.theme = theme.clone().at(depth);
+                let beyond = |colour| match colour {
+                    Color::Rgb(..) => true,
+                    Color::Indexed(number) => depth == Depth::Sixteen && number > 15,
+                    _ => false,
+                };
+                for cell in driver.draw().buffer().content() {
+                    assert!(!beyond(cell.fg) && !beyond(cell.bg), "{screen} in {name} at {depth:?}: {cell:?}");
+                }
             }
         }
+    }
+}
+
+/// What a program paints, as the user's terminal can show it.
+#[test]
+fn colours_of_programs_are_fitted_to_the_terminal() {
+    for depth in [Depth::True, Depth::Indexed, Depth::Sixteen] {
+        let (_, mut driver) = all(120, 40).into_iter().find(|(screen, _)| *screen == "painted").unwrap();
+        driver.model.settings.theme = Theme::built_in(false).at(depth);
+        let drawn = driver.draw();
+        let has = |colour: Color| drawn.buffer().content().iter().any(|cell| cell.fg == colour || cell.bg == colour);
+        for painted in [Color::Rgb(250, 120, 30), Color::Rgb(1, 60, 120), Color::Rgb(10, 200, 90)] {
+            assert_eq!(has(painted), depth == Depth::True, "{painted:?} at {depth:?}");
+            assert!(has(depth.fit(painted)), "{painted:?} at {depth:?}");
+        }
+        // And held still.
+        let mut driver = super::tiles::three(120, 40);
+        driver.model.settings.theme = Theme::built_in(false).at(depth);
+        driver.screens(|_| "\x1b[38;2;250;120;30mpainted".to_owned());
+        driver.keys("5 v");
+        assert!(driver.model.main.copying.is_some());
+        let drawn = driver.draw();
+        let rgb = drawn.buffer().content().iter().filter(|cell| matches!(cell.fg, Color::Rgb(..))).count();
+        assert_eq!(rgb > 0, depth == Depth::True, "{depth:?}");
     }
 }
 

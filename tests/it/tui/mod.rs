@@ -16,6 +16,7 @@ mod memory;
 mod passing;
 mod ports;
 mod pty;
+mod reaching;
 mod robust;
 mod screens;
 mod scripted;

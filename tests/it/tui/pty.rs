@@ -8,9 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use podbay::bay::session::TermSize;
 use podbay::config::env::Env;
-use podbay::tui::effect::Effect;
-use podbay::tui::msg::{FeedMsg, Msg};
+use podbay::terminal::emulator::Emulator;
+use podbay::tui::effect::{Effect, StreamKey};
+use podbay::tui::msg::{FeedMsg, Msg, TerminalMsg};
+use podbay::tui::tty::Copier;
 use podbay::tui::{Execute, StartError, show};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,9 +30,11 @@ const MARK: &str = "PODBAY_TEST_DASHBOARD";
 /// So many changes are told, as fast as they are taken.
 const FLOOD: &str = "PODBAY_TEST_FLOOD";
 const CHANGES: u32 = 3000;
+/// How it fails when it is asked for a copy, or to suspend.
+const FAILS: &str = "PODBAY_TEST_FAILS";
 
 /// Tells of a bay; asked for a copy, it fails as badly as code can.
-struct Script(mpsc::Sender<Msg>);
+struct Script(mpsc::Sender<Msg>, Copier);
 
 impl Execute for Script {
     fn execute(&mut self, effect: Effect) {
@@ -40,16 +46,49 @@ impl Execute for Script {
                     tokio::spawn(flood(self.0.clone()));
                 }
             }
-            Effect::Copy(_) => panic!("the dashboard's own thread failed"),
+            Effect::Copy(_) => match std::env::var(FAILS).as_deref() {
+                Ok("abort") => std::process::abort(),
+                Ok("overflow") => assert_ne!(deeper(1), 0),
+                _ => panic!("the dashboard's own thread failed"),
+            },
+            // What is drawn next finds no room; the terminal is there again when the loop has ended.
+            Effect::Suspend if std::env::var_os(FAILS).is_some() => {
+                let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+                let back = GoesBack(rustix::io::dup(std::io::stdout()).unwrap());
+                rustix::stdio::dup2_stdout(full).unwrap();
+                let (key, msg) = (StreamKey::default(), TerminalMsg::Bytes(Bytes::from_owner(back)));
+                assert!(self.0.try_send(Msg::Terminal { key, msg }).is_ok());
+            }
             Effect::Inspect { .. } => {
                 tokio::spawn(async { panic!("a background task failed") });
             }
             Effect::Suspend => {
-                podbay::tui::tty::suspend(false).unwrap();
+                self.1.suspend().unwrap();
             }
             _ => {}
         }
     }
+}
+
+/// A descriptor that takes the place of stdout again when it goes.
+struct GoesBack(std::os::fd::OwnedFd);
+
+impl AsRef<[u8]> for GoesBack {
+    fn as_ref(&self) -> &[u8] {
+        b"never read"
+    }
+}
+
+impl Drop for GoesBack {
+    fn drop(&mut self) {
+        rustix::stdio::dup2_stdout(&self.0).unwrap();
+    }
+}
+
+#[expect(unconditional_recursion, reason = "the stack is to overflow")]
+fn deeper(depth: u64) -> u64 {
+    let kept = std::hint::black_box([depth; 512]);
+    deeper(depth + 1) + kept.iter().sum::<u64>()
 }
 
 async fn flood(messages: mpsc::Sender<Msg>) {
@@ -72,7 +111,7 @@ fn child() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let shown = runtime.block_on(show(settings(), false, &Env::of_process(), |messages, _| Script(messages)));
+    let shown = runtime.block_on(show(settings(), true, &Env::of_process(), Script));
     if let Err(report) = shown {
         let usage = report.downcast_ref::<StartError>().is_some();
         let _ = writeln!(std::io::stderr(), "usage={usage}: {report}");
@@ -221,15 +260,43 @@ impl Dashboard {
 
     /// Everything that was taken was given back, once.
     fn restored(&self) {
-        self.until("\u{1b}[?1049l");
-        for (on, off) in [("[?1049h", "[?1049l"), ("[?2004h", "[?2004l"), ("[?1004h", "[?1004l"), ("[>1u", "[<1u")] {
-            let on = self.count(&format!("\u{1b}{on}"));
-            let off = self.count(&format!("\u{1b}{off}"));
-            assert_eq!((on, off), (1, 1), "{}", self.text().escape_debug());
+        self.restored_each(1);
+    }
+
+    /// The same of a terminal that was taken so many times.
+    fn restored_each(&self, times: usize) {
+        // The process may be gone before its last bytes have been read.
+        self.wait("left for good", || self.count("\u{1b}[?1049l") >= times && self.count("\u{1b}[?25h") >= times);
+        for mode in ["?1049", "?2004", "?1004", "?1000", "?1002", "?1003", "?1006"] {
+            let count = |letter| self.count(&format!("\u{1b}[{mode}{letter}"));
+            assert_eq!((count('h'), count('l')), (times, times), "{mode}: {}", self.text().escape_debug());
         }
         let text = self.text();
         assert!(text.rfind("\u{1b}[?25h") > text.rfind("\u{1b}[?25l"), "the cursor is hidden");
+        let after = text.rsplit("\u{1b}[?1049l").next().unwrap_or_default();
+        let moves =
+            |rest: &str| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with(['H', 'J']);
+        let drawn = after.split("\u{1b}[").skip(1).any(moves);
+        assert!(!drawn, "drawn on the user's own screen: {}", after.escape_debug());
         assert!(self.cooked(), "raw mode is still on");
+        assert_eq!(self.keyboards(), times, "so often the keys were asked for");
+    }
+
+    /// How often the keys were told apart on the alternate screen. Each screen has a stack of its own, so what was asked
+    /// for on one is given back before it is left, and the other is left alone.
+    fn keyboards(&self) -> usize {
+        let mut terminal = Emulator::new(TermSize::new(24, 80), 0);
+        let mut asked = 0;
+        let mut before = false;
+        for piece in self.text().split_inclusive('\u{1b}') {
+            assert!(!(before && piece.starts_with("[?1049")), "the screen is left with its keyboard changed");
+            terminal.feed(piece.as_bytes());
+            let modes = terminal.modes();
+            assert!(modes.alternate_screen || !modes.disambiguate, "the user's own screen is changed at {piece:?}");
+            asked += usize::from(modes.disambiguate && !before);
+            before = modes.disambiguate;
+        }
+        asked
     }
 }
 
@@ -295,27 +362,76 @@ fn suspending_gives_the_terminal_back_and_coming_back_takes_it() {
     }
     dashboard.press("q");
     assert_eq!(dashboard.exit(), 0);
-    // The process may be gone before its last bytes have been read.
-    dashboard.wait("left for good", || dashboard.count("\u{1b}[?1049l") >= 3);
-    assert_eq!((dashboard.count("\u{1b}[?1049h"), dashboard.count("\u{1b}[?1049l")), (3, 3));
-    assert!(dashboard.cooked());
+    dashboard.restored_each(3);
 }
 
-/// How long it takes until the process is gone after its terminal went.
-fn hang_up(mut dashboard: Dashboard) -> Duration {
-    let begun = Instant::now();
+#[test]
+fn an_abort_and_a_stack_that_overflows_give_the_terminal_back() {
+    for fails in ["abort", "overflow"] {
+        let mut command = command();
+        command.env(FAILS, fails);
+        let mut dashboard = Dashboard::start(command);
+        dashboard.until("badger");
+        dashboard.press("y");
+        assert_ne!(dashboard.exit(), 0);
+        dashboard.restored();
+    }
+    // As by another's hand.
+    let mut dashboard = Dashboard::up();
+    dashboard.signal(Signal::ABORT);
+    assert_ne!(dashboard.exit(), 0);
+    dashboard.restored();
+}
+
+#[test]
+fn an_error_gives_the_terminal_back_and_is_told() {
+    let mut command = command();
+    command.env(FAILS, "drawing");
+    let mut dashboard = Dashboard::start(command);
+    dashboard.until("badger");
+    dashboard.press("\u{1a}");
+    assert_eq!(dashboard.exit(), 1);
+    dashboard.restored();
+    dashboard.until("drawing on the terminal failed: No space left on device");
+    let text = dashboard.text();
+    assert!(text.find("drawing on the terminal failed") > text.find("\u{1b}[?1049l"), "{}", text.escape_debug());
+}
+
+/// What a process, and those that it started, have worked.
+fn worked(pid: u32) -> Duration {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let below: Duration = children.split_whitespace().map(|child| worked(child.parse().unwrap())).sum();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name: user and system time, its own and that of those it has waited for.
+    let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.split(' ').skip(11).take(4));
+    let ticks: u64 = fields.into_iter().flatten().map(|field| field.parse::<u64>().unwrap()).sum();
+    below + Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+}
+
+fn has_ended(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('Z'))
+}
+
+/// Its terminal goes: it is gone soon, and does not spin until then.
+fn hang_up(mut dashboard: Dashboard) {
+    let pid = dashboard.child.process_id().unwrap();
+    let (begun, before) = (Instant::now(), worked(pid));
     dashboard.open.store(false, Ordering::SeqCst);
     dashboard.reading.take().unwrap().join().unwrap();
     drop(dashboard.writer.take());
     drop(dashboard.master.take());
+    dashboard.wait("the end", || has_ended(pid));
+    let (took, worked) = (begun.elapsed(), worked(pid).saturating_sub(before));
     dashboard.exit();
-    begun.elapsed()
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    // A twentieth of what it may take.
+    assert!(worked <= Duration::from_millis(100), "{worked:?} of work in {took:?}");
 }
 
 #[test]
 fn a_terminal_that_goes_away_ends_it_within_two_seconds() {
-    let took = hang_up(Dashboard::up());
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    hang_up(Dashboard::up());
     // The session's leader ignores SIGHUP and hands nothing on: the dashboard must notice by itself.
     let mut shell = CommandBuilder::new("/bin/sh");
     let exe = std::env::current_exe().unwrap();
@@ -326,8 +442,7 @@ fn a_terminal_that_goes_away_ends_it_within_two_seconds() {
     shell.env(MARK, "1");
     let dashboard = Dashboard::start(shell);
     dashboard.until("badger");
-    let took = hang_up(dashboard);
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    hang_up(dashboard);
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub fn all(columns: u16, rows: u16) -> Vec<(&'static str, Driver)> {
         ("pools", Driver::of(bay::pooled(), columns, rows)),
         ("ports", super::ports::shown(columns, rows)),
         ("toasts", toasts(columns, rows)),
+        ("painted", painted(columns, rows)),
     ]
 }
 
@@ -117,6 +118,20 @@ fn beside(columns: u16, rows: u16) -> Driver {
     driver.screens(|name| format!("{name} $ "));
     if !driver.model.main.logs.streams.is_empty() {
         driver.log((0..30).map(|at| log(at * 250, &format!("request {at} served in {} ms", at * 7 % 13))));
+    }
+    driver.wait(5000);
+    driver
+}
+
+/// Programs that paint with every colour there is, in terminals and in a log.
+fn painted(columns: u16, rows: u16) -> Driver {
+    let mut driver = super::tiles::three(columns, rows);
+    driver.keys("l B");
+    driver.wait(200);
+    driver
+        .screens(|name| format!("\x1b[38;2;250;120;30m{name}\x1b[0m \x1b[48;2;1;60;120mblue\x1b[0m \x1b[38;5;196mred"));
+    if !driver.model.main.logs.streams.is_empty() {
+        driver.log((0..3).map(|at| log(at * 250, "\x1b[38;2;10;200;90mgreen\x1b[0m \x1b[48;5;27mblue")));
     }
     driver.wait(5000);
     driver
@@ -219,7 +234,7 @@ fn every_screen_at_every_size() {
 
 #[test]
 fn styles_of_the_list_and_of_a_terminal() {
-    for name in ["mixed", "terminal", "search", "merged", "tiles", "typing", "figures"] {
+    for name in ["mixed", "terminal", "search", "merged", "tiles", "typing", "figures", "painted"] {
         let driver = one(name)(80, 24);
         insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "snapshots", omit_expression => true }, {
             insta::assert_snapshot!(format!("{name}-styles"), styles(driver.draw().buffer()));
