@@ -11,6 +11,7 @@ use crate::engine::LogLine;
 
 /// What an engine writes in front of each message: RFC 3339 with nine digits, and a blank.
 const SHORTEST_STAMP: usize = "2024-01-02T03:04:05Z ".len();
+const STAMP: usize = "2024-01-02T03:04:05.123456789Z ".len();
 const LONGEST_STAMP: usize = "2024-01-02T03:04:05.123456789+00:00 ".len();
 
 /// The engine cuts a long line into messages of this size, each with a stamp of its own.
@@ -32,6 +33,8 @@ struct Stream {
     stamp: BytesMut,
     /// Whether there are no stamps at all.
     plain: bool,
+    /// Whether nothing but stamps tells messages apart.
+    tty: bool,
     /// Whether a message begins: then a stamp may come.
     fresh: bool,
     /// Content bytes of the message so far (tty only: there nothing else tells messages apart).
@@ -70,7 +73,7 @@ impl Piece {
 impl Lines {
     /// For a log that is multiplexed, or a tty's, which is not.
     pub fn new(tty: bool) -> Self {
-        let fresh = || Stream { fresh: true, ..Stream::default() };
+        let fresh = || Stream { fresh: true, tty, ..Stream::default() };
         Self { streams: [fresh(), fresh()], tty }
     }
 
@@ -179,7 +182,22 @@ impl Stream {
         }
     }
 
+    /// A program may end with a line that has no end, a prompt for one: the stamp of what the next one wrote then stands
+    /// in the middle of this line.
+    fn split_runs(&mut self, stderr: bool, out: &mut Vec<Piece>) {
+        while self.tty
+            && self.given == 0
+            && let Some((at, begin, end)) = self.at.and_then(|before| later_stamp(&self.line, before))
+        {
+            let rest = self.line.split_off(end);
+            self.line.truncate(begin);
+            self.give(stderr, false, out);
+            (self.line, self.at) = (rest, Some(at));
+        }
+    }
+
     fn end_line(&mut self, stderr: bool, out: &mut Vec<Piece>) {
+        self.split_runs(stderr, out);
         // A line that was just cut at the limit has nothing left to say.
         if !(self.line.is_empty() && self.given == usize::MAX) {
             self.give(stderr, false, out);
@@ -216,6 +234,7 @@ impl Stream {
         if !self.stamp.is_empty() && !maybe_stamp(&self.stamp) {
             self.resolve_stamp(stderr, out);
         }
+        self.split_runs(stderr, out);
         let given = if self.given == usize::MAX { 0 } else { self.given };
         if self.line.len() > given {
             self.give(stderr, true, out);
@@ -228,6 +247,19 @@ fn stamp(bytes: &[u8]) -> Option<Timestamp> {
         return None;
     }
     std::str::from_utf8(bytes.strip_suffix(b" ")?).ok()?.parse().ok()
+}
+
+/// A stamp within a line that was taken before that, and where it stands. What a program writes of times itself is not
+/// later than the engine's own stamp, or still to come.
+fn later_stamp(line: &[u8], before: Timestamp) -> Option<(Timestamp, usize, usize)> {
+    let now = Timestamp::now();
+    let ends = memchr::memmem::find_iter(line, b"Z ").map(|at| at + 2);
+    let found = ends.filter_map(|end| {
+        let begin = end.checked_sub(STAMP)?;
+        let at = line.get(begin..end).filter(|bytes| maybe_stamp(bytes)).and_then(stamp)?;
+        Some((at, begin, end))
+    });
+    found.into_iter().find(|(at, ..)| *at > before && *at <= now)
 }
 
 /// Whether the bytes can be the beginning of a stamp.
@@ -302,6 +334,23 @@ mod tests {
             assert_eq!(found[2].1, "2024-not a stamp");
             assert_eq!(found.len(), 3);
         }
+    }
+
+    /// As it is after restarts of a program that asks something and waits.
+    #[test]
+    fn what_one_run_left_without_an_end_is_no_beginning_of_the_next_ones_line() {
+        let wire = format!("{T1}go on? {T2}go on? \r\n{T2}time={T1}x\r\n{T1}next 2999-01-02T03:04:05.000000000Z y\r\n");
+        for cut in 1..=wire.len() {
+            let pieces = raw(wire.as_bytes(), cut);
+            let found: Vec<String> = texts(&pieces).into_iter().map(|(_, text)| text).collect();
+            let own = format!("time={T1}x\r");
+            let expected = ["go on? ", "go on? \r", &own, "next 2999-01-02T03:04:05.000000000Z y\r"];
+            assert_eq!(found, expected, "cut {cut}");
+            assert!(pieces[0].at < pieces[1].at);
+        }
+        let asks = raw(format!("{T1}go on? {T2}go on? ").as_bytes(), 9);
+        assert_eq!(texts(&asks).len(), 2);
+        assert_eq!((asks[0].open, asks[1].open, &asks[1].whole[..]), (false, true, &b"go on? "[..]));
     }
 
     #[test]
