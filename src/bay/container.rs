@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::isolation::Isolation;
 use super::mount::Mount;
 use super::name::ContainerName;
 use super::port::PortMapping;
@@ -326,6 +327,8 @@ pub struct Observed {
     pub failed_probes: u32,
     /// Whether its main process has a tty.
     pub tty: bool,
+    /// How far its present run is kept apart from the machine, where an engine can do that in several ways.
+    pub isolation: Option<Isolation>,
 }
 
 impl Observed {

@@ -17,6 +17,7 @@ pub mod hardening;
 pub mod idle;
 pub mod isolation;
 pub mod lifecycle;
+pub mod limit;
 pub mod matching;
 pub mod metric;
 pub mod mount;

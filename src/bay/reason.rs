@@ -75,6 +75,9 @@ pub enum Reason {
     /// Something else comes first.
     #[error("waits for {0}")]
     WaitsFor(String),
+    /// It runs since before the bay had its present level of isolation.
+    #[error("runs with isolation {0} until it is restarted")]
+    OtherWalls(super::isolation::Isolation),
     /// The engine's health check says so.
     #[error("unhealthy: {0} probes in a row failed")]
     Unhealthy(u32),

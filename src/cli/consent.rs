@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::api::client::Client;
-use crate::api::types::{EngineStatus, LinkState};
+use crate::api::types::{EngineStatus, LinkState, Reloaded};
 use crate::bay::isolation::Isolation;
 use crate::config::isolation;
 use crate::terminal::safe::Safe;
@@ -25,6 +25,31 @@ pub fn keep(context: &Context) -> Result<(), CliError> {
     let Some(level) = context.config.said else { return Ok(()) };
     let kept = context.paths.create().and_then(|()| isolation::keep(&context.paths.state, level));
     kept.map_err(|error| CliError::failed(format!("--isolation can't be kept for the bay: {error}")))
+}
+
+/// Has a supervisor that runs heed what a flag said: nothing is made before it does. One that has its engine already keeps
+/// to that one's level, and a new one takes its place.
+///
+/// # Errors
+/// The supervisor's; and where it still has another level, because somebody else said so meanwhile.
+pub async fn heard(context: &Context, client: Client, said: Isolation) -> Result<Client, CliError> {
+    let read = client.reload().await?;
+    if has(&read, said) {
+        read.notes.iter().for_each(|text| note(text));
+        return Ok(client);
+    }
+    let client = context.hand_over(&client).await?;
+    if has(&client.reload().await?, said) {
+        return Ok(client);
+    }
+    let bay = &context.config.bay;
+    let error = CliError::usage(format!("the supervisor of bay {bay} does not run workers with isolation {said}"));
+    Err(error.hint(format!("`podbay down` ends it; then `podbay --isolation {said}` starts another")))
+}
+
+/// One of an older podbay does not say.
+fn has(read: &Reloaded, said: Isolation) -> bool {
+    read.isolation.map_or(!read.needs_restart, |level| level == said)
 }
 
 /// Asks, where weaker walls are all that is missing and somebody is there to answer.
@@ -53,6 +78,7 @@ async fn answer(client: &Client, engine: &EngineStatus, level: Isolation) -> Res
     }
     let done = client.allow(level).await?;
     note(&done.text);
+    done.notes.iter().for_each(|text| note(text));
     Ok(())
 }
 

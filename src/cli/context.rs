@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::api::client::Client;
+use crate::api::types::DownRequest;
 use crate::config::Config;
 use crate::config::env::Env;
 use crate::config::paths::Paths;
@@ -76,15 +77,28 @@ impl Context {
     pub async fn client(&self) -> Result<Client, CliError> {
         if self.broken.is_none() {
             consent::keep(self)?;
-            let before = if self.config.said.is_some() { supervisor::running(&self.paths).await? } else { None };
-            if let Some(client) = before {
+            let Some(said) = self.config.said else { return self.ensure().await };
+            return match supervisor::running(&self.paths).await? {
                 // One that runs already: what was said is in the file that it reads now.
-                client.reload().await?.notes.iter().for_each(|text| note(text));
-                return Ok(client);
-            }
-            return supervisor::ensure(&self.paths, &self.config).await;
+                Some(client) => consent::heard(self, client, said).await,
+                None => self.ensure().await,
+            };
         }
         self.running().await?.ok_or_else(|| CliError::failed("no supervisor runs"))
+    }
+
+    pub(super) async fn ensure(&self) -> Result<Client, CliError> {
+        supervisor::ensure(&self.paths, &self.config).await
+    }
+
+    /// The client of a new supervisor in the place of this one: what one takes only at its beginning needs that.
+    ///
+    /// # Errors
+    /// When this one does not end, or none can be started.
+    pub async fn hand_over(&self, old: &Client) -> Result<Client, CliError> {
+        old.down(DownRequest { workers: false, supervisor_only: true }).await?;
+        note("a new supervisor takes over; containers stay as they are");
+        self.ensure().await
     }
 
     /// The supervisor's client, if one runs.

@@ -9,9 +9,10 @@ use clap::Args;
 
 use crate::api;
 use crate::api::server::{Reload, ServeError, Start};
-use crate::config::Config;
+use crate::config::{Config, isolation};
 use crate::supervisor::lock::LockError;
 
+use super::consent;
 use super::context::Context;
 use super::exit::{CliError, Exit, Kind};
 use super::logging;
@@ -46,7 +47,14 @@ pub async fn run(context: &Context, args: &ServeArgs) -> Result<Exit, CliError> 
     prepare(context)?;
     let _log = logging::start(&context.paths.logs(), "supervisor", Some(logging::Also::Stderr))?;
     let listens = format!("the supervisor of bay {} listens on {}", context.config.bay, context.paths.socket.display());
-    supervise(context, true, move || note(&listens)).await?;
+    let listening = || {
+        note(&listens);
+        // Not before: one that is refused, because another one runs, has no word in the bay.
+        if let Err(error) = consent::keep(context) {
+            note(&error.to_string());
+        }
+    };
+    supervise(context, true, listening).await?;
     Ok(Exit::Done)
 }
 
@@ -90,11 +98,11 @@ fn say(word: &FirstWord) {
 async fn supervise(context: &Context, up: bool, ready: impl FnOnce() + Send) -> Result<(), ServeError> {
     let (file, bay, env) = (context.file.clone(), context.config.bay.clone(), context.env.clone());
     let (said, state) = (context.config.said, context.paths.state.clone());
-    // Read anew with the same words as at the start: the flag's file, bay and isolation.
+    // Read anew with the same words as at the start: the flag's file and bay, and the last one about isolation.
     let reload: Reload = Arc::new(move || {
         let config = Config::load(file.as_deref(), &env).map_err(|error| error.to_string())?;
         let config = config.with_bay(bay.clone());
-        Ok(config.with_isolation(said, &state))
+        Ok(config.with_isolation(isolation::latest(said, &state), &state))
     });
     api::server::serve(context.config.clone(), context.env.clone(), Start { reload, up }, ready).await
 }

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use crate::api::types::{EngineStatus, LinkState, PortRow, Status};
-use crate::bay::isolation::Isolation;
 use crate::terminal::safe::Safe;
 
 use super::context::Context;
@@ -132,10 +131,10 @@ fn engine(lines: &mut Lines, engine: &EngineStatus, now: Timestamp) {
     };
     let text = with_reason(format!("{name} at {}, {state}", engine.endpoint), engine.reason.as_deref());
     lines.add("engine", &text, paint);
-    if let Some(level) = engine.isolation {
+    if let Some(level) = engine.level() {
         // Less than namespaces is never passed over.
-        let paint = if level < Isolation::Namespaces { Paint::Warn } else { Paint::Plain };
-        lines.add("isolation", level.as_str(), paint);
+        let paint = if engine.is_weak() { Paint::Warn } else { Paint::Plain };
+        lines.add("isolation", &level, paint);
     }
     if let Some(next) = engine.next_try_at {
         let seconds = next.as_second().saturating_sub(now.as_second());
@@ -215,7 +214,7 @@ mod tests {
     fn an_engine_that_is_away_is_said_with_reason_and_next_try() {
         let status: Status = serde_json::from_value(serde_json::json!({
             "bay": "podbay", "version": "0.1.0", "pid": 7,
-            "engine": {"kind": "", "endpoint": "unix:///run/docker.sock", "version": "", "state": "away",
+            "engine": {"kind": "", "endpoint": "unix:///run/docker.sock", "version": "", "state": "away", "wanted": "namespaces",
                        "reason": "no such file", "next_try_at": "2026-01-01T00:00:04Z", "limits": []},
             "parent": null, "workers": {"running": 2, "exited": 0, "cut-off": 1}, "pool": [], "services": [],
             "disk": {"total": 107_374_182_400_u64, "free": 53_687_091_200_u64},
@@ -230,6 +229,7 @@ mod tests {
         insta::assert_snapshot!(text(&status, now, false), @r"
         bay       podbay, supervisor 0.1.0 (pid 7), up 90s
         engine    none yet at unix:///run/docker.sock, away: no such file
+        isolation namespaces wanted
                   next try in 4s
         parent    none yet
         workers   1 cut-off, 2 running

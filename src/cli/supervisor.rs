@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::api::client::{Client, ClientError};
 use crate::api::types::ErrorDetail;
 use crate::bay::service::MARK;
-use crate::config::Config;
 use crate::config::paths::Paths;
+use crate::config::{Config, isolation};
 
 use super::exit::{CliError, Kind};
 use super::output::note;
@@ -73,7 +73,9 @@ pub async fn ensure(paths: &Paths, config: &Config) -> Result<Client, CliError> 
 pub async fn ensure_quietly(paths: &Paths, config: &Config) -> Result<Client, CliError> {
     let exe = std::env::current_exe();
     let exe = exe.map_err(|error| CliError::failed(format!("podbay's own program can't be found: {error}")))?;
-    ensure_by(&exe, START, (paths, config), |pid| tracing::info!(pid, "started a supervisor")).await
+    // Long after the flag was given: somebody may have said another word since.
+    let config = Config { said: isolation::latest(config.said, &paths.state), ..config.clone() };
+    ensure_by(&exe, START, (paths, &config), |pid| tracing::info!(pid, "started a supervisor")).await
 }
 
 async fn ensure_by(

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 
 use crate::api::client::Client;
-use crate::api::types::{BayEvent, Done, DownRequest, HistoryLine};
+use crate::api::types::{BayEvent, Done, HistoryLine};
 
 use super::consent;
 use super::context::Context;
@@ -43,7 +43,7 @@ pub async fn run(context: &Context) -> Result<Exit, CliError> {
     if let Some(other) = elsewhere(context, read.source.as_deref()) {
         note(&other);
     }
-    let client = if read.needs_restart { hand_over(context, &client).await? } else { client };
+    let client = if read.needs_restart { context.hand_over(&client).await? } else { client };
     consent::ask(context, &client).await?;
     let done = with_progress(&client, client.up()).await?;
     done.notes.iter().for_each(|text| note(text));
@@ -65,13 +65,6 @@ fn elsewhere(context: &Context, source: Option<&Path>) -> Option<String> {
     let read = source.map_or_else(|| "no file".to_owned(), |path| path.display().to_string());
     let bay = &context.config.bay;
     Some(format!("the supervisor of bay {bay} reads {read}, and not {}: it keeps to what it began with", own.display()))
-}
-
-/// What a supervisor takes only at its beginning needs a new one.
-async fn hand_over(context: &Context, old: &Client) -> Result<Client, CliError> {
-    old.down(DownRequest { workers: false, supervisor_only: true }).await?;
-    note("a new supervisor takes over; containers stay as they are");
-    context.client().await
 }
 
 /// Waits for `work`, and notes the history's new lines until then. Progress is a courtesy: when its stream breaks, the

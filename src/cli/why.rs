@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use crate::api::types::Why;
+use crate::bay::isolation::Isolation;
 use crate::terminal::safe::Safe;
 
 use super::args::NameArgs;
@@ -38,6 +39,12 @@ pub fn text(why: &Why, now: Timestamp, width: usize) -> String {
     add("wanted", Some(&why.wanted));
     add("observed", Some(&why.observed));
     add("reason", Some(why.reason.as_deref().unwrap_or("it is as it should be")));
+    if let Some(level) = why.isolation {
+        let weak = level < Isolation::Namespaces;
+        let weak = if weak { "; `podbay status` lists what it leaves open" } else { "" };
+        add("isolation", Some(&format!("{level}{weak}")));
+    }
+    why.limits.iter().for_each(|limit| add("limit", Some(limit)));
     add("waits for", why.waits_for.as_deref());
     add("last exit", why.last_exit.as_deref());
     add("last error", why.last_error.as_deref());
@@ -67,6 +74,7 @@ mod tests {
         let why: Why = serde_json::from_value(serde_json::json!({
             "name": "fox", "kind": "worker", "wanted": "running", "observed": "created, never started",
             "reason": "the engine could not start it: OCI runtime create failed: exec: \"clod\": executable file not found in $PATH",
+            "isolation": "none", "limits": ["limit of CPU: not enforced, cgroups are not delegated to this user"],
             "waits_for": null, "last_error": "exit 127", "attempts": 3, "next_try_at": "2026-01-01T00:00:30Z",
             "hint": "look at the template's command",
             "history": [{"seq": 1, "at": "2026-01-01T00:00:00Z", "name": "fox", "text": "start \u{1b}[2J failed"}]
@@ -79,6 +87,10 @@ mod tests {
           reason      the engine could not start it: OCI runtime
                       create failed: exec: "clod": executable file
                       not found in $PATH
+          isolation   none; `podbay status` lists what it leaves
+                      open
+          limit       limit of CPU: not enforced, cgroups are not
+                      delegated to this user
           last error  exit 127
           tries       3, next in 20s
           hint        look at the template's command

@@ -27,6 +27,23 @@ pub fn keep(state: &Path, level: Isolation) -> io::Result<()> {
     std::fs::rename(fresh, state.join(WORD))
 }
 
+/// Puts back what was kept before; `None`: nothing was.
+///
+/// # Errors
+/// The system's.
+pub fn put_back(state: &Path, before: Option<Isolation>) -> io::Result<()> {
+    match before {
+        Some(level) => keep(state, level),
+        None => std::fs::remove_file(state.join(WORD)),
+    }
+}
+
+/// The last word of those that were said: a flag's is kept for the bay, and somebody may have said another one since.
+#[must_use]
+pub fn latest(flag: Option<Isolation>, state: &Path) -> Option<Isolation> {
+    flag.map(|flag| kept(state).unwrap_or(flag))
+}
+
 impl Config {
     /// The same with the user's word: a flag's goes before the file, one that was kept counts where the file leaves it to
     /// a question.
@@ -61,7 +78,11 @@ mod tests {
         assert_eq!(rule(None, None), IsolationRule::Landlock);
         assert_eq!(rule(None, Some(IsolationRule::Namespaces)), IsolationRule::Namespaces);
         assert_eq!(rule(Some(Isolation::None), Some(IsolationRule::Namespaces)), IsolationRule::None);
+        for (flag, last) in [(None, None), (Some(Isolation::None), Some(Isolation::Landlock))] {
+            assert_eq!(latest(flag, state.path()), last, "what was kept since is the last word");
+        }
         std::fs::write(state.path().join(WORD), "half").unwrap();
         assert_eq!(rule(None, None), IsolationRule::Ask, "what is no word is none");
+        assert_eq!(latest(Some(Isolation::None), state.path()), Some(Isolation::None));
     }
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{EngineError, SharedEngine, docker};
+use super::{EngineError, Limitation, SharedEngine, docker};
 #[cfg(target_os = "linux")]
 use super::{local, podman};
 #[cfg(target_os = "linux")]
@@ -75,38 +75,97 @@ impl Chosen {
 /// Which engine `auto` chose, in a bay's state directory.
 const CHOICE: &str = "engine";
 
-/// Like [`choose`], and Podman's service is begun where that is all that is missing: nothing listens anywhere, its program
-/// is there, and the configuration names an image.
+/// The engine of a bay. By `auto`, the first that answers: one that is named, Docker, Podman, whose service is begun where
+/// its program is there and the configuration names an image, else this machine's own namespaces. A bay stays with the one
+/// that it has: one that is down for a moment must not be taken for one that never was there.
 ///
 /// # Errors
 /// Those of [`connect`].
 pub async fn find(config: &Config, env: &Env, chosen: Option<Chosen>) -> Result<SharedEngine, EngineError> {
     let trouble = begin_podman(config, env, chosen).await.err();
-    choose(&config.engine, env, chosen, trouble)
+    let files = docker::Files { read: &|path| std::fs::read_to_string(path), socket: &socket_state };
+    match way(config, env, chosen, &files)? {
+        Way::Docker(endpoint) => Ok(Arc::new(docker::DockerEngine::new(endpoint, docker::Deadlines::default()))),
+        Way::Local(others) => local_engine(&config.engine, env, others.map(|others| (others, trouble))),
+    }
+}
+
+/// What a bay's engine comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Way {
+    /// One that speaks Docker's API.
+    Docker(docker::Endpoint),
+    /// This machine's own, and what was found of others where they were looked for.
+    Local(Option<Nobody>),
+}
+
+/// Nobody named an engine, and nobody answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Nobody {
+    /// What can't be reached, and why.
+    why: String,
+    /// One that is there and can't be used, with what would help.
+    unused: Option<Limitation>,
+}
+
+fn way(config: &Config, env: &Env, chosen: Option<Chosen>, files: &docker::Files<'_>) -> Result<Way, EngineError> {
+    let engine = &config.engine;
+    if engine.kind == EngineKind::Local {
+        return Ok(Way::Local(None));
+    }
+    let found = docker::resolve(&engine.host, env, files);
+    if engine.kind == EngineKind::Docker || !cfg!(target_os = "linux") {
+        return found.map(Way::Docker);
+    }
+    let nobody = nobody(&found, files);
+    match (chosen, nobody) {
+        (Some(Chosen::Local), nobody) => Ok(Way::Local(nobody.filter(|nobody| nobody.unused.is_some()))),
+        // What names an image needs an engine of containers: what keeps from the one that is there is the better answer.
+        (None, Some(nobody)) if nobody.unused.is_none() || !config.names_an_image() => Ok(Way::Local(Some(nobody))),
+        _ => found.map(Way::Docker),
+    }
+}
+
+/// `None`: one is named, or somebody listens.
+fn nobody(found: &Result<docker::Endpoint, EngineError>, files: &docker::Files<'_>) -> Option<Nobody> {
+    let endpoint = match found {
+        Err(EngineError::Away { endpoint, why }) if endpoint == docker::NOWHERE => {
+            return Some(Nobody { why: format!("{endpoint} can't be reached: {why}"), unused: None });
+        }
+        Ok(endpoint) => endpoint,
+        Err(_) => return None,
+    };
+    let path = endpoint.found()?;
+    let what = if endpoint.is_podmans() { "podman" } else { "docker" };
+    let (trouble, help) = match ((files.socket)(path), endpoint.is_podmans()) {
+        (docker::SocketState::Denied, false) => ("permission denied", "join the group docker"),
+        (docker::SocketState::Denied, true) => ("permission denied", "`systemctl --user start podman.socket`"),
+        (docker::SocketState::Stale, false) => ("nobody listens there", "`systemctl start docker`"),
+        (docker::SocketState::Stale, true) => ("nobody listens there", "`systemctl --user start podman.socket`"),
+        (docker::SocketState::Usable | docker::SocketState::Missing, _) => return None,
+    };
+    let why = format!(
+        "{}: {trouble}; {help}, and set [engine] kind = \"docker\", to have containers of it in this bay",
+        path.display()
+    );
+    let unused = Limitation { what: what.to_owned(), why: format!("not used, {why}") };
+    Some(Nobody { why: format!("{} can't be reached: {trouble}; {help}", endpoint.url), unused: Some(unused) })
 }
 
 #[cfg(target_os = "linux")]
 async fn begin_podman(config: &Config, env: &Env, chosen: Option<Chosen>) -> Result<(), String> {
     let free = config.engine.kind == EngineKind::Auto && matches!(chosen, None | Some(Chosen::Podman));
     let Some(program) = podman::program(env).filter(|_| free && config.names_an_image()) else { return Ok(()) };
-    if !is_missing(config, env) {
+    if !is_missing(&config.engine, env) {
         return Ok(());
     }
     podman::begin(&program, &podman::socket(env), |path| socket_state(path) == docker::SocketState::Usable).await
 }
 
-/// Nobody listens anywhere, and nothing else was named.
 #[cfg(target_os = "linux")]
-fn is_missing(config: &Config, env: &Env) -> bool {
+fn is_missing(engine: &EngineConfig, env: &Env) -> bool {
     let files = docker::Files { read: &|path| std::fs::read_to_string(path), socket: &socket_state };
-    match docker::resolve(&config.engine.host, env, &files) {
-        Err(EngineError::Away { endpoint, .. }) => endpoint == docker::NOWHERE,
-        // A socket that its service left when it ended.
-        Ok(endpoint) => {
-            podman::is_own(&endpoint, env) && socket_state(&podman::socket(env)) == docker::SocketState::Stale
-        }
-        Err(_) => false,
-    }
+    nobody(&docker::resolve(&engine.host, env, &files), &files).is_some()
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -116,31 +175,8 @@ async fn begin_podman(_: &Config, _: &Env, _: Option<Chosen>) -> Result<(), Stri
     Ok(())
 }
 
-/// Like [`connect`], and this machine's own namespaces where `auto` finds nothing else. A bay stays with the engine that it
-/// has: one that is down for a moment must not be taken for one that never was there.
-///
-/// # Errors
-/// Those of [`connect`].
-fn choose(
-    config: &EngineConfig,
-    env: &Env,
-    chosen: Option<Chosen>,
-    podman: Option<String>,
-) -> Result<SharedEngine, EngineError> {
-    let free = config.kind == EngineKind::Auto && cfg!(target_os = "linux");
-    if free && chosen == Some(Chosen::Local) {
-        return local_engine(config, env, None);
-    }
-    match connect(config, env) {
-        Err(EngineError::Away { endpoint, why }) if free && chosen.is_none() && endpoint == docker::NOWHERE => {
-            local_engine(config, env, Some((format!("{endpoint} can't be reached: {why}"), podman)))
-        }
-        other => other,
-    }
-}
-
-/// What can't be reached, and what came of trying Podman's service.
-type Instead = (String, Option<String>);
+/// Why nothing else is taken, and what came of trying Podman's service.
+type Instead = (Nobody, Option<String>);
 
 #[cfg(target_os = "linux")]
 fn local_engine(config: &EngineConfig, env: &Env, instead: Option<Instead>) -> Result<SharedEngine, EngineError> {
@@ -148,7 +184,7 @@ fn local_engine(config: &EngineConfig, env: &Env, instead: Option<Instead>) -> R
     if level == Isolation::Container {
         let own = "[engine] isolation = \"container\" leaves out what podbay can do without a daemon; \"ask\" allows \
                    namespaces";
-        let why = instead.map_or_else(|| own.to_owned(), |(others, _)| format!("{others}. {own}"));
+        let why = instead.map_or_else(|| own.to_owned(), |(others, _)| format!("{}. {own}", others.why));
         return Err(EngineError::Away { endpoint: docker::NOWHERE.to_owned(), why });
     }
     let state = crate::config::paths::Paths::base(env);
@@ -156,7 +192,10 @@ fn local_engine(config: &EngineConfig, env: &Env, instead: Option<Instead>) -> R
     let engine = local::LocalEngine::new(state, crate::service::link::own_program(), (env.uid, env.gid)).at(level);
     let engine = if asks { engine } else { engine.without_question() };
     Ok(Arc::new(match instead {
-        Some((others, podman)) => engine.in_place_of(others).after(podman),
+        Some((others, podman)) => {
+            let podman = podman.map(|why| Limitation { what: "podman".to_owned(), why });
+            engine.in_place_of(others.why).after(others.unused.into_iter().chain(podman).collect())
+        }
         None => engine,
     }))
 }
@@ -164,7 +203,7 @@ fn local_engine(config: &EngineConfig, env: &Env, instead: Option<Instead>) -> R
 #[cfg(not(target_os = "linux"))]
 fn local_engine(_: &EngineConfig, _: &Env, instead: Option<Instead>) -> Result<SharedEngine, EngineError> {
     let own = "it needs Linux; set [engine] kind = \"auto\" and start Docker, Podman, Colima or OrbStack";
-    let why = instead.map_or_else(|| own.to_owned(), |(others, _)| format!("{others}; {own}"));
+    let why = instead.map_or_else(|| own.to_owned(), |(others, _)| format!("{}; {own}", others.why));
     Err(EngineError::Away { endpoint: "local://".to_owned(), why })
 }
 
@@ -225,6 +264,77 @@ mod tests {
         }
         std::fs::write(state.path().join(CHOICE), "").unwrap();
         assert_eq!(Chosen::of(state.path()), Some(Chosen::Local), "written by half: what there is decides");
+    }
+
+    const SOCKET: &str = "/var/run/docker.sock";
+
+    /// The file, the engine that the bay had, the sockets; what it comes to, and how what is said of another begins.
+    type Case = (&'static str, Option<Chosen>, Sockets, &'static str, Option<&'static str>);
+    type Sockets = &'static [(&'static str, SocketState)];
+
+    /// What a bay comes to, and what is said of one that is not used.
+    fn comes_to(
+        toml: &str,
+        vars: &[(&str, &str)],
+        chosen: Option<Chosen>,
+        sockets: &[(&str, SocketState)],
+    ) -> (String, Option<String>) {
+        let config = Config::parse("podbay.toml", toml).unwrap();
+        let vars = vars.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let env = Env { vars, home: "/home/ann".into(), ..Env::default() };
+        let missing = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
+        let state = |path: &Path| {
+            let known = sockets.iter().find(|(name, _)| Path::new(name) == path);
+            known.map_or(SocketState::Missing, |(_, state)| *state)
+        };
+        match way(&config, &env, chosen, &docker::Files { read: &missing, socket: &state }) {
+            Ok(Way::Docker(endpoint)) => (endpoint.url, None),
+            Ok(Way::Local(others)) => {
+                let unused = others.and_then(|others| others.unused);
+                ("local".to_owned(), unused.map(|limit| format!("{}: {}", limit.what, limit.why)))
+            }
+            Err(error) => (error.to_string(), None),
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn auto_takes_the_first_that_answers_and_says_which_one_does_not() {
+        use SocketState::{Denied, Stale, Usable};
+        const PODMAN: &str = "/run/podman/podman.sock";
+        const DOCKER: &str = "unix:///var/run/docker.sock";
+        let named = "worker.image = 'agent:1'";
+        let denied = Some("docker: not used, /var/run/docker.sock: permission denied; join the group docker");
+        let stale = Some("docker: not used, /var/run/docker.sock: nobody listens there; `systemctl start docker`");
+        let table: &[Case] = &[
+            ("", None, &[], "local", None),
+            ("", None, &[(SOCKET, Usable)], DOCKER, None),
+            ("", None, &[(SOCKET, Denied)], "local", denied),
+            ("", None, &[(SOCKET, Stale)], "local", stale),
+            ("", None, &[(SOCKET, Denied), (PODMAN, Usable)], "unix:///run/podman/podman.sock", None),
+            ("", None, &[(PODMAN, Stale)], "local", Some("podman: not used, /run/podman/podman.sock: nobody listens")),
+            // A bay stays with the engine that it has.
+            ("", Some(Chosen::Docker), &[(SOCKET, Stale)], DOCKER, None),
+            ("", Some(Chosen::Docker), &[(SOCKET, Denied)], DOCKER, None),
+            ("", Some(Chosen::Podman), &[(SOCKET, Denied)], DOCKER, None),
+            ("", Some(Chosen::Local), &[(SOCKET, Usable)], "local", None),
+            ("", Some(Chosen::Local), &[(SOCKET, Denied)], "local", denied),
+            // Who named an engine gets that one, or its error.
+            ("engine.kind = 'docker'", None, &[(SOCKET, Denied)], DOCKER, None),
+            ("engine.host = 'unix:///var/run/docker.sock'", None, &[(SOCKET, Stale)], DOCKER, None),
+            ("engine.kind = 'local'", None, &[(SOCKET, Denied)], "local", None),
+            // What names an image can't run without an engine of containers.
+            (named, None, &[(SOCKET, Denied)], DOCKER, None),
+            (named, None, &[], "local", None),
+        ];
+        for (toml, chosen, sockets, way, unused) in table {
+            let (came_to, said) = comes_to(toml, &[], *chosen, sockets);
+            assert_eq!(came_to, *way, "{toml} {chosen:?} {sockets:?}");
+            let begins = unused.is_none_or(|begins| said.as_ref().is_some_and(|said| said.starts_with(begins)));
+            assert!(begins && said.is_some() == unused.is_some(), "{toml} {chosen:?} {sockets:?}: {said:?}");
+        }
+        let named = comes_to("", &[("DOCKER_HOST", DOCKER)], None, &[(SOCKET, Denied)]);
+        assert_eq!(named, (DOCKER.to_owned(), None), "by the environment");
     }
 
     #[test]

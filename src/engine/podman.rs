@@ -9,7 +9,6 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::docker;
 use crate::config::env::Env;
 
 /// It ends by itself when nobody has asked it anything for so many seconds; the stream of events is such a question.
@@ -78,10 +77,4 @@ async fn words(child: &mut Child) -> String {
         let _ = said.take(WORDS).read_to_string(&mut text).await;
     }
     text.lines().last().unwrap_or("it says nothing").to_owned()
-}
-
-/// Whether a place is one that its service would listen on.
-#[must_use]
-pub fn is_own(endpoint: &docker::Endpoint, env: &Env) -> bool {
-    matches!(&endpoint.address, docker::Address::Unix(path) if *path == socket(env))
 }

@@ -236,6 +236,8 @@ pub struct Surveyed {
     pub project: Option<String>,
     /// It was given the socket of an ssh agent, and that can be looked at.
     pub ssh_agent: bool,
+    /// The memory that it asked for, in bytes; `None`: as much as there is.
+    pub memory: Option<u64>,
 }
 
 /// How a worker fares. `None`: not known.

@@ -9,22 +9,55 @@ use std::collections::BTreeMap;
 use crate::bay::container::{ContainerId, Observed, ObservedNetwork, Status};
 use crate::bay::reason::Reason;
 
-/// Inode of the network namespace of each container whose `/proc` entry can be read here. Comparing two that live at the
-/// same time is sound; inodes are used again after the last process has left.
-pub type Namespaces = BTreeMap<ContainerId, u64>;
+/// Inode of the network namespace of each container whose `/proc` entry can be read here, and of the machine's own.
+/// Comparing two that live at the same time is sound; inodes are used again after the last process has left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespaces {
+    /// Of containers.
+    containers: BTreeMap<ContainerId, u64>,
+    /// Of the machine, as the supervisor has it.
+    machine: Option<u64>,
+}
+
+impl Namespaces {
+    /// Nothing is known.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What was read.
+    #[must_use]
+    pub const fn of(containers: BTreeMap<ContainerId, u64>, machine: Option<u64>) -> Self {
+        Self { containers, machine }
+    }
+
+    /// Forgets a container.
+    pub fn remove(&mut self, id: &ContainerId) {
+        self.containers.remove(id);
+    }
+
+    /// Whether it has the machine's own network, which no parent takes away.
+    fn is_the_machines(&self, id: &ContainerId) -> bool {
+        self.machine.is_some() && self.containers.get(id) == self.machine.as_ref()
+    }
+}
 
 /// Why a running worker has no network; `None` when it has, or has one of its own.
 #[must_use]
 pub fn lost(worker: &Observed, parent: Option<&Observed>, namespaces: &Namespaces) -> Option<Reason> {
     let ObservedNetwork::Of(bound) = &worker.network else { return None };
     let Status::Running { since, .. } = &worker.status else { return None };
+    if namespaces.is_the_machines(&worker.id) {
+        return None;
+    }
     let Some(parent) = parent else { return Some(Reason::ParentDown("gone".to_owned())) };
     if parent.id != *bound {
         return Some(Reason::ParentReplaced);
     }
     match &parent.status {
         Status::Running { since: parent_since, .. } => {
-            let apart = match (namespaces.get(&worker.id), namespaces.get(&parent.id)) {
+            let apart = match (namespaces.containers.get(&worker.id), namespaces.containers.get(&parent.id)) {
                 (Some(one), Some(other)) => one != other,
                 _ => since < parent_since,
             };

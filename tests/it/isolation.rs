@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::engine::rungs::RUN;
 use crate::local::{Nest, Ran};
 
@@ -25,6 +27,17 @@ fn ran(nest: &Nest, args: &[&str]) -> Ran {
     Ran { code: output.status.code().unwrap_or(-1), stdout, stderr }
 }
 
+fn findings(nest: &Nest) -> Value {
+    serde_json::from_str(&nest.run(&["--json", "doctor"]).stdout).unwrap()
+}
+
+/// The text and the hint of a check.
+fn finding(found: &Value, check: &str) -> (String, String) {
+    let one = found.as_array().unwrap().iter().find(|finding| finding["check"] == check).unwrap();
+    let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
+    (text("text"), text("hint"))
+}
+
 fn has_landlock() -> bool {
     podbay::engine::local::landlock::version().is_ok()
 }
@@ -40,6 +53,19 @@ fn weaker_walls_need_a_word() {
     let engine = nest.json(&["status"])["engine"].clone();
     assert_eq!((&engine["state"], &engine["isolation"]), (&"away".into(), &serde_json::Value::Null), "{engine}");
     assert_eq!(engine["weaker"], if has_landlock() { "landlock".into() } else { serde_json::Value::Null });
+    let found = findings(&nest);
+    let (text, hint) = finding(&found, "engine");
+    assert!(text.contains("make a user namespace") && !hint.contains("DOCKER_HOST"), "{found}");
+    if has_landlock() {
+        assert!(hint.contains("`podbay --isolation landlock up`"), "{hint}");
+    }
+    let (why, status) = (nest.json(&["why", "parent"]), nest.ok(&["status"]));
+    assert!(why["reason"].as_str().unwrap().contains("make a user namespace"), "{why}");
+    assert!(
+        why["hint"].as_str().unwrap().contains(if has_landlock() { "--isolation landlock" } else { "doctor" }),
+        "{why}"
+    );
+    assert!(status.contains("isolation namespaces wanted\n"), "{status}");
     // Who has said that it is to be namespaces is not asked again.
     let strict = ran(&nest, &["--isolation", "namespaces", "spawn", "fox", "-d"]);
     assert_eq!(strict.code, 4, "{}", strict.stderr);
@@ -72,6 +98,128 @@ fn weaker_walls_need_a_word() {
     nest.is_empty();
 }
 
+fn level(nest: &Nest) -> String {
+    nest.json(&["status"])["engine"]["isolation"].as_str().unwrap_or("away").to_owned()
+}
+
+fn socket(nest: &Nest) -> std::path::PathBuf {
+    nest.path("r/podbay").join(format!("{}.sock", nest.bay))
+}
+
+/// Whether a worker's processes are among the machine's own.
+fn is_bare(nest: &Nest, worker: &str) -> bool {
+    let own = fs::read_link("/proc/self/ns/pid").unwrap();
+    nest.ok(&["exec", worker, "--", "readlink", "/proc/self/ns/pid"]).trim() == own.to_str().unwrap()
+}
+
+/// A verb hands its flag to the supervisor that it starts: what is said later goes before it all the same.
+#[tokio::test]
+async fn the_last_word_counts() {
+    let Some(nest) = Nest::new("the_last_word_counts", "") else { return };
+    let keeps_it = |wanted: &str| {
+        assert_eq!(level(&nest), wanted);
+        nest.kill_supervisor();
+        assert_eq!(level(&nest), wanted, "it is kept");
+    };
+    nest.ok(&["--isolation", "none", "up"]);
+    nest.ok(&["--isolation", "namespaces", "up"]);
+    keeps_it("namespaces");
+    nest.ok(&["--isolation", "none", "up"]);
+    // The dashboard's answer, which a later `up` brings into effect.
+    let client = podbay::api::client::Client::new(socket(&nest));
+    let done = client.allow(podbay::bay::isolation::Isolation::Namespaces).await.unwrap();
+    assert!(done.notes.iter().any(|note| note.contains("`podbay up`")), "{done:?}");
+    assert_eq!(level(&nest), "none", "what runs stays, and it is said");
+    nest.ok(&["up"]);
+    keeps_it("namespaces");
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+#[test]
+fn a_supervisor_in_the_foreground_keeps_its_word() {
+    let Some(nest) = Nest::new("a_supervisor_in_the_foreground_keeps_its_word", "") else { return };
+    let mut serve = nest.command(&["--isolation", "none", "serve"]).spawn().unwrap();
+    // A verb that finds nobody would start another.
+    let socket = socket(&nest);
+    crate::local::until("it listens", || if socket.exists() { Ok(()) } else { Err("no socket".to_owned()) });
+    assert_eq!(level(&nest), "none");
+    serve.kill().unwrap();
+    serve.wait().unwrap();
+    nest.ok(&["spawn", "fox", "-d"]);
+    assert_eq!((level(&nest).as_str(), is_bare(&nest, "fox")), ("none", true), "the next one has it");
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+/// Another level than that of a supervisor which is up already.
+#[test]
+fn what_is_made_has_the_walls_that_were_asked_for() {
+    let Some(nest) = Nest::new("what_is_made_has_the_walls_that_were_asked_for", "") else { return };
+    nest.ok(&["--isolation", "none", "spawn", "fox", "-d"]);
+    nest.ok(&["--isolation", "namespaces", "spawn", "owl", "-d"]);
+    assert_eq!((is_bare(&nest, "fox"), is_bare(&nest, "owl")), (true, false));
+    // What ran before has its old walls, and nobody is told otherwise.
+    let old = "runs with isolation none until it is restarted";
+    for name in ["fox", "parent"] {
+        assert_eq!((&nest.row(name)["isolation"], &nest.row(name)["reason"]), (&"none".into(), &old.into()), "{name}");
+    }
+    assert_eq!((&nest.row("owl")["isolation"], &nest.row("owl")["reason"]), (&"namespaces".into(), &Value::Null));
+    assert!(nest.ok(&["why", "fox"]).contains(old));
+    nest.ok(&["restart", "fox"]);
+    assert_eq!((is_bare(&nest, "fox"), &nest.row("fox")["reason"]), (false, &Value::Null));
+    nest.ok(&["--isolation", "none", "spawn", "cat", "-d"]);
+    assert_eq!((is_bare(&nest, "owl"), is_bare(&nest, "cat")), (false, true));
+    assert_eq!(level(&nest), "none");
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+/// Whoever reaches the supervisor can have anything run on the machine.
+#[test]
+fn a_worker_does_not_reach_its_supervisor() {
+    let Some(nest) = Nest::new("a_worker_does_not_reach_its_supervisor", "") else { return };
+    let levels = [("none", "reached"), ("landlock", "refused: "), ("namespaces", "refused: No such file")];
+    for (level, answer) in levels.into_iter().filter(|(level, _)| *level != "landlock" || has_landlock()) {
+        nest.ok(&["--isolation", level, "spawn", level, "-d"]);
+        let script = "my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]); print $s ? 'reached' : \"refused: $!\"";
+        let socket = socket(&nest).display().to_string();
+        let said = nest.ok(&["exec", level, "--", "perl", "-MIO::Socket::UNIX", "-e", script, &socket]);
+        // Without walls it is reached: so the question is one that can be answered.
+        assert!(said.starts_with(answer), "{level}: {said}");
+    }
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+#[test]
+fn an_allow_list_needs_namespaces() {
+    let Some(nest) = Nest::new("an_allow_list_needs_namespaces", "[network]\nallow = []\n") else { return };
+    for level in ["landlock", "none"].into_iter().filter(|level| *level != "landlock" || has_landlock()) {
+        let ran = nest.run(&["--isolation", level, "spawn", "fox", "-d"]);
+        let words =
+            format!("a network of its own can't be had with isolation {level}: leave [network] as it is by default");
+        assert!(ran.code != 0 && ran.stderr.contains(&words), "{}{}", ran.stdout, ran.stderr);
+    }
+    nest.ok(&["--isolation", "namespaces", "spawn", "fox", "-d"]);
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+/// A flag goes before the file, also where the supervisor began without it.
+#[test]
+fn a_flag_goes_before_the_file_of_a_supervisor_that_is_up() {
+    let Some(nest) = Nest::new("a_flag_goes_before_the_file_of_a_supervisor_that_is_up", "") else { return };
+    let file = nest.path("c/podbay/config.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("kind = \"local\"", "kind = \"local\"\nisolation = \"none\"")).unwrap();
+    nest.ok(&["spawn", "fox", "-d"]);
+    nest.ok(&["--isolation", "namespaces", "spawn", "owl", "-d"]);
+    assert_eq!((is_bare(&nest, "fox"), is_bare(&nest, "owl")), (true, false));
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
 #[test]
 fn the_files_word_is_not_passed_over() {
     let Some(nest) = Nest::new("the_files_word_is_not_passed_over", "") else { return };
@@ -82,6 +230,18 @@ fn the_files_word_is_not_passed_over() {
     let engine = nest.json(&["status"])["engine"].clone();
     assert_eq!(engine["isolation"], "none");
     assert!(engine["limits"].to_string().contains("walls: none"), "{engine}");
+    let found = findings(&nest);
+    let limits = found.as_array().unwrap().iter().filter(|finding| finding["check"] == "engine limits");
+    let walls = limits.clone().find(|finding| finding["text"].as_str().unwrap().starts_with("walls")).unwrap();
+    assert!(walls["hint"].as_str().unwrap().contains("`podbay --isolation namespaces up`"), "{walls}");
+    let hints: std::collections::BTreeSet<_> = limits.map(|finding| finding["hint"].to_string()).collect();
+    assert!(hints.len() > 1, "each limit has its own: {hints:?}");
+    let why = nest.json(&["why", "fox"]);
+    assert_eq!((&why["isolation"], &why["reason"]), (&"none".into(), &Value::Null));
+    assert!(
+        why["limits"].to_string().contains("walls: none") && !why["limits"].to_string().contains("hostname"),
+        "{why}"
+    );
     let ran =
         nest.run(&["exec", "fox", "--", "sh", "-c", "cat /proc/self/attr/current >/dev/null; ls / | grep -c usr"]);
     assert_eq!((ran.code, ran.stdout.trim()), (0, "1"), "{}", ran.stderr);

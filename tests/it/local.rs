@@ -247,7 +247,9 @@ fn a_bay_needs_no_daemon() {
     nest.until_state("fox", "running");
     nest.ok(&["restart", "fox"]);
     nest.until_state("fox", "running");
-    assert!(nest.ok(&["why", "fox"]).contains("fox"));
+    let why = nest.json(&["why", "fox"]);
+    assert_eq!((&why["isolation"], &why["reason"]), (&"namespaces".into(), &Value::Null), "{why}");
+    assert!(why["limits"].to_string().contains("seccomp: system calls are not filtered"), "{why}");
     let doctor = nest.run(&["doctor"]);
     assert!(doctor.stdout.contains("local") && doctor.stdout.contains("podbay's own"), "{}", doctor.stdout);
     nest.ok(&["down", "--workers", "-y"]);
@@ -271,6 +273,61 @@ fn a_machine_without_an_engine_needs_no_configuration() {
     nest.hidden = false;
     nest.until_state("fox", "running");
     assert_eq!(nest.json(&["status"])["engine"]["kind"], "local");
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+#[test]
+fn a_worker_has_its_secret_and_its_agents_home() {
+    let more = "[worker]\nsecrets = [\"token\"]\nagent_home = { from = \"~/agent\", to = \"~/.agent\", copy = \
+                [\"settings.json\"] }\n";
+    let Some(nest) = Nest::new("a_worker_has_its_secret_and_its_agents_home", more) else { return };
+    for part in ["c/podbay/secrets", "h/agent"] {
+        fs::create_dir_all(nest.path(part)).unwrap();
+    }
+    let secret = nest.path("c/podbay/secrets/token");
+    fs::write(&secret, "hush-hush\n").unwrap();
+    fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    fs::write(nest.path("h/agent/settings.json"), "{\"own\": 1}").unwrap();
+    fs::write(nest.path("h/agent/history"), "not to be copied").unwrap();
+    let script = "cat ${PODBAY_ROOT:-}/run/secrets/token; grep -o '\"own\": 1' ~/.agent/settings.json; ls -A ~/.agent; echo more > \
+                  ~/.agent/settings.json; env | grep -c hush";
+    for level in ["namespaces", "none"] {
+        nest.ok(&["--isolation", level, "spawn", level, "-d"]);
+        let ran = nest.run(&["exec", level, "--", "sh", "-c", script]);
+        assert_eq!(ran.stdout, "hush-hush\n\"own\": 1\nsettings.json\n0\n", "{level}: {}", ran.stderr);
+    }
+    assert_eq!(fs::read_to_string(nest.path("h/agent/settings.json")).unwrap(), "{\"own\": 1}", "the user's stays");
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+/// A daemon that was stopped leaves its socket, and one that is another group's is no engine either.
+#[test]
+fn a_socket_that_does_not_answer_is_said_and_not_waited_for() {
+    let Some(mut nest) = Nest::new("a_socket_that_does_not_answer_is_said_and_not_waited_for", "") else { return };
+    let file = nest.path("c/podbay/config.toml");
+    let bay = |more: &str| format!("[bay]\nname = \"{}\"\n[parent]\nports = []\n{more}", nest.bay);
+    fs::write(&file, bay("")).unwrap();
+    let socket = nest.path("h/.docker/run/docker.sock");
+    fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    // What names an image can't do without a daemon, and is told what keeps it from one.
+    fs::write(&file, bay("[worker]\nimage = \"agent:1\"\n")).unwrap();
+    nest.hidden = true;
+    let refused = nest.run(&["spawn", "fox", "-d"]);
+    assert!(refused.code == 4 && refused.stderr.contains("docker.sock"), "{}", refused.stderr);
+    nest.ok(&["down", "-y"]);
+    fs::write(&file, bay("")).unwrap();
+    nest.ok(&["spawn", "fox", "-d"]);
+    let said = || nest.json(&["status"])["engine"]["limits"].to_string();
+    let words = format!("docker: not used, {}: nobody listens there", socket.display());
+    assert!(said().contains(&words), "{}", said());
+    let doctor: Value = serde_json::from_str(&nest.run(&["--json", "doctor"]).stdout).unwrap();
+    let context = doctor.as_array().unwrap().iter().find(|finding| finding["check"] == "context").unwrap();
+    assert!(context["text"].as_str().unwrap().contains("podbay's own: [engine] kind = \"auto\""), "{context}");
+    nest.kill_supervisor();
+    assert!(said().contains(&words), "the bay stays with its engine, and says what it could have: {}", said());
     nest.ok(&["down", "--workers", "-y"]);
     nest.is_empty();
 }

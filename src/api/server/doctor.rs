@@ -15,6 +15,7 @@ use super::App;
 use crate::api::types::{ContainerRow, Finding, LinkState, ServiceRow, State as Is, Status, Verdict};
 use crate::bay::container::{ImageRef, Role};
 use crate::bay::isolation::Isolation;
+use crate::bay::limit::what;
 use crate::bay::template::Template;
 use crate::config::{Config, EngineKind, HostReason, ServicePort, ServiceRun};
 use crate::engine::{listeners, publishes_here};
@@ -40,10 +41,10 @@ pub async fn doctor(State(app): State<App>) -> Json<Vec<Finding>> {
         within("image", images(&app, &config)),
         within("configuration", blocking(missing(&app, &config))),
     );
-    let mut findings = vec![engine(status), context(&app, &config)];
+    let mut findings = vec![engine(status), context(&app, &config, status)];
     findings.extend([permissions, cgroups].concat());
     findings.push(disk(status));
-    findings.extend(status.engine.limits.iter().map(|limit| warn("engine limits", limit, NOT_ENFORCED)));
+    findings.extend(status.engine.limits.iter().map(|limit| warn("engine limits", limit, help_with(limit))));
     findings.extend(capacity(status));
     findings.extend([ports, services, images, missing].concat());
     findings.push(sharing(&snapshot.containers));
@@ -55,7 +56,33 @@ pub async fn doctor(State(app): State<App>) -> Json<Vec<Finding>> {
     Json(findings)
 }
 
-const NOT_ENFORCED: &str = "what needs it is not enforced; workers run all the same";
+/// What is to be done about a limit, or that nothing need be.
+fn help_with(limit: &str) -> &'static str {
+    match limit.split(": ").next().unwrap_or_default() {
+        what::CPU | what::MEMORY | what::RESERVATION | what::PROCESSES if limit.contains("delegated") => {
+            "workers run all the same; have cgroups delegated to hold them: `systemd-run --user --scope -p Delegate=yes \
+             podbay up`"
+        }
+        what::WALLS
+        | what::SHARED
+        | what::MOUNTS
+        | what::SOCKETS
+        | "processes"
+        | "hostname"
+        | "terminals of its own"
+        | "shared memory"
+        | "/tmp"
+        | "modes of files"
+        | "32-bit programs"
+        | "signals" => "it comes with the level: `podbay --isolation namespaces up` has stronger walls",
+        what::IMAGES => "an engine of containers has them: start one, and set [engine] kind = \"docker\"",
+        what::BRIDGE => "`--network none` stands alone, and [network] allow gives the bay a network of its own",
+        what::SECCOMP => "an engine of containers filters them, and so does isolation landlock",
+        "user namespace" => "nothing need be done: the walls are the same",
+        "docker" | "podman" => "nothing need be done as long as the host image is enough",
+        _ => "what needs it is not enforced; workers run all the same",
+    }
+}
 
 fn good(check: &str, text: impl Into<String>) -> Finding {
     Finding { check: check.to_owned(), verdict: Verdict::Ok, text: text.into(), hint: None }
@@ -104,17 +131,40 @@ fn engine(status: &Status) -> Finding {
             good("engine", text)
         }
         LinkState::Connecting => fail("engine", format!("{} does not answer", engine.endpoint), START_IT),
-        LinkState::Away => fail("engine", engine.reason.clone().unwrap_or_default(), START_IT),
+        LinkState::Away => {
+            let reason = engine.reason.clone().unwrap_or_default();
+            match engine.weaker {
+                Some(level) => {
+                    let hint =
+                        format!("do what it says, or `podbay --isolation {level} up` for less. {}", level.gives_up());
+                    fail("engine", reason, &hint)
+                }
+                None if is_own(status) => fail("engine", reason, OTHERWISE),
+                None => fail("engine", reason, START_IT),
+            }
+        }
     }
 }
+
+/// Whether it is podbay's own, as far as that is known.
+fn is_own(status: &Status) -> bool {
+    status.engine.kind == "local" || status.engine.endpoint.starts_with("local://")
+}
+
+const OTHERWISE: &str = "this machine refuses what podbay's own engine needs: do what it says, or start an engine of \
+                         containers and set [engine] kind = \"docker\"";
 
 const START_IT: &str = "start it, or name another in [engine] host, DOCKER_HOST or a docker context";
 
 /// How the endpoint was chosen, in the order in which it is looked for.
-fn context(app: &App, config: &Config) -> Finding {
+fn context(app: &App, config: &Config, status: &Status) -> Finding {
     let env = &app.handle.env;
     let text = if config.engine.kind == EngineKind::Local {
         "the engine is podbay's own, as [engine] kind says".to_owned()
+    } else if is_own(status) {
+        "the engine is podbay's own: [engine] kind = \"auto\" found no other that answers when the bay was new, and the bay \
+         stays with it"
+            .to_owned()
     } else if !config.engine.host.is_empty() {
         "the endpoint is that of [engine] host".to_owned()
     } else if env.get("DOCKER_HOST").is_some() {
@@ -155,7 +205,14 @@ fn permissions(app: &App, status: &Status) -> impl FnOnce() -> Vec<Finding> + Se
 /// Which cgroups enforce the limits, where that is this machine's business.
 fn cgroups(status: &Status) -> impl FnOnce() -> Vec<Finding> + Send + 'static {
     let here = status.engine.is_here() && cfg!(target_os = "linux");
+    // Whether there are any says nothing of whether this user may make some.
+    let mut limits = status.engine.limits.iter().filter(|_| is_own(status));
+    let not_held = limits.find_map(|limit| limit.strip_prefix(what::CPU)?.strip_prefix(": "));
+    let not_held = not_held.map(|why| warn("cgroups", why.to_owned(), help_with(&format!("{}: {why}", what::CPU))));
     move || {
+        if let Some(not_held) = not_held {
+            return vec![not_held];
+        }
         let root = Path::new("/sys/fs/cgroup");
         vec![if !here {
             skipped("cgroups", "the engine is on another machine")

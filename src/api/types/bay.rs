@@ -33,6 +33,9 @@ pub struct Reloaded {
     /// Some of it is in effect only in a new supervisor.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_restart: bool,
+    /// The isolation of what this supervisor makes without a daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
 }
 
 /// `POST /api/up`.

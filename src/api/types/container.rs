@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::bay::container::{HealthState, Role};
+use crate::bay::isolation::Isolation;
 use crate::bay::matching::Named;
 use crate::bay::port::PortMapping;
 
@@ -76,6 +77,9 @@ pub struct ContainerRow {
     pub created_at: Option<Timestamp>,
     /// When its present run began.
     pub started_at: Option<Timestamp>,
+    /// How far its present run is kept apart from the machine, where its engine can do that in several ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     /// Whether and why it needs somebody.
     pub attention: Option<String>,
     /// Why it is not simply running; `null` when it is.

@@ -88,6 +88,7 @@ impl ServiceRow {
             restarts: self.restarts,
             created_at: None,
             started_at: self.started_at,
+            isolation: None,
             attention: None,
             reason: self.reason.clone(),
         }

@@ -33,6 +33,9 @@ pub struct EngineStatus {
     /// How far its containers are kept apart from its machine; `null` while it has never answered.
     #[serde(default)]
     pub isolation: Option<Isolation>,
+    /// The level that is wanted: that of its containers once it answers.
+    #[serde(default)]
+    pub wanted: Option<Isolation>,
     /// Something weaker that could be had, where that is all that is missing: by the user's word alone.
     #[serde(default)]
     pub weaker: Option<Isolation>,
@@ -51,6 +54,19 @@ pub struct EngineStatus {
 }
 
 impl EngineStatus {
+    /// Its level in words: while it has never answered, the one that is wanted.
+    #[must_use]
+    pub fn level(&self) -> Option<String> {
+        let wanted = || self.wanted.map(|level| format!("{level} wanted"));
+        self.isolation.map(|level| level.to_string()).or_else(wanted)
+    }
+
+    /// Whether its containers are, or would be, kept apart by less than namespaces: never without being shown.
+    #[must_use]
+    pub fn is_weak(&self) -> bool {
+        self.isolation.or(self.wanted).is_some_and(|level| level < Isolation::Namespaces)
+    }
+
     /// Whether it is on this machine.
     #[must_use]
     pub fn is_here(&self) -> bool {

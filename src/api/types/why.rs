@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::HistoryLine;
+use crate::bay::isolation::Isolation;
 
 /// `GET /api/why/{name}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +21,12 @@ pub struct Why {
     pub observed: String,
     /// Why the two differ; `null` when they do not.
     pub reason: Option<String>,
+    /// How far its present run is kept apart from the machine; `null` when it does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// What its engine can't do of what it asked for, each with its reason; of the parent, all that it can't do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
     /// What it waits for.
     pub waits_for: Option<String>,
     /// What went wrong last, in words.

@@ -23,6 +23,28 @@ pub struct Endpoint {
     pub source: String,
 }
 
+impl Endpoint {
+    /// The socket, where nobody named an engine and it was found among those that are known.
+    #[must_use]
+    pub fn found(&self) -> Option<&Path> {
+        match &self.address {
+            Address::Unix(path) if [DEFAULT, PODMANS].contains(&self.source.as_str()) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether that is one of Podman's.
+    #[must_use]
+    pub fn is_podmans(&self) -> bool {
+        self.source == PODMANS
+    }
+}
+
+/// The source of a known socket of Docker's.
+const DEFAULT: &str = "default socket";
+/// The source of a known socket of Podman's.
+const PODMANS: &str = "Podman's socket";
+
 /// How to get to an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -160,8 +182,8 @@ fn of_sockets(env: &Env, files: &Files<'_>) -> Result<Endpoint, EngineError> {
         runtime.as_ref().map(|dir| dir.join("docker.sock")),
     ];
     let podman = [runtime.map(|dir| dir.join("podman/podman.sock")), Some(PathBuf::from("/run/podman/podman.sock"))];
-    let known = docker.into_iter().flatten().map(|path| (path, "default socket"));
-    let known: Vec<_> = known.chain(podman.into_iter().flatten().map(|path| (path, "Podman's socket"))).collect();
+    let known = docker.into_iter().flatten().map(|path| (path, DEFAULT));
+    let known: Vec<_> = known.chain(podman.into_iter().flatten().map(|path| (path, PODMANS))).collect();
     let seen: Vec<_> = known.iter().map(|(path, source)| (path, *source, (files.socket)(path))).collect();
     // One that can't be used is still a better answer than none: its own error says what is missing.
     let by_worth = [SocketState::Usable, SocketState::Denied, SocketState::Stale];

@@ -162,6 +162,7 @@ impl Row {
             health: None,
             failed_probes: 0,
             tty: false,
+            isolation: None,
         }
     }
 
@@ -221,6 +222,7 @@ pub fn observed(shape: Inspect) -> Result<Observed, String> {
         network,
         ports,
         tty: shape.config.tty,
+        isolation: None,
     })
 }
 

@@ -70,6 +70,7 @@ pub fn observed(place: &Place, record: Record) -> Option<Observed> {
     let status = place.status();
     // Without a run, what is still written is of the one before.
     let verdict = if status.is_running() { place.verdict() } else { None };
+    let isolation = if status.is_running() { place.isolation() } else { None };
     Some(Observed {
         id: ContainerId::new(id),
         name: place.name()?,
@@ -82,6 +83,7 @@ pub fn observed(place: &Place, record: Record) -> Option<Observed> {
         health: verdict.map(|verdict| verdict.state),
         failed_probes: verdict.map_or(0, |verdict| verdict.failed),
         tty: spec.tty,
+        isolation,
     })
 }
 
@@ -106,6 +108,7 @@ pub fn described(place: &Place, record: &Record) -> serde_json::Value {
         "Created": record.created_at,
         "State": place.stand(),
         "Health": place.verdict(),
+        "Isolation": place.isolation().filter(|_| place.status().is_running()),
         "Config": {"Cmd": command},
         "Mounts": mounts,
         "Memory": memory,

@@ -20,6 +20,7 @@ mod inside;
 mod ladder;
 pub mod landlock;
 mod left;
+mod limits;
 mod link;
 mod logs;
 mod opener;
@@ -108,8 +109,8 @@ pub struct LocalEngine {
     instead: Option<String>,
     /// The user is asked for something weaker where its level is refused.
     asks: bool,
-    /// What was tried in its place and failed, in words.
-    tried: Option<String>,
+    /// What was tried or passed over in its place, and why.
+    tried: Vec<Limitation>,
     /// What is made ahead of the next container.
     spares: spare::Spares,
     /// The same of those that are made and were not started yet, by id.
@@ -134,16 +135,16 @@ impl LocalEngine {
             proved: tokio::sync::OnceCell::new(),
             instead: None,
             asks: true,
-            tried: None,
+            tried: Vec::new(),
             spares: spare::Spares::default(),
             waiting: Mutex::default(),
             naming: Arc::default(),
         }
     }
 
-    /// The same, taken though something else was tried first; what came of that.
+    /// The same, taken though there is something else; what came of that.
     #[must_use]
-    pub fn after(self, tried: Option<String>) -> Self {
+    pub fn after(self, tried: Vec<Limitation>) -> Self {
         Self { tried, ..self }
     }
 
@@ -180,8 +181,9 @@ impl LocalEngine {
         *self.opener.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = program;
     }
 
-    fn tried(&self) -> impl Iterator<Item = Limitation> {
-        self.tried.clone().into_iter().map(|why| Limitation { what: "podman".to_owned(), why })
+    fn limitations(&self) -> Vec<Limitation> {
+        let landlock = landlock::version().unwrap_or_default();
+        limits::limitations(self.level, self.opener().as_deref(), &cgroup::available(), landlock)
     }
 
     fn tell(&self, record: &place::Record, place: &place::Place, action: &'static str) {
@@ -201,32 +203,6 @@ async fn within<T>(
     tokio::time::timeout(deadline, call).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// What it can't do, and why.
-fn limitations(level: Isolation, opener: Option<&Path>) -> Vec<Limitation> {
-    let mut limits = vec![
-        Limitation {
-            what: "seccomp".to_owned(),
-            why: "system calls are not filtered; capabilities and namespaces are the walls".to_owned(),
-        },
-        Limitation { what: "images".to_owned(), why: "the host image alone, no others".to_owned() },
-        Limitation {
-            what: "bridge network".to_owned(),
-            why: "a container with a network shares the machine's own".to_owned(),
-        },
-    ];
-    if level == Isolation::Landlock {
-        // There it is a part of the walls.
-        limits.retain(|limit| limit.what != "seccomp");
-    }
-    limits.extend(ladder::differences(level, opener));
-    if let Err(why) = cgroup::available() {
-        limits.push(Limitation { what: "limit of CPU".to_owned(), why: format!("not enforced, {why}") });
-        let why = format!("held for each process alone, not for all of them together, {why}");
-        limits.push(Limitation { what: "limit of memory".to_owned(), why });
-    }
-    limits
-}
-
 #[async_trait]
 impl Engine for LocalEngine {
     fn endpoint(&self) -> &str {
@@ -244,7 +220,7 @@ impl Engine for LocalEngine {
             isolation: self.level,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             api: "1".to_owned(),
-            limits: self.tried().chain(limitations(self.level, self.opener().as_deref())).collect(),
+            limits: self.tried.iter().cloned().chain(self.limitations()).collect(),
             local: true,
             cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
             memory: u64::from(system.mem_unit).saturating_mul(system.totalram),
@@ -339,7 +315,7 @@ impl Engine for LocalEngine {
             return Err(EngineError::Conflict { what, message: "it is not running".to_owned() });
         };
         let own = record.spec.network.is_alone();
-        Ok(self.readings.share(id, stats::read(id, pid, (own, record.spec.limits.memory.as_u64()))))
+        Ok(self.readings.share(id, stats::read(id, pid, own)))
     }
 
     async fn events(&self, bay: &Name) -> Result<BoxStream<'static, Result<Hint, EngineError>>, EngineError> {

@@ -11,10 +11,11 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use crate::bay::container::{ContainerSpec, HealthState, Status};
+use crate::bay::isolation::Isolation;
 use crate::service::process::{self, ProcessId};
 
 /// What a container is, as it was made.
@@ -133,6 +134,27 @@ impl Place {
     #[must_use]
     pub fn planned(&self) -> Option<super::plan::Plan> {
         read(&self.plan()).ok()
+    }
+
+    /// The walls of the run that this was planned for; `None`: there was none yet.
+    #[must_use]
+    pub fn isolation(&self) -> Option<Isolation> {
+        // Of each container that runs, at every look: the rest of the plan is passed over.
+        #[derive(Deserialize)]
+        struct Walls {
+            allowed: Option<IgnoredAny>,
+        }
+        #[derive(Deserialize)]
+        struct Planned {
+            #[serde(default)]
+            bare: Option<Walls>,
+        }
+        let planned: Planned = read(&self.plan()).ok()?;
+        Some(match planned.bare {
+            None => Isolation::Namespaces,
+            Some(Walls { allowed: Some(_) }) => Isolation::Landlock,
+            Some(Walls { allowed: None }) => Isolation::None,
+        })
     }
 
     /// Held by the shim as long as it lives.

@@ -34,14 +34,15 @@ impl Readings {
     }
 }
 
-/// One reading of the container whose first process is `pid`.
+/// One reading of the container whose first process is `pid`. Without control groups nothing holds the memory of all of
+/// its processes, whatever was asked for.
 #[must_use]
-pub fn read(id: &ContainerId, pid: u32, (own_network, memory): (bool, u64)) -> Stats {
+pub fn read(id: &ContainerId, pid: u32, own_network: bool) -> Stats {
     if let Some(stats) = crate::engine::docker::cgroup::read(Path::new("/"), pid, id, own_network) {
         return stats;
     }
     let ids = process::descendants(pid).into_iter().map(|process| process.id.pid).chain([pid]);
-    let mut stats = Stats { memory_limit: Some(memory).filter(|limit| *limit > 0), ..Stats::default() };
+    let mut stats = Stats::default();
     for pid in ids {
         let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let Some(one) = of_process(&text) else { continue };

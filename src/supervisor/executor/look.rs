@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::bay::backoff::Backoff;
-use crate::bay::container::{ContainerId, Observed, Status};
+use crate::bay::container::{Observed, Status};
 use crate::engine::timed::Timed;
 use crate::engine::{self, Chosen, SharedEngine};
 use crate::supervisor::event::Event;
@@ -132,9 +132,8 @@ fn namespaces_of(seen: &[Observed]) -> Namespaces {
         Status::Running { pid, .. } if pid != 0 => Some((container.id.clone(), pid)),
         _ => None,
     });
-    running
-        .filter_map(|(id, pid)| Some((id, namespace_of(pid)?)))
-        .collect::<std::collections::BTreeMap<ContainerId, u64>>()
+    let containers = running.filter_map(|(id, pid)| Some((id, namespace_of(pid)?)));
+    Namespaces::of(containers.collect(), namespace_of(std::process::id()))
 }
 
 fn namespace_of(pid: u32) -> Option<u64> {

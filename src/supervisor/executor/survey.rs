@@ -35,7 +35,8 @@ impl Executor {
 
 async fn vitals(engine: &SharedEngine, ground: &Arc<Ground>, worker: Surveyed, local: bool) -> Vitals {
     let stats = engine.stats(&worker.id).await.ok();
-    let memory = stats.and_then(|stats| percent(stats.memory, stats.memory_limit?));
+    // Where nothing holds it, what was asked for says what is too much all the same.
+    let memory = stats.and_then(|stats| percent(stats.memory, stats.memory_limit.or(worker.memory)?));
     let agent = if worker.ssh_agent && local { agent_socket(engine, &worker).await } else { AgentSocket::Fine };
     let project = worker.project.and_then(|project| ground.env.expand(&project).ok()).map(PathBuf::from);
     let own = worker.name.parse().map_or_else(|_| ground.paths.state.clone(), |name| ground.paths.worker(&name));

@@ -69,6 +69,7 @@ impl Machine {
             pid,
             project: bound.then_some(made.project),
             ssh_agent: made.ssh == SshMode::Agent && pid != 0,
+            memory: Some(made.limits.memory.as_u64()).filter(|limit| *limit > 0),
         })
     }
 

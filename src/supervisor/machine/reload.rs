@@ -45,7 +45,8 @@ impl Machine {
             self.say(now, None, format!("configuration: {line}"));
         }
         let source = self.config.source.clone();
-        out.reply(id, Reply::Reloaded(Reloaded { text: text.to_owned(), source, changes, notes, needs_restart }));
+        let (text, isolation) = (text.to_owned(), Some(self.config.engine.isolation.level()));
+        out.reply(id, Reply::Reloaded(Reloaded { text, source, changes, notes, needs_restart, isolation }));
     }
 
     fn same_bay(&self, config: Arc<Config>) -> Result<Arc<Config>, String> {

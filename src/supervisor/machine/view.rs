@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use crate::api::types::{ContainerRow, Counts, EngineStatus, LinkState, Snapshot, State, Status as BayStatus};
 use crate::bay::attention::Need;
 use crate::bay::container::{HealthState, Observed, ObservedNetwork, Role, Status, label};
+use crate::bay::isolation::Isolation;
 use crate::bay::name::Name;
 use crate::bay::reason::Reason;
 use crate::bay::service::ServiceRun;
 use crate::bay::session::SessionKind;
 use crate::bay::template::{Overrides, Template};
+use crate::config::EngineKind;
 
 use super::super::event::Now;
 use super::super::goal::{Goal, GoalKind, PARENT, What};
@@ -76,6 +78,7 @@ impl Machine {
             restarts: self.stored.restarts.get(PARENT).copied().unwrap_or(0),
             created_at: None,
             started_at: None,
+            isolation: None,
             attention: None,
             reason: Some(reason.to_string()),
         })
@@ -100,6 +103,7 @@ impl Machine {
             restarts: self.restarts_of(name),
             created_at: Some(container.created_at),
             started_at: container.status.since(),
+            isolation: container.isolation,
             attention: self.attention_of(name),
             reason: reason.map(|reason| reason.to_string()),
         }
@@ -166,6 +170,7 @@ impl Machine {
             restarts: 0,
             created_at: None,
             started_at: None,
+            isolation: None,
             attention: None,
             reason: Some(self.goal_reason(name, goal).to_string()),
         })
@@ -235,6 +240,7 @@ impl Machine {
             Status::Running { paused, .. } => self
                 .lost(container)
                 .or_else(|| paused.then_some(Reason::Paused))
+                .or_else(|| self.walled_otherwise(container).map(Reason::OtherWalls))
                 .or_else(|| {
                     let unhealthy = container.health == Some(HealthState::Unhealthy);
                     unhealthy.then_some(Reason::Unhealthy(container.failed_probes))
@@ -255,6 +261,12 @@ impl Machine {
             Status::Removing => Some(Reason::Working("being removed by the engine")),
             Status::Unclear { error } => Some(Reason::Unclear(error.clone())),
         }
+    }
+
+    /// The walls of what runs since before the bay's level was another one.
+    pub(super) fn walled_otherwise(&self, container: &Observed) -> Option<Isolation> {
+        let level = self.identity.as_ref()?.isolation;
+        container.isolation.filter(|own| *own != level)
     }
 
     /// Lines of history for what changed.
@@ -322,6 +334,14 @@ impl Machine {
         }
     }
 
+    /// Of an engine of containers, theirs; where there may be none, what the user allows without one.
+    fn wanted_isolation(&self) -> Isolation {
+        let (kind, endpoint) = (self.config.engine.kind, self.endpoint.as_str());
+        let own = kind == EngineKind::Local || endpoint.starts_with("local://");
+        let other = kind == EngineKind::Docker || endpoint.contains("://");
+        if other && !own { Isolation::Container } else { self.config.engine.isolation.level() }
+    }
+
     fn engine_status(&self) -> EngineStatus {
         let (state, reason, next_try_at) = match &self.link {
             Link::Connecting => (LinkState::Connecting, None, None),
@@ -334,6 +354,7 @@ impl Machine {
         EngineStatus {
             kind: identity.map(|identity| identity.kind.to_owned()).unwrap_or_default(),
             isolation: identity.map(|identity| identity.isolation),
+            wanted: Some(self.wanted_isolation()),
             weaker: self.weaker.filter(|_| state == LinkState::Away),
             endpoint: self.endpoint.clone(),
             version: identity.map(|identity| identity.version.clone()).unwrap_or_default(),

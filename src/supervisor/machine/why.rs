@@ -6,9 +6,10 @@
 use jiff::Timestamp;
 
 use crate::api::types::{ContainerRow, ErrorDetail, HistoryLine, PoolRow, State, Why};
-use crate::bay::container::{Role, Status};
-use crate::bay::exit;
+use crate::bay::container::{Role, Status, label};
+use crate::bay::isolation::Isolation;
 use crate::bay::matching::{self, MatchError, Named};
+use crate::bay::{exit, limit};
 
 use super::super::event::Now;
 use super::super::goal::PARENT;
@@ -122,20 +123,54 @@ impl Machine {
             Link::Away { next_wall, .. } => Some(*next_wall),
             _ => tried.and_then(|next| now.wall.checked_add(next.saturating_sub(now.mono)).ok()),
         };
+        let (walls, limits) = self.walls_of(&name).map_or((None, Vec::new()), |(walls, limits)| (Some(walls), limits));
         Why {
             kind: row.map_or("worker", |row| row.role.as_str()).to_owned(),
             wanted,
             observed: row.map_or_else(|| "not there".to_owned(), observed),
-            reason: row.and_then(|row| row.reason.clone()),
+            reason: row.and_then(|row| row.reason.clone()).or_else(|| self.engine_away()),
+            isolation: walls,
+            limits,
             waits_for: self.waits.get(&name).map(ToString::to_string),
             last_error: self.faults.get(&name).cloned().or_else(|| goal.and_then(|goal| goal.last_error.clone())),
             last_exit: self.last_exit(&name),
             attempts: goal.map_or(0, |goal| goal.attempts),
             next_try_at,
-            hint: row.and_then(|row| hint(row, &name)),
+            hint: self.help_of_engine().or_else(|| row.and_then(|row| hint(row, &name))),
             history: self.lines_of(&name),
             name,
         }
+    }
+
+    /// Also of what was never seen: without its engine nothing is as it should be.
+    fn engine_away(&self) -> Option<String> {
+        let Link::Away { why, .. } = &self.link else { return None };
+        Some(format!("the engine is away: {why}"))
+    }
+
+    fn help_of_engine(&self) -> Option<String> {
+        let Link::Away { .. } = &self.link else { return None };
+        Some(match self.weaker {
+            Some(level) => format!("`podbay --isolation {level} up` has it with weaker walls. {}", level.gives_up()),
+            None => "`podbay doctor` looks for what keeps it away; it is tried again by itself".to_owned(),
+        })
+    }
+
+    /// The walls of what runs, and what of its wishes its engine can't do.
+    fn walls_of(&self, name: &str) -> Option<(Isolation, Vec<String>)> {
+        let container = &self.seen.get(name)?.container;
+        let identity = self.identity.as_ref().filter(|_| container.status.is_running())?;
+        let template = self.template_of(container.label(label::TEMPLATE));
+        let made = template.map(|template| self.overrides_of(container).over(template));
+        let touches = |what: &str| match &made {
+            Some(made) => limit::touches(what, made),
+            None => name == PARENT,
+        };
+        let other = self.walled_otherwise(container);
+        // What is known is known of the present level.
+        let limits = identity.limits.iter().filter(|limit| other.is_none() && touches(&limit.what));
+        let limits = limits.map(|limit| format!("{}: {}", limit.what, limit.why)).collect();
+        Some((other.unwrap_or(identity.isolation), limits))
     }
 
     /// How a container's last run ended; nothing is known of the one before the present one.
@@ -162,6 +197,8 @@ impl Machine {
             last_exit: None,
             attempts: 0,
             next_try_at: row.next_try_at,
+            isolation: None,
+            limits: Vec::new(),
             hint: (!full).then(|| "`podbay pool status` shows it; a claim that finds none starts cold".to_owned()),
             history: self.lines_of(&row.template),
             reason,

@@ -11,6 +11,9 @@ use super::{Canvas, from};
 use crate::api::types::LinkState;
 use crate::terminal::safe::Safe;
 
+/// Columns that stand before and between the engine's kind and its level.
+const BETWEEN: usize = 5;
+
 pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
     let model = canvas.model;
     let base = canvas.style("ui.header");
@@ -37,14 +40,23 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
     let dot = model.settings.symbols.dot;
     if let Some(status) = model.feed.status() {
         let engine = &status.engine;
-        let mut parts = Vec::new();
-        if !engine.kind.is_empty() {
-            parts.push(format!("{} {}", engine.kind, engine.version));
+        let level_style = if engine.is_weak() { canvas.style("ui.attention") } else { dim };
+        let (mut kind, level) = (format!("{} {}", engine.kind, engine.version), engine.level().unwrap_or_default());
+        kind.truncate(kind.trim_end().len());
+        let room = usize::from(from(left, column).width);
+        if width(&kind) + width(&level) + BETWEEN > room {
+            // How workers are kept apart is said before all else.
+            kind.clone_from(&engine.kind);
         }
-        parts.extend(engine.isolation.map(|level| level.to_string()));
-        parts.push(engine.endpoint.clone());
-        let text = format!("  {}", parts.join(&format!(" {dot} ")));
-        canvas.outside(from(left, column), &text, dim);
+        let parts = [(kind, dim), (level, level_style), (engine.endpoint.clone(), dim)];
+        let mut column = column + 2;
+        let parts = parts.into_iter().filter(|(text, _)| !text.is_empty());
+        for (at, (text, style)) in parts.enumerate() {
+            if at > 0 {
+                column = canvas.text(from(left, column), &format!(" {dot} "), dim);
+            }
+            column = canvas.outside(from(left, column), &text, style);
+        }
     }
     let style = canvas.style(scope);
     canvas.text(right, link.as_str(), style);

@@ -66,7 +66,13 @@ fn parent(canvas: &mut Canvas<'_>, area: Rect) {
         return;
     }
     let model = canvas.model;
-    let heading = title(canvas, Pane::Parent, "");
+    let limits = model.feed.status().map_or(0, |status| status.engine.limits.len());
+    let limits = match limits {
+        0 => String::new(),
+        1 => "1 limit".to_owned(),
+        many => format!("{many} limits"),
+    };
+    let heading = title(canvas, Pane::Parent, &limits);
     let inner = canvas.frame(area, Pane::Parent, heading);
     let Some(parent) = model.feed.parent() else {
         let text = unanswered(model).map_or_else(

@@ -108,6 +108,7 @@ fn known(why: &Why) -> Vec<Entry> {
         ("wanted", Some(why.wanted.clone())),
         ("observed", Some(why.observed.clone())),
         ("reason", why.reason.clone()),
+        ("isolation", why.isolation.map(|level| level.to_string())),
         ("waits for", why.waits_for.clone()),
         ("last exit", why.last_exit.clone()),
         ("last error", why.last_error.clone()),
@@ -118,6 +119,7 @@ fn known(why: &Why) -> Vec<Entry> {
     let text = |text: String| Safe::new(&text).to_string();
     let mut entries: Vec<Entry> =
         parts.into_iter().filter_map(|(label, part)| Some((label.to_owned(), text(part?)))).collect();
+    entries.extend(why.limits.iter().map(|limit| ("limit".to_owned(), text(limit.clone()))));
     if !why.history.is_empty() {
         entries.push(Entry::default());
         let line = |line: &crate::api::types::HistoryLine| {

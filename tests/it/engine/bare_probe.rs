@@ -142,7 +142,7 @@ fn machine() {
     }
 }
 
-fn trace(pid: i32) -> io::Result<i64> {
+pub fn trace(pid: i32) -> io::Result<i64> {
     // SAFETY: seizing takes no memory of this process.
     let said = unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0) };
     if said < 0 { Err(io::Error::last_os_error()) } else { Ok(said) }

@@ -198,9 +198,10 @@ async fn no_process_of_the_machine_can_be_reached() {
     victim.kill().unwrap();
     victim.wait().unwrap();
     assert!(lives, "it was signalled: {text}");
-    for key in ["signal", "trace"] {
+    for key in ["signal", "handle", "trace"] {
         assert_eq!(said(&text, key), "SRCH", "{key}: {text}");
     }
+    assert_eq!(said(&text, "memory"), "NOENT", "{text}");
     assert_eq!(said(&text, "environ"), "false");
 }
 
@@ -208,7 +209,7 @@ async fn no_process_of_the_machine_can_be_reached() {
 async fn the_first_process_can_not_be_looked_into() {
     let Some(bed) = Bed::local("the_first_process_can_not_be_looked_into") else { return };
     let text = probed(&bed, &[]).await;
-    for key in ["first-fd", "first-mem"] {
+    for key in ["first-fd", "first-mem", "first-trace"] {
         assert!(["PERM", "ACCESS"].contains(&said(&text, key).as_str()), "{key}: {text}");
     }
     // It hears no signal that it does not ask for: were it killed, nothing would have been said after this.

@@ -12,6 +12,8 @@ use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use super::bare_probe::trace;
+
 fn tell<T>(key: &str, result: Result<T, Errno>) {
     let text = match result.err() {
         None => "done".to_owned(),
@@ -79,13 +81,16 @@ fn namespaces() {
 fn processes() {
     if let Some(pid) = named("HOST_PID").parse().ok().and_then(Pid::from_raw) {
         tell("signal", kill_process(pid, Signal::TERM));
-        tell("trace", pidfd_open(pid, PidfdFlags::empty()));
+        tell("handle", pidfd_open(pid, PidfdFlags::empty()));
+        tell("trace", trace(pid.as_raw_nonzero().get()).map_err(|error| number(&error)));
+        tell("memory", open(&format!("/proc/{}/mem", pid.as_raw_nonzero()), false));
         println!("\nenviron={}", Path::new(&format!("/proc/{}/environ", pid.as_raw_nonzero())).exists());
     }
     let one = Pid::from_raw(1).unwrap();
     let first = pidfd_open(one, PidfdFlags::empty()).unwrap();
     tell("first-fd", pidfd_getfd(&first, 3, PidfdGetfdFlags::empty()));
     tell("first-mem", open("/proc/1/mem", false));
+    tell("first-trace", trace(1).map_err(|error| number(&error)));
     tell("first-kill", kill_process(one, Signal::KILL));
     let numbers = fs::read_dir("/proc").unwrap().flatten();
     let pids = numbers.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()));

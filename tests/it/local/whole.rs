@@ -74,7 +74,9 @@ fn a_service_in_a_container_has_its_secret_and_its_signal_and_is_started_again()
         let row = service();
         if row["restarts"].as_u64() >= Some(1) && row["state"] == "running" { Ok(()) } else { Err(row.to_string()) }
     });
-    assert!(nest.ok(&["why", "keeper"]).contains("keeper"));
+    let why = nest.json(&["why", "keeper"]);
+    let last = why["last_exit"].as_str().unwrap_or_default();
+    assert!(why["observed"].as_str().unwrap().starts_with("running") && last.contains("shim was killed"), "{why}");
     nest.ok(&["service", "stop", "keeper"]);
     let log = nest.ok(&["service", "logs", "keeper"]);
     assert!(log.contains("asked by USR1"), "{log}");
@@ -108,6 +110,32 @@ fn a_parent_that_ends_cuts_its_workers_off_and_a_repair_brings_them_back() {
     nest.until_state("owl", "running");
     assert_eq!(namespace("fox"), namespace("owl"));
     assert_ne!(before, (namespace("fox"), nest.row("fox")["started_at"].clone()));
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+/// By default a worker has the machine's own network: no parent can take it away, and nothing says that one did.
+#[test]
+fn a_parent_that_ends_takes_no_network_that_is_the_machines() {
+    let Some(nest) = Nest::new("a_parent_that_ends_takes_no_network_that_is_the_machines", "") else { return };
+    nest.ok(&["spawn", "fox", "-d"]);
+    let before = nest.row("fox");
+    let id = nest.row("parent")["id"].as_str().unwrap().to_owned();
+    let state = nest.path("s/podbay").join(&nest.bay).join("containers").join(&id).join("state.json");
+    let stand: serde_json::Value = serde_json::from_slice(&fs::read(state).unwrap()).unwrap();
+    let shim = i32::try_from(stand["running"]["shim"]["pid"].as_i64().unwrap()).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(shim).unwrap(), rustix::process::Signal::KILL)
+        .unwrap();
+    until("the parent has ended", || {
+        let row = nest.row("parent");
+        if row["state"] == "running" { Err(row.to_string()) } else { Ok(()) }
+    });
+    let after = nest.row("fox");
+    assert_eq!((&after["state"], &after["reason"]), (&"running".into(), &serde_json::Value::Null), "{after}");
+    nest.ok(&["restart", "parent"]);
+    nest.until_state("parent", "running");
+    let after = nest.row("fox");
+    assert_eq!((&after["state"], &after["started_at"]), (&"running".into(), &before["started_at"]), "it was let be");
     nest.ok(&["down", "--workers", "-y"]);
     nest.is_empty();
 }

@@ -15,6 +15,7 @@ mod service_table;
 mod services;
 mod services_again;
 mod shims;
+mod walls;
 mod world;
 
 use podbay::api::types::{DownRequest, LinkState, SpawnRequest, State, Verb};
@@ -477,7 +478,7 @@ fn p02_a_list_that_fails_changes_nothing() {
     let error = EngineError::Failed { what: "list".to_owned(), message: "500".to_owned() };
     world.event(Event::Hinted(None));
     let Some(podbay::supervisor::event::Effect::Look(look)) = world.effects.pop_front() else { panic!() };
-    world.event(Event::Looked { look, seen: Err(error), namespaces: std::collections::BTreeMap::new() });
+    world.event(Event::Looked { look, seen: Err(error), namespaces: podbay::supervisor::guard::Namespaces::new() });
     assert_eq!(world.row("fox").state, State::Running);
     let steps = world.steps.len();
     world.pass(15);

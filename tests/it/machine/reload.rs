@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use podbay::api::types::Reloaded;
+use podbay::bay::isolation::Isolation;
 use podbay::config::Config;
 use podbay::supervisor::event::{Command, Effect, Event, Reply};
 
@@ -124,6 +125,9 @@ fn another_engine_needs_a_new_supervisor_once_one_has_answered() {
     }
     assert!(!reload(&mut world, "").needs_restart);
     assert_eq!(troubles(&world).len(), 0);
+    // Who said another level reads from the answer that it is not had yet.
+    let read = reload(&mut world, "engine.isolation = 'none'");
+    assert_eq!((read.needs_restart, read.isolation), (true, Some(Isolation::Namespaces)));
 }
 
 #[test]

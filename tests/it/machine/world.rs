@@ -40,6 +40,8 @@ pub struct World {
     pub steps: Vec<(String, &'static str)>,
     /// The next steps of this kind fail so.
     pub failures: VecDeque<(&'static str, EngineError)>,
+    /// The engine, as it says of itself.
+    pub engine: Identity,
     /// The engine answers nothing.
     pub away: bool,
     /// Whatever is started ends at once.
@@ -116,6 +118,7 @@ impl World {
             exited: false,
             steps: Vec::new(),
             failures: VecDeque::new(),
+            engine: identity(),
             away: false,
             short_lived: false,
             vitals: Vitals::default(),
@@ -196,7 +199,7 @@ impl World {
         match effect {
             Effect::Save(stored) | Effect::Jot(stored) => self.disk = *stored,
             Effect::Connect => {
-                let answer = if self.away { Err(away()) } else { Ok(identity()) };
+                let answer = if self.away { Err(away()) } else { Ok(self.engine.clone()) };
                 self.event(Event::Connected { endpoint: Some("memory".to_owned()), answer });
             }
             Effect::Look(look) => {
@@ -421,6 +424,7 @@ impl World {
             health: None,
             failed_probes: 0,
             tty: role == Role::Worker,
+            isolation: None,
         };
         self.containers.insert(id.clone(), container);
         Ok(StepNotes { notes: vec![], made: Some((make.nonce.clone(), id)) })
@@ -444,6 +448,8 @@ impl World {
         // Starts have times of their own, as on a real engine.
         self.mono += Duration::from_millis(1);
         let since = wall(self.mono);
+        let local = self.engine.kind == "local" && !self.short_lived;
+        self.containers.get_mut(id).unwrap().isolation = local.then_some(self.engine.isolation);
         self.containers.get_mut(id).unwrap().status = if self.short_lived {
             Status::Exited { code: 1, oom: false, at: Some(since), error: String::new() }
         } else {

@@ -119,6 +119,7 @@ impl Engine for Stub {
             health: None,
             failed_probes: 0,
             tty: true,
+            isolation: None,
         })
     }
 

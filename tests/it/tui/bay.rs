@@ -34,6 +34,7 @@ pub fn row(name: &str, role: Role, state: State, reason: Option<&str>) -> Contai
         restarts: 0,
         created_at: Some(now() - Duration::from_secs(7300)),
         started_at: alive.then(|| now() - Duration::from_secs(190)),
+        isolation: None,
         attention: None,
         reason: reason.map(str::to_owned),
     }
@@ -79,6 +80,7 @@ pub fn status() -> Status {
         engine: EngineStatus {
             kind: "docker".to_owned(),
             isolation: Some(podbay::bay::isolation::Isolation::Container),
+            wanted: Some(podbay::bay::isolation::Isolation::Container),
             weaker: None,
             endpoint: "unix:///var/run/docker.sock".to_owned(),
             version: "20.10.24".to_owned(),
@@ -107,6 +109,40 @@ pub fn snapshot(containers: Vec<ContainerRow>, sessions: Vec<SessionRow>) -> Sna
 /// A parent and no workers.
 pub fn empty() -> Snapshot {
     snapshot(vec![parent(State::Running, None)], Vec::new())
+}
+
+/// Bare processes of this machine, and what that leaves out.
+pub fn bare() -> Snapshot {
+    let mut snapshot = running();
+    let engine = &mut snapshot.status.engine;
+    let none = podbay::bay::isolation::Isolation::None;
+    (engine.kind, engine.version) = ("local".to_owned(), "0.1.0".to_owned());
+    (engine.isolation, engine.wanted) = (Some(none), Some(none));
+    "local://none".clone_into(&mut engine.endpoint);
+    engine.limits = vec![
+        "walls: none: a worker is a process of the user's, with all that the user may do".to_owned(),
+        "limit of CPU: not enforced, cgroups are not delegated to this user".to_owned(),
+    ];
+    snapshot.containers[1].reason = Some("runs with isolation landlock until it is restarted".to_owned());
+    snapshot
+}
+
+/// What is said of the parent there.
+pub fn why_bare() -> Why {
+    let engine = bare().status.engine;
+    Why {
+        kind: "parent".to_owned(),
+        name: "parent".to_owned(),
+        observed: "running".to_owned(),
+        reason: None,
+        isolation: engine.isolation,
+        limits: engine.limits,
+        last_error: None,
+        attempts: 0,
+        hint: None,
+        history: Vec::new(),
+        ..why()
+    }
 }
 
 /// Three workers that run.
@@ -192,6 +228,8 @@ pub fn why() -> Why {
         wanted: "running".to_owned(),
         observed: "exited".to_owned(),
         reason: Some("exited with code 127 (the command was not found)".to_owned()),
+        isolation: None,
+        limits: Vec::new(),
         waits_for: None,
         last_error: Some(
             "OCI runtime create failed: runc create failed: unable to start container process: exec: \"claude\": \

@@ -46,6 +46,36 @@ fn yes_is_the_users_word() {
     assert!(driver.effects.contains(&Effect::Allow(Isolation::Landlock)));
 }
 
+/// The first line, and whether the level in it stands out.
+fn headed(isolation: Option<Isolation>, wanted: Isolation, columns: u16) -> (String, bool) {
+    let mut snapshot = bay::bare();
+    let engine = &mut snapshot.status.engine;
+    (engine.isolation, engine.wanted) = (isolation, Some(wanted));
+    if isolation.is_none() {
+        (engine.state, engine.kind, engine.version) = (LinkState::Connecting, String::new(), String::new());
+    }
+    let driver = Driver::of(snapshot, columns, 24);
+    let backend = driver.draw();
+    let first = super::driver::lines(backend.buffer()).remove(0);
+    let at = first.find(isolation.unwrap_or(wanted).as_str()).unwrap_or_else(|| panic!("no level in {first:?}"));
+    let at = u16::try_from(first[..at].chars().count()).unwrap();
+    let stands_out = driver.model.settings.theme.style("ui.attention").fg;
+    (first, Some(backend.buffer()[(at, 0)].fg) == stands_out)
+}
+
+#[test]
+fn the_level_is_always_in_the_header_and_weak_walls_stand_out() {
+    for columns in [40, 80, 120] {
+        for (level, weak) in [(Isolation::Namespaces, false), (Isolation::Landlock, true), (Isolation::None, true)] {
+            assert_eq!(headed(Some(level), level, columns).1, weak, "{level} at {columns}");
+            let (first, stands_out) = headed(None, level, columns);
+            assert_eq!(stands_out, weak, "{level} at {columns}");
+            // Where there is no room, the word behind it is cut, and not the level.
+            assert!(first.contains(&format!("{level} wanted")) || columns == 40, "{first}");
+        }
+    }
+}
+
 #[test]
 fn an_engine_that_is_away_for_another_reason_asks_nothing() {
     let mut snapshot = refused();

@@ -34,6 +34,8 @@ pub fn all(columns: u16, rows: u16) -> Vec<(&'static str, Driver)> {
         ("palette", pressed(bay::running(), ":", columns, rows)),
         ("filter", pressed(bay::running(), "/ o", columns, rows)),
         ("why", why(columns, rows)),
+        ("bare", Driver::of(bay::bare(), columns, rows)),
+        ("bare-why", why_bare(columns, rows)),
         ("terminal", terminal(columns, rows)),
         ("sessions", sessions(columns, rows)),
         ("tiles", super::tiles::three(columns, rows)),
@@ -68,6 +70,12 @@ fn lost(columns: u16, rows: u16) -> Driver {
 fn why(columns: u16, rows: u16) -> Driver {
     let mut driver = pressed(bay::mixed(), "j W", columns, rows);
     driver.send(Msg::Why { name: "fox".to_owned(), result: Ok(bay::why()) });
+    driver
+}
+
+fn why_bare(columns: u16, rows: u16) -> Driver {
+    let mut driver = pressed(bay::bare(), "1 W", columns, rows);
+    driver.send(Msg::Why { name: "parent".to_owned(), result: Ok(bay::why_bare()) });
     driver
 }
 
@@ -234,7 +242,7 @@ fn every_screen_at_every_size() {
 
 #[test]
 fn styles_of_the_list_and_of_a_terminal() {
-    for name in ["mixed", "terminal", "search", "merged", "tiles", "typing", "figures", "painted"] {
+    for name in ["mixed", "bare", "terminal", "search", "merged", "tiles", "typing", "figures", "painted"] {
         let driver = one(name)(80, 24);
         insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "snapshots", omit_expression => true }, {
             insta::assert_snapshot!(format!("{name}-styles"), styles(driver.draw().buffer()));

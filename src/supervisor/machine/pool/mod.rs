@@ -208,6 +208,9 @@ impl Machine {
         if paused {
             return Place::Stale("it is paused");
         }
+        if self.walled_otherwise(container).is_some() {
+            return Place::Stale("the bay's isolation was changed");
+        }
         match self.warmth.get(&container.id).filter(|warmth| warmth.run == since) {
             Some(Warmth { state: Probe::Ready, .. }) => Place::Ready,
             Some(Warmth { state: Probe::Failed(why), .. }) => Place::Useless(why.clone()),

@@ -176,6 +176,8 @@ impl Machine {
             observed: format!("{}{since}{pid}{ready}", row.state),
             hint: hint(unit, &row),
             reason: row.reason,
+            isolation: None,
+            limits: Vec::new(),
             waits_for: unit.waits.clone(),
             last_error: unit.mute.as_ref().or(unit.trouble.as_ref()).map(|trouble| trouble.text.clone()),
             last_exit: row.last_exit,
