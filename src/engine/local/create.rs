@@ -44,6 +44,7 @@ impl LocalEngine {
             Err(error) => {
                 if let Some(warm) = warm {
                     warm.dismiss(&place).await;
+                    cgroup::leave(&place);
                 }
                 place.abandon();
                 return Err(error);

@@ -19,6 +19,7 @@ use rustix::process::Signal;
 use tokio::sync::Mutex;
 
 use super::ahead::{self, Seen};
+use super::cgroup;
 use super::create::{is_device, new_id};
 use super::link::{self, Launch};
 use super::place::{self, Place};
@@ -181,8 +182,13 @@ impl Spare {
         if let Some(warm) = self.warm {
             warm.dismiss(&place).await;
         }
+        let clear = move || {
+            // A shim that was killed could not.
+            cgroup::leave(&place);
+            place.abandon();
+        };
         // What is left is taken away by the next look for it.
-        drop(tokio::task::spawn_blocking(move || place.abandon()).await);
+        drop(tokio::task::spawn_blocking(clear).await);
     }
 }
 

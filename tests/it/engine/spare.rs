@@ -203,6 +203,21 @@ async fn what_was_killed_while_it_waited_is_not_missed() {
 }
 
 #[tokio::test]
+async fn what_was_killed_and_is_not_wanted_leaves_nothing() {
+    let Some(bed) = Bed::local("what_was_killed_and_is_not_wanted_leaves_nothing") else { return };
+    let id = bed.create(&worker(&bed, "cock", &["sleep", "infinity"])).await;
+    bed.engine.start(&id).await.unwrap();
+    let spare = waits(&bed.state().unwrap()).await;
+    let fresh = files(&bed).into_iter().find(|name| name.len() != 64).unwrap();
+    let pid = Pid::from_raw(i32::try_from(spare[0]).unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    until("it is gone", async || gone(&spare)).await;
+    bed.engine.remove(&id).await.unwrap();
+    assert_eq!(files(&bed), Vec::<String>::new());
+    assert_eq!(groups(fresh.split('.').next().unwrap()), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
 async fn one_that_is_made_and_never_started_leaves_nothing() {
     let Some(bed) = Bed::local("one_that_is_made_and_never_started_leaves_nothing") else { return };
     first(&bed).await;
