@@ -74,6 +74,10 @@ pub enum Source {
     Title,
     /// What its screen looks like.
     Screen,
+    /// Its main process has ended.
+    Exit,
+    /// podbay could not do with it what was wanted.
+    Podbay,
 }
 
 impl Source {
@@ -86,6 +90,8 @@ impl Source {
             Self::Bell => "bell",
             Self::Title => "title",
             Self::Screen => "screen",
+            Self::Exit => "exit",
+            Self::Podbay => "podbay",
         }
     }
 }
@@ -104,6 +110,15 @@ pub struct Attention {
 impl fmt::Display for Attention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.need.as_str(), self.source.as_str())
+    }
+}
+
+impl Attention {
+    /// What the end of a main process, that nobody asked for, calls for.
+    #[must_use]
+    pub const fn of_end(code: i64, out_of_memory: bool, since: Timestamp) -> Self {
+        let need = if code == 0 && !out_of_memory { Need::Finished } else { Need::Failed };
+        Self { need, source: Source::Exit, since }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::bay::isolation::Isolation;
 use crate::bay::name::Name;
 use crate::bay::size::ByteSize;
 use crate::bay::template::NetworkMode;
+use crate::terminal::safe::Safe;
 
 use super::{
     api::ApiArgs, attach::AttachArgs, boot::BootArgs, completions::CompletionsArgs, config::ConfigArgs,
@@ -310,8 +311,23 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut command = command();
     let matches = command.try_get_matches_from_mut(&arguments);
-    let matches = matches.map_err(|error| with_own_usage(error, &mut command, &arguments))?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    let matches = matches.map_err(|error| harmless(with_own_usage(error, &mut command, &arguments)))?;
+    Cli::from_arg_matches(&matches).map_err(|error| harmless(error.format(&mut command)))
+}
+
+/// What was typed, or stands in a variable, is told with an error: made harmless first.
+fn harmless(mut error: clap::Error) -> clap::Error {
+    let said: Vec<(ContextKind, ContextValue)> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
+    let safe = |text: &String| Safe::new(text).into_string();
+    for (kind, value) in said {
+        let value = match value {
+            ContextValue::String(text) => ContextValue::String(safe(&text)),
+            ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(safe).collect()),
+            _ => continue,
+        };
+        error.insert(kind, value);
+    }
+    error
 }
 
 /// The usage of an error shows what was typed as required, and takes what the environment says for typed, too: the plain

@@ -79,11 +79,12 @@ fn is_up(state: State) -> bool {
     matches!(state, State::Running | State::CutOff | State::Warm | State::Unknown)
 }
 
-/// The reason; for one that runs, why it needs somebody.
+/// The reason; for one that runs, why it needs somebody. How one ended, its reason says already.
 fn why(row: &ContainerRow) -> Option<String> {
-    match (&row.reason, &row.attention) {
+    let attention = row.attention.as_ref().filter(|_| row.call.is_none());
+    match (&row.reason, attention) {
         (Some(reason), Some(attention)) => Some(format!("{reason}; {attention}")),
-        (reason, attention) => reason.clone().or_else(|| attention.clone()),
+        (reason, attention) => reason.clone().or_else(|| attention.cloned()),
     }
 }
 

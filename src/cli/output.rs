@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use serde::Serialize;
 
 use crate::config::env::Env;
-use crate::terminal::safe::Safe;
+use crate::terminal::safe::{self, Safe};
 
 use super::exit::CliError;
 
@@ -55,13 +55,13 @@ impl Output {
     /// A whole answer: indented for people, in one piece.
     pub fn json(self, value: &impl Serialize) -> Result<(), CliError> {
         let json = serde_json::to_string_pretty(value).map_err(|error| CliError::failed(error.to_string()))?;
-        self.line(json)
+        self.line(safe::json(json))
     }
 
     /// One answer of many: a line.
     pub fn json_line(self, value: &impl Serialize) -> Result<(), CliError> {
         let json = serde_json::to_string(value).map_err(|error| CliError::failed(error.to_string()))?;
-        self.line(json)
+        self.line(safe::json(json))
     }
 }
 

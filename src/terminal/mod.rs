@@ -29,6 +29,7 @@ mod snapshot;
 pub mod still;
 mod tabs;
 mod utf8;
+pub mod watching;
 
 pub use contain::panic_is_contained;
 pub use filter::RESTORE;

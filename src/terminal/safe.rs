@@ -1,6 +1,6 @@
 //! Text from outside, made harmless for a terminal.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use unicode_width::UnicodeWidthChar;
 
@@ -83,9 +83,35 @@ impl AsRef<str> for Safe {
     }
 }
 
+/// JSON that means the same and holds nothing that steers, reorders or hides: such characters are written as `\uXXXX`.
+/// Outside of strings JSON has none but the newlines between its parts, inside of them those are escaped already.
+#[must_use]
+pub fn json(json: String) -> String {
+    if is_plain(&json) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !is_harmful(c) {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    out
+}
+
+/// Whether a text, but for its newlines, is what [`Safe`] would make of it: it neither steers, reorders nor hides.
+fn is_plain(text: &str) -> bool {
+    !text.chars().any(|c| c != '\n' && is_harmful(c))
+}
+
 /// Characters that steer, reorder or hide text: Unicode's categories Cc, Cf, Zl, Zp, and what is drawn as nothing.
 /// Whole blocks are taken where a block is set aside for such characters, so that those not assigned yet are in.
-const fn is_harmful(c: char) -> bool {
+#[must_use]
+pub const fn is_harmful(c: char) -> bool {
     matches!(c,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}'   // C0, DEL, C1
         | '\u{ad}'                              // soft hyphen
@@ -127,6 +153,19 @@ mod tests {
         ] {
             assert_eq!(Safe::new(text).as_str(), shown, "{text:?}");
         }
+    }
+
+    #[test]
+    fn json_means_the_same_and_is_plain() {
+        for text in
+            ["\u{9b}2J", "a\u{202e}b\u{2066}", "\u{e0041}", "\u{7f}\u{200b}\u{fe0f}", "\u{1b}[0m\n", "好 é \"x\""]
+        {
+            let value = serde_json::json!({ text: [text] });
+            let written = json(serde_json::to_string_pretty(&value).unwrap());
+            assert!(is_plain(&written), "{written:?}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap(), value);
+        }
+        assert!(!is_plain("a\u{2066}") && !is_plain("\u{e0041}") && !is_plain("\r") && is_plain("a\n好"));
     }
 
     #[test]

@@ -228,6 +228,7 @@ use Context as C;
 const EVERYWHERE: &[Context] = &[Context::Global];
 const TILED: &[Context] = EVERYWHERE;
 const TILED_OR_LEFT: &[Context] = &[Context::Global, Context::Left];
+const ALWAYS: &[Context] = &[Context::Global, Context::Copy];
 const MOVING: &[Context] = &[Context::Global, Context::Reader, Context::Copy];
 const INSPECTED: &[Context] = &[C::Parent, C::Workers, C::Services, C::Terminal, C::Logs];
 const DRIVEN: &[Context] = &[Context::Parent, Context::Workers, Context::Services];
@@ -277,7 +278,9 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::Spawn, "spawn", "spawn a worker by the template's defaults", SPAWNING, &["n", "w"]).hint("spawn"),
     row(Action::SpawnForm, "spawn-form", "spawn a worker by a form", SPAWNING, &["N"]).hint("form"),
     row(Action::Stop, "stop", "stop it; a service that rests: start it", DRIVEN, &["s"]).hint("stop"),
-    row(Action::Restart, "restart", "restart it; the parent: repair what is cut off", DRIVEN, &["r"]).hint("restart"),
+    row(Action::Restart, "restart", "restart it; the parent: repair what is cut off", DRIVEN, &["r"])
+        .hint("restart")
+        .dangerous(),
     row(Action::Shell, "shell", "open another shell in it", SAID, &["e"]).hint("shell"),
     row(Action::ShowLogs, "logs", "show its logs", ABOUT, &["l"]).hint("logs"),
     row(Action::Why, "why", "say why it is as it is", EXPLAINED, &["W"]).hint("why"),
@@ -380,10 +383,10 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::Wide, "wide", "pane 5 with all its terminals alone, and back", TILED, &["Z"]),
     row(Action::Fix, "fix", "restart the parent and repair all that are cut off", &[C::Global, C::Reader], &["F"]),
     row(Action::Theme, "theme", "choose another look; seen at once", EVERYWHERE, &["T"]),
-    row(Action::Palette, "palette", "every action by name", EVERYWHERE, &[":", "ctrl-k"]),
+    row(Action::Palette, "palette", "every action by name", ALWAYS, &[":", "ctrl-k"]),
     row(Action::Back, "back", "one step back; never quits", MOVING, &["esc"]),
     row(Action::Close, "close", "close this text", &[C::Reader], &["q", "?"]).hint("close"),
-    row(Action::Help, "help", "these keys", EVERYWHERE, &["?"]).hint("help"),
+    row(Action::Help, "help", "these keys", ALWAYS, &["?"]).hint("help"),
     row(Action::Suspend, "suspend", "to the shell; `fg` comes back", EVERYWHERE, &["ctrl-z"]),
     row(Action::Quit, "quit", "leave the dashboard; the supervisor goes on", EVERYWHERE, &["q"]).hint("quit"),
     row(Action::Yes, "yes", "yes", DIALOG, &["y"]).hint("yes"),
@@ -445,6 +448,6 @@ mod tests {
     #[test]
     fn what_loses_something_is_marked_so() {
         let dangerous: Vec<&str> = TABLE.iter().filter(|spec| spec.dangerous).map(|spec| spec.name).collect();
-        assert_eq!(dangerous, ["remove", "refresh", "stop-all", "close-session"]);
+        assert_eq!(dangerous, ["restart", "remove", "refresh", "stop-all", "close-session"]);
     }
 }

@@ -52,6 +52,16 @@ pub struct Notifier {
     pub way: Way,
     /// By a program; the text is its last argument. Empty: by none.
     pub command: Vec<String>,
+    /// How long that may take.
+    pub patience: Duration,
+}
+
+impl Notifier {
+    /// With the usual patience.
+    #[must_use]
+    pub const fn new(way: Way, command: Vec<String>) -> Self {
+        Self { way, command, patience: NOTIFYING }
+    }
 }
 
 /// One attached terminal.
@@ -75,7 +85,7 @@ impl Executor {
             feed: None,
             logs: HashMap::new(),
             terminals: HashMap::new(),
-            notifier: Notifier { way: Way::Silent, command: Vec::new() },
+            notifier: Notifier::new(Way::Silent, Vec::new()),
             memory: None,
         }
     }
@@ -98,10 +108,10 @@ impl Executor {
         let text = Safe::new(text).into_string();
         let mut command = tokio::process::Command::new(program);
         command.args(args).arg(text).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let program = program.clone();
+        let (program, patience) = (program.clone(), self.notifier.patience);
         self.tasks.spawn(async move {
             // One that hangs would be joined by the next one, and so on.
-            let ended = tokio::time::timeout(NOTIFYING, command.kill_on_drop(true).status()).await;
+            let ended = tokio::time::timeout(patience, command.kill_on_drop(true).status()).await;
             if !matches!(&ended, Ok(Ok(status)) if status.success()) {
                 tracing::warn!("notify_command {program:?}: {ended:?}");
             }
@@ -378,6 +388,43 @@ async fn talk(
                     return "closed".to_owned();
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls the user by a shell's script, whose `$0` is the file and `$1` the text, and waits until all is done.
+    async fn called(script: &str, file: &Path, patience: Duration) {
+        let (messages, _kept) = mpsc::channel(1);
+        let client = Client::new("/nowhere");
+        let command = ["sh", "-c", script, &file.display().to_string()].map(str::to_owned).to_vec();
+        let notifier = Notifier { patience, ..Notifier::new(Way::Silent, command) };
+        let mut executor = Executor::new(client, messages, Copier::default(), PathBuf::new()).calling(notifier);
+        executor.execute(Effect::Notify("fox asks\u{1b}]0;x\u{7}".to_owned()));
+        while executor.tasks.join_next().await.is_some() {}
+    }
+
+    #[tokio::test]
+    async fn the_program_that_calls_is_given_the_text_and_one_that_hangs_is_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("said");
+        called("printf %s \"$1\" >\"$0\"", &file, NOTIFYING).await;
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "fox asks\\u{1b}]0;x\\u{7}");
+        called("echo $$ >\"$0\"; exec sleep 1000", &file, Duration::from_secs(2)).await;
+        let pid: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        // It was killed; who takes leave of it comes a moment later.
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        let runs = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat", pid = pid.as_raw_nonzero()));
+            stat.is_ok_and(|stat| !stat.contains(") Z "))
+        };
+        while runs() {
+            assert!(std::time::Instant::now() < deadline, "it runs on");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }

@@ -83,4 +83,12 @@ mod tests {
         assert!(of_zellij(&keys(&["ctrl-q"])).unwrap().contains("quits"));
         assert_eq!(of_zellij(&keys(&["ctrl-]"])), None);
     }
+
+    #[tokio::test]
+    async fn the_environment_tells_of_zellij_and_of_nobody() {
+        let keymap = Keymap::new(&super::super::keymap::UserKeys::new()).unwrap();
+        let zellij = Env { vars: [("ZELLIJ".to_owned(), "0".to_owned())].into(), ..Env::default() };
+        assert!(warning(&keymap, &zellij).await.unwrap().starts_with("zellij takes ctrl-q"));
+        assert_eq!(warning(&keymap, &Env::default()).await, None);
+    }
 }

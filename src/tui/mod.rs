@@ -112,7 +112,7 @@ pub async fn run(client: Client, config: &Config) -> color_eyre::Result<()> {
     let mut settings = settings(config, &env)?;
     settings.warning = leaving::warning(&settings.keymap, &env).await;
     let home = env.home.clone();
-    let notifier = Notifier { way: Way::of(config.ui.notify, &env), command: command(config) };
+    let notifier = Notifier::new(Way::of(config.ui.notify, &env), command(config));
     let memory = MemoryFile::of(&Paths::of(&config.bay, &env).state);
     let last = client.clone();
     let shown = show(settings, config.ui.mouse, &env, |messages, copier| {

@@ -327,7 +327,7 @@ fn write(sequence: &str) {
 }
 
 /// What is done with the terminal beside drawing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Copier {
     tmux: bool,
     mouse: bool,

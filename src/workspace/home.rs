@@ -32,21 +32,22 @@ pub fn agent(
     if inside.is_none() {
         list.add_own(&made, Path::new(&to), false)?;
     }
-    if home.from.is_empty() {
-        return Ok(());
-    }
-    let from = PathBuf::from(ground.env.expand(&home.from).map_err(fail)?);
-    // Without an agent on this machine there is nothing to copy, and nothing wrong.
-    let Ok(from) = fs::canonicalize(from) else { return Ok(()) };
+    // Without an agent on this machine there is nothing to copy, and nothing wrong: its hooks are written all the same.
+    let from = match home.from.as_str() {
+        "" => None,
+        from => fs::canonicalize(PathBuf::from(ground.env.expand(from).map_err(fail)?)).ok(),
+    };
     for file in &home.copy {
-        match setting(&from, file) {
+        match from.as_ref().map_or(Ok(None), |from| setting(from, file)) {
             Ok(content) => {
                 let hooked = if file == hooks::FILE { hooks::added(content.as_deref()) } else { None };
                 if let Some(content) = hooked.or(content) {
                     build.file(&place.join(file), 0o600, &content)?;
                 }
             }
-            Err(why) => list.notes.push(format!("agent_home: {} was not copied: {why}", from.join(file).display())),
+            Err(why) => list
+                .notes
+                .push(format!("agent_home: {} was not copied: {why}", Path::new(&home.from).join(file).display())),
         }
     }
     Ok(())

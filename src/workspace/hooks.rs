@@ -1,6 +1,6 @@
 //! The agent's own hooks in the worker's copy of its settings: they tell the supervisor what the agent waits for.
 //!
-//! Each writes one control string to the worker's main tty, where the supervisor's stream is open anyway: no file to be
+//! Each writes one control string to its terminal, where the supervisor's stream is open anyway: no file to be
 //! watched, nothing to be mounted, the same with an engine on another machine. It never fails the agent.
 
 use serde_json::{Map, Value, json};
@@ -38,8 +38,14 @@ pub fn added(settings: Option<&[u8]>) -> Option<Vec<u8>> {
     serde_json::to_vec_pretty(&settings).ok()
 }
 
+/// By the agent's own terminal, so that an agent in another shell of the worker speaks for that shell; by the main one
+/// where it has none, or where a program in between would keep the string for itself.
 fn command(words: &str) -> String {
-    format!("printf '\\033]777;podbay;%s\\007' \"{words}\" >/dev/console 2>/dev/null || true")
+    format!(
+        "w=\"{words}\"; t=/dev/tty; [ -z \"$TMUX$STY$ZELLIJ\" ] || t=/dev/console; \
+         say() {{ printf '\\033]777;podbay;%s\\007' \"$w\" >\"$1\"; }}; \
+         {{ say $t || say /dev/console; }} 2>/dev/null || true"
+    )
 }
 
 #[cfg(test)]
@@ -65,17 +71,35 @@ mod tests {
         assert!(added(Some(b"s")).is_none() && added(Some(br#"{"hooks":[]}"#)).is_none());
     }
 
-    /// What a shell makes of a hook, with the console in a file.
-    fn said(hook: &str, input: &str) -> String {
+    /// What a shell makes of a hook, with the console and its own terminal in files: what is in each of them.
+    fn told(hook: &str, input: &str, tty: bool, vars: &[(&str, &str)]) -> (String, String) {
         let directory = tempfile::tempdir().unwrap();
-        let console = directory.path().join("console");
+        let [console, own] = ["console", "tty"].map(|name| directory.path().join(name));
+        let nowhere = directory.path().join("nowhere/tty");
         let command = commands(&added(None).unwrap(), hook).remove(0);
         let command = command.replace("/dev/console", console.to_str().unwrap());
-        let mut shell = Command::new("sh").args(["-c", &command]).stdin(Stdio::piped()).spawn().unwrap();
+        let command = command.replace("/dev/tty", if tty { &own } else { &nowhere }.to_str().unwrap());
+        let mut shell = Command::new("sh");
+        shell.env_remove("TMUX").env_remove("STY").env_remove("ZELLIJ").envs(vars.iter().copied());
+        let mut shell = shell.args(["-c", &command]).stdin(Stdio::piped()).spawn().unwrap();
         // A hook that reads nothing may have ended by now.
         let _ = shell.stdin.take().unwrap().write_all(input.as_bytes());
         assert!(shell.wait().unwrap().success());
-        std::fs::read_to_string(console).unwrap()
+        let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
+        (read(&console), read(&own))
+    }
+
+    fn said(hook: &str, input: &str) -> String {
+        told(hook, input, false, &[]).0
+    }
+
+    #[test]
+    fn a_hook_speaks_for_its_own_terminal_where_it_has_one() {
+        let finished = "\u{1b}]777;podbay;finished\u{7}".to_owned();
+        assert_eq!(told("Stop", "{}", true, &[]), (String::new(), finished.clone()));
+        assert_eq!(told("Stop", "{}", false, &[]), (finished.clone(), String::new()));
+        // tmux in the worker keeps the string for itself.
+        assert_eq!(told("Stop", "{}", true, &[("TMUX", "/tmp/tmux-0/default,1,0")]), (finished, String::new()));
     }
 
     #[test]
@@ -88,7 +112,7 @@ mod tests {
         );
         assert_eq!(said("Notification", r#"{"message":"Claude is waiting for your input"}"#), text("idle"));
         assert_eq!(said("Notification", r#"{"message":"x"}"#), text("question"));
-        let nowhere = command("idle").replace("/dev/console", "/nowhere/at/all");
+        let nowhere = command("idle").replace("/dev/console", "/nowhere/at/all").replace("/dev/tty", "/nowhere");
         assert!(Command::new("sh").args(["-c", &nowhere]).status().unwrap().success());
     }
 }

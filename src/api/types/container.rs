@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::bay::attention::Attention;
 use crate::bay::container::{HealthState, Role};
 use crate::bay::isolation::Isolation;
 use crate::bay::matching::Named;
@@ -84,6 +85,10 @@ pub struct ContainerRow {
     pub attention: Option<String>,
     /// Why it is not simply running; `null` when it is.
     pub reason: Option<String>,
+    /// Of a worker that ended by itself, or that podbay failed to bring to what is wanted: what that calls for, and
+    /// since when. Absent of all others; what running programs need, their sessions say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Attention>,
 }
 
 impl Named for ContainerRow {

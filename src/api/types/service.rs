@@ -91,6 +91,7 @@ impl ServiceRow {
             isolation: None,
             attention: None,
             reason: self.reason.clone(),
+            call: None,
         }
     }
 }

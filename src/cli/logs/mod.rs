@@ -17,6 +17,7 @@ use crate::bay::container::Role;
 use crate::bay::matching::Named as _;
 use crate::bay::size::Span;
 use crate::terminal::plain::line;
+use crate::terminal::safe;
 
 use super::context::Context;
 use super::exit::{CliError, Exit};
@@ -103,7 +104,8 @@ fn append(text: &mut Vec<u8>, entry: &LogEntry, args: &LogsArgs, json: bool) -> 
         return Ok(());
     }
     if json {
-        serde_json::to_writer(&mut *text, entry).map_err(|error| CliError::failed(error.to_string()))?;
+        let json = serde_json::to_string(entry).map_err(|error| CliError::failed(error.to_string()))?;
+        text.extend_from_slice(safe::json(json).as_bytes());
         text.push(b'\n');
         return Ok(());
     }

@@ -7,6 +7,7 @@
 mod alerts;
 mod answer;
 mod asked;
+mod calls;
 mod capacity;
 mod claim;
 mod command;

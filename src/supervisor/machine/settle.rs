@@ -58,7 +58,8 @@ impl Machine {
         self.settle_sessions(out);
         self.settle_probes(now, out);
         self.settle_leftovers(out);
-        let rows = self.make_rows();
+        let mut rows = self.make_rows();
+        self.note_calls(&mut rows, now);
         self.note_changes(&rows, now);
         self.note_services(now);
         self.rows = rows;

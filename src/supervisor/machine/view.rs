@@ -81,6 +81,7 @@ impl Machine {
             isolation: None,
             attention: None,
             reason: Some(reason.to_string()),
+            call: None,
         })
     }
 
@@ -106,6 +107,7 @@ impl Machine {
             isolation: container.isolation,
             attention: self.attention_of(name),
             reason: reason.map(|reason| reason.to_string()),
+            call: None,
         }
     }
 
@@ -173,6 +175,7 @@ impl Machine {
             isolation: None,
             attention: None,
             reason: Some(self.goal_reason(name, goal).to_string()),
+            call: None,
         })
     }
 

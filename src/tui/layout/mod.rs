@@ -10,7 +10,7 @@ pub use tiles::{TileArea, arrange, size_of};
 /// Below this nothing but a notice is drawn.
 pub const LEAST: (u16, u16) = (40, 12);
 /// Below this there is one pane at a time.
-const SIDE_BY_SIDE: (u16, u16) = (72, 18);
+const SIDE_BY_SIDE: (u16, u16) = (80, 18);
 
 /// Where everything is. Panes that are not shown have no area.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What a bay's dashboard remembers from one time to the next: layout, order, selection.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,8 @@ pub struct Remembered {
     beside: bool,
     wrap: bool,
     times: bool,
+    /// Ends that were looked at.
+    seen: BTreeMap<String, Timestamp>,
 }
 
 /// A terminal that is kept in sight.
@@ -54,6 +58,7 @@ impl Default for Remembered {
             beside: false,
             wrap: false,
             times: false,
+            seen: BTreeMap::new(),
         }
     }
 }
@@ -109,12 +114,13 @@ impl Model {
             beside: self.main.tiles.beside,
             wrap: self.main.logs.look.wrap,
             times: self.main.logs.look.timestamps,
+            seen: self.inbox.seen.clone(),
         }
     }
 
     /// As it was left the last time. What is not there any more is let go once the lists are known.
     pub fn recall(&mut self, remembered: Remembered) {
-        let Remembered { list, worker, service, sort, tab, kept, arrangement, beside, wrap, times, version: _ } =
+        let Remembered { list, worker, service, sort, tab, kept, arrangement, beside, wrap, times, seen, version: _ } =
             remembered.clone();
         self.focus.list = if matches!(list, Pane::Parent | Pane::Services) { list } else { Pane::Workers };
         self.focus.pane = self.focus.list;
@@ -133,6 +139,7 @@ impl Model {
         self.main.tiles.beside = beside;
         self.main.logs.look.wrap = wrap;
         self.main.logs.look.timestamps = times;
+        self.inbox.seen = seen;
         self.memory = Memory { written: Some(remembered), service, ..Memory::default() };
     }
 }

@@ -174,17 +174,28 @@ const OF_THE_ROW: [Action; 9] = [
     Action::SpawnForm,
 ];
 
+/// Where an action can be done that does not hold where the palette was opened, the first best.
+const ELSEWHERE: [Context; 13] = [
+    Context::Workers,
+    Context::Parent,
+    Context::Pool,
+    Context::Services,
+    Context::Terminal,
+    Context::Logs,
+    Context::Inspect,
+    Context::Figures,
+    Context::Events,
+    Context::Ports,
+    Context::Copy,
+    Context::Left,
+    Context::Global,
+];
+
 impl Palette {
     /// Nothing typed yet.
     #[must_use]
     pub fn new(context: Context, list: Context) -> Self {
         Self { context, list, input: line(""), chosen: 0 }
-    }
-
-    /// Whether an action is one of the logs alone, and this is not there.
-    #[must_use]
-    pub fn is_of_logs(&self, spec: &ActionSpec) -> bool {
-        self.context != Context::Logs && spec.contexts == [Context::Logs]
     }
 
     /// The actions that fit what was typed, the best first.
@@ -196,18 +207,33 @@ impl Palette {
             // Words of the explanation count, too, but after names.
             by_name.or_else(|| subsequence(&typed, spec.text).filter(|_| typed.len() > 2).map(|cost| cost + 1000))
         };
-        // By its name, what is done to the row need not be asked for in its list.
-        let here = |spec: &ActionSpec| in_context(self.context).any(|known| known.action == spec.action);
-        let of_row = in_context(self.list).filter(|spec| OF_THE_ROW.contains(&spec.action) && !here(spec));
-        let mut found: Vec<(usize, &ActionSpec)> =
-            in_context(self.context).chain(of_row).filter_map(|spec| Some((cost(spec)?, spec))).collect();
+        // By its name nothing need be asked for in its own place: first what holds here, then what is done to the row.
+        let elsewhere = |of_list: bool| {
+            let there = move |spec: &&ActionSpec| self.place_of(spec).is_some_and(|at| (at == self.list) == of_list);
+            TABLE.iter().filter(there)
+        };
+        let all = in_context(self.context).chain(elsewhere(true)).chain(elsewhere(false));
+        let mut found: Vec<(usize, &ActionSpec)> = all.filter_map(|spec| Some((cost(spec)?, spec))).collect();
         if !typed.is_empty() {
-            // Whoever knows the name of what a log can do need not be in one.
-            let of_logs = TABLE.iter().filter(|spec| self.is_of_logs(spec));
-            found.extend(of_logs.filter_map(|spec| Some((cost(spec)? + 500, spec))));
-            found.sort_by_key(|(cost, _)| *cost);
+            found.sort_by_key(|(cost, spec)| (spec.name != typed, *cost));
         }
         found.into_iter().map(|(_, spec)| spec).collect()
+    }
+
+    /// Where an action belongs that does not hold where the palette was opened. `None`: it does, or it answers a
+    /// question or closes a text that is not there.
+    #[must_use]
+    pub fn place_of(&self, spec: &ActionSpec) -> Option<Context> {
+        if in_context(self.context).any(|known| known.action == spec.action) {
+            return None;
+        }
+        [self.list].into_iter().chain(ELSEWHERE).find(|place| spec.contexts.contains(place))
+    }
+
+    /// Where one has to go for an action first: what is done to the selected row is done from everywhere.
+    #[must_use]
+    pub fn way_to(&self, spec: &ActionSpec) -> Option<Context> {
+        self.place_of(spec).filter(|place| *place != self.list || !OF_THE_ROW.contains(&spec.action))
     }
 }
 

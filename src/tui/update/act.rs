@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::action::Action;
+use super::super::action::{Action, Context};
 use super::super::effect::Effect;
 use super::super::model::overlay::{FilterLine, Overlay, WhyAnswer, line};
 use super::super::model::toast::Kind;
@@ -68,6 +68,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Theme => looks::open(model),
         Action::Select => copying::enter(model, true),
         Action::Leave => terminal::leave(model),
+        Action::LookBack => terminal::look_back(model),
         _ => return effects(model, action),
     }
     Vec::new()
@@ -138,6 +139,23 @@ pub fn focus(model: &mut Model, pane: Pane) {
     let services = pane == Pane::Services && !model.feed.services().is_empty();
     if matches!(pane, Pane::Parent | Pane::Workers) || services {
         model.focus.list = pane;
+    }
+}
+
+/// Goes where an action belongs.
+pub fn go(model: &mut Model, place: Context) {
+    copying::leave(model);
+    match place {
+        Context::Parent => focus(model, Pane::Parent),
+        Context::Workers => focus(model, Pane::Workers),
+        Context::Pool => focus(model, Pane::Pool),
+        Context::Services => focus(model, Pane::Services),
+        Context::Copy => copying::enter(model, false),
+        place => {
+            if let Some(tab) = Tab::ALL.into_iter().find(|tab| tab.context() == place) {
+                show_all(model, tab);
+            }
+        }
     }
 }
 

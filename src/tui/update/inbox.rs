@@ -1,8 +1,11 @@
 //! Who needs somebody: the key that goes there, and how the user is told.
 
+use crossterm::event::Event;
+
 use super::super::effect::Effect;
 use super::super::model::toast::Kind;
 use super::super::model::{Model, Pane, Tab};
+use super::super::msg::Msg;
 use super::{act, list, tell};
 use crate::bay::attention::Need;
 
@@ -21,6 +24,11 @@ pub fn jump(model: &mut Model) {
     list::select(model, Some(next));
     model.main.tab = Tab::Terminal;
     act::focus(model, Pane::Workers);
+}
+
+/// Whether somebody is there: a resize comes by itself, and who looks away does not look.
+pub const fn is_somebody(msg: &Msg) -> bool {
+    matches!(msg, Msg::Input(event) if !matches!(event, Event::FocusLost | Event::Resize(..)))
 }
 
 /// Tells of those that need somebody since the last time, and how many there are.

@@ -53,6 +53,10 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         terminal::settle(model, &mut effects);
         return effects;
     }
+    let somebody = inbox::is_somebody(&msg);
+    if somebody {
+        model.look_at_ends();
+    }
     let mut effects = match msg {
         Msg::Start(columns, rows) => start(model, columns, rows),
         Msg::Input(event) => input::input(model, event),
@@ -78,6 +82,10 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
     };
     isolation::settle(model);
     effects.extend(settle::settle(model));
+    // What came into sight by this very key has been looked at, too.
+    if somebody && model.look_at_ends() {
+        inbox::settle(model, &mut effects);
+    }
     memory::settle(model, &mut effects);
     effects
 }

@@ -8,10 +8,11 @@ use super::super::effect::Effect;
 use super::super::model::doors::Doors;
 use super::super::model::form::{Field, SpawnForm};
 use super::super::model::overlay::{Overlay, Palette, WhyAnswer, text_of};
-use super::super::model::{Model, Tab, cycle};
+use super::super::model::{Model, cycle};
 use super::super::msg::Answer;
 use super::{act as actions, doors, error_text, list, log_keys, looks, worker};
 use crate::api::types::Why;
+use crate::terminal::safe::is_harmful;
 
 /// Longest text in a line.
 const MAX_TEXT: usize = 4096;
@@ -123,14 +124,11 @@ fn palette(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::NextChoice => palette.chosen = cycle(&all, palette.chosen, 1),
         Action::PreviousChoice => palette.chosen = cycle(&all, palette.chosen, -1),
         Action::Accept => {
-            let chosen = found.get(palette.chosen).map(|spec| (spec.action, palette.is_of_logs(spec)));
+            let chosen = found.get(palette.chosen).map(|spec| (spec.action, palette.way_to(spec)));
             model.overlay = None;
-            let Some((action, of_logs)) = chosen else { return Vec::new() };
-            if of_logs {
-                actions::act(model, Action::ShowLogs);
-                if model.main.tab != Tab::Logs {
-                    return Vec::new();
-                }
+            let Some((action, place)) = chosen else { return Vec::new() };
+            if let Some(place) = place {
+                actions::go(model, place);
             }
             return actions::act(model, action);
         }
@@ -166,6 +164,10 @@ pub fn typed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
         choose_template(form, event.code);
         return Vec::new();
     }
+    // Some ways of input give them as keys.
+    if matches!(event.code, KeyCode::Char(c) if is_harmful(c)) {
+        return Vec::new();
+    }
     let full = |area: &TextArea<'_>| text_of(area).len() >= MAX_TEXT && matches!(event.code, KeyCode::Char(_));
     if let Some(area) = area(model)
         && !full(area)
@@ -191,7 +193,7 @@ fn choose_template(form: &mut SpawnForm, code: KeyCode) {
 
 pub fn pasted(model: &mut Model, text: &str) {
     // One line, without anything that is not text.
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect();
+    let text: String = text.chars().map(|c| if is_harmful(c) { ' ' } else { c }).take(MAX_TEXT).collect();
     if let Some(area) = area(model) {
         area.insert_str(text.trim());
     }

@@ -96,6 +96,10 @@ fn loss(model: &Model, row: &ContainerRow, verb: Verb) -> Option<String> {
             (None, true) => format!("{name} is running: what runs in it ends, and its container goes"),
             (None, false) => format!("{name}: its container and its log"),
         }),
+        // What has ended in sight is what the key is offered for; the list may not know yet.
+        (_, Verb::Restart) if alive && !(model.shows_an_end() && model.subject() == Some(row)) => {
+            Some(format!("{name}: what runs in it ends; its container and workspace are kept"))
+        }
         (_, Verb::Refresh) if alive => Some(format!("{name}: what runs in it ends; workspace and agent home are kept")),
         _ => None,
     }

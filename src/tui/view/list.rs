@@ -201,7 +201,7 @@ fn container(canvas: &mut Canvas<'_>, area: Rect, container: &ContainerRow, sele
     }
     if let Some(note) = note.filter(|_| height > 1) {
         let below = row(area, 1);
-        let calls = container.reason.is_none() && model.attention(container).is_some_and(|found| found.need.calls());
+        let calls = model.attention(container).is_some_and(|found| found.need.calls());
         let style = canvas.style(if calls { "ui.attention" } else { "ui.dim" });
         let text = if calls { format!("! {note}") } else { note };
         canvas.outside(from(below, below.x + if calls { 1 } else { 3 }), &text, style);

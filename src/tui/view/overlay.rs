@@ -75,9 +75,12 @@ fn help(model: &Model, context: Context) -> Vec<Entry> {
     let sections = [
         (context.title(), in_context(context).filter(own).collect::<Vec<_>>(), context),
         (Context::Global.title(), in_context(Context::Global).collect(), context),
-        (Context::Focused.title(), in_context(Context::Focused).collect(), Context::Focused),
     ];
-    for (title, specs, place) in sections {
+    // What holds for a moment only, or where no help can be asked for.
+    let brief = [Context::Focused, Context::Left, Context::Copy, Context::Reader, Context::Dialog, Context::Prompt];
+    let brief = brief.into_iter().filter(|place| *place != context);
+    let brief = brief.map(|place| (place.title(), in_context(place).collect(), place));
+    for (title, specs, place) in sections.into_iter().chain(brief) {
         if !entries.is_empty() {
             entries.push(Entry::default());
         }
@@ -269,12 +272,16 @@ fn palette_box(canvas: &mut Canvas<'_>, area: Rect, palette: &Palette) -> Cursor
         let line = row(text, line);
         let highlight = if at == palette.chosen { canvas.style("ui.selected") } else { Style::default() };
         canvas.buf.set_style(line, highlight);
-        let keymap = &canvas.model.settings.keymap;
-        let place = if palette.is_of_logs(spec) { Context::Logs } else { palette.context };
-        let keys = keymap.key_of(spec.action, place).unwrap_or_default();
+        let place = palette.place_of(spec);
+        let keys = canvas.model.settings.keymap.key_of(spec.action, place.unwrap_or(palette.context));
+        let said = place.map_or_else(String::new, |place| format!("{}: ", place.title()));
         canvas.text(line, &column(spec.name, 18, "~"), highlight);
-        canvas.text(from(line, line.x + 18), &column(&keys, 8, ""), canvas.style("ui.key").patch(highlight));
-        canvas.text(from(line, line.x + 27), spec.text, canvas.style("ui.dim").patch(highlight));
+        canvas.text(
+            from(line, line.x + 18),
+            &column(&keys.unwrap_or_default(), 8, ""),
+            canvas.style("ui.key").patch(highlight),
+        );
+        canvas.text(from(line, line.x + 27), &format!("{said}{}", spec.text), canvas.style("ui.dim").patch(highlight));
     }
     cursor
 }

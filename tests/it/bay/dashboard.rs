@@ -131,3 +131,13 @@ fn without_a_terminal_there_is_a_message() {
     assert!(ran.stderr.contains("the dashboard needs a terminal"), "{ran:?}");
     assert!(den.supervisors().is_empty(), "one was started for nothing");
 }
+
+/// Whoever can't leave a terminal can do nothing but kill the window.
+#[test]
+fn a_leaving_key_that_never_comes_is_told_of_at_the_start() {
+    let den = Den::fake();
+    let mut pty = Pty::run_with(&den, &[], 24, 100, &[("ZELLIJ", "0")]);
+    pty.shows("zellij takes ctrl-q");
+    pty.type_in("q");
+    assert_eq!(pty.end(GONE), 0);
+}

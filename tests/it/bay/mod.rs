@@ -16,6 +16,7 @@ pub mod docker;
 mod docker_down;
 mod doctor;
 mod followed;
+pub mod hooks;
 mod hosted;
 mod images;
 mod input;

@@ -31,6 +31,11 @@ struct Screen {
 impl Pty {
     /// Runs a verb (none: the dashboard) in a terminal of this size.
     pub fn run(den: &Den, args: &[&str], rows: u16, cols: u16) -> Self {
+        Self::run_with(den, args, rows, cols, &[])
+    }
+
+    /// The same, with more environment.
+    pub fn run_with(den: &Den, args: &[&str], rows: u16, cols: u16, env: &[(&str, &str)]) -> Self {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(&den.binary);
@@ -38,6 +43,9 @@ impl Pty {
         command.env_clear();
         den.variables().into_iter().for_each(|(key, value)| command.env(key, value));
         command.env("TERM", "xterm-256color");
+        for (key, value) in env {
+            command.env(key, value);
+        }
         command.cwd(den.path("h"));
         let child = pair.slave.spawn_command(command).unwrap();
         let tty = std::fs::File::open(pair.master.tty_name().unwrap()).unwrap();

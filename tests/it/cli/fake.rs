@@ -18,6 +18,8 @@ use podbay::config::paths::Paths;
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
 
+use crate::terminal::hostile;
+
 /// No verb of these tests takes longer.
 pub const LONG: Duration = Duration::from_secs(20);
 
@@ -335,9 +337,9 @@ async fn command(mut socket: WebSocket, seen: Seen) {
     }
 }
 
-/// Whether a text has no control character but newlines.
+/// Whether a text has nothing but newlines that acts on a terminal, or hides.
 pub fn is_plain(text: &str) -> bool {
-    !text.chars().any(|c| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c))
+    !text.chars().any(|c| c != '\n' && hostile::acts(c))
 }
 
 pub fn exists(path: &Path) -> bool {

@@ -3,6 +3,7 @@
 mod attach;
 mod boot;
 mod fake;
+mod hostile;
 mod pty;
 mod supervisor;
 mod verbs;

@@ -139,3 +139,14 @@ fn a_parent_that_ends_takes_no_network_that_is_the_machines() {
     nest.ok(&["down", "--workers", "-y"]);
     nest.is_empty();
 }
+
+#[test]
+fn a_hook_of_an_agent_reaches_the_row() {
+    let Some(nest) = Nest::new("a_hook_of_an_agent_reaches_the_row", "") else { return };
+    nest.ok(&["spawn", "fox", "-d"]);
+    let home = nest.path("s/podbay").join(&nest.bay).join("workers/fox/home");
+    let exec = |command: &[&str]| drop(nest.ok(&[&["exec", "fox", "--"], command].concat()));
+    crate::bay::hooks::are_seen(&home, exec, || nest.row("fox")["attention"].clone());
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}

@@ -570,6 +570,55 @@ fn x12_running_out_of_memory_is_said() {
     assert_eq!(world.row("fox").reason.unwrap(), "killed by the kernel: it ran out of memory");
 }
 
+/// Who ended by itself calls for somebody, who was stopped does not.
+#[test]
+fn an_end_that_nobody_asked_for_calls() {
+    use podbay::bay::attention::{Need, Source};
+    for (code, oom, need) in [
+        (0, false, Need::Finished),
+        (1, false, Need::Failed),
+        (137, true, Need::Failed),
+        // A main process that survives its child's end by memory, and ends well for all it says.
+        (0, true, Need::Failed),
+    ] {
+        let mut world = bay(&["fox"]);
+        let at = world::wall(world.mono);
+        world.named("fox").unwrap().status = Status::Exited { code, oom, at: Some(at), error: String::new() };
+        world.pass(40);
+        let row = world.row("fox");
+        let call = row.call.unwrap();
+        assert_eq!((call.need, call.source, call.since), (need, Source::Exit, at), "code {code}, oom {oom}");
+        assert_eq!(row.attention.unwrap(), format!("{} (exit)", need.as_str()));
+        // Started again it calls no more; stopped by hand it does not.
+        for verb in [Verb::Start, Verb::Stop] {
+            world.act("fox", verb);
+            world.pass(40);
+            let row = world.row("fox");
+            assert_eq!((row.call, row.attention), (None, None), "after {verb:?}");
+        }
+    }
+    // The engine does not say when: since it was first seen.
+    let mut world = bay(&["fox"]);
+    world.named("fox").unwrap().status = Status::Exited { code: 1, oom: false, at: None, error: String::new() };
+    world.hint();
+    let since = world.row("fox").call.unwrap().since;
+    world.pass(60);
+    assert_eq!(world.row("fox").call.unwrap().since, since);
+    assert!(!serde_json::to_string(&world.row("parent")).unwrap().contains("\"call\""));
+}
+
+#[test]
+fn one_that_could_not_be_started_calls_since_then() {
+    use podbay::bay::attention::{Need, Source};
+    let mut world = bay(&["fox"]);
+    world.named("fox").unwrap().status = Status::Created { error: "no such program".to_owned() };
+    world.hint();
+    let (first, since) = (world.row("fox"), world.now().wall);
+    world.pass(60);
+    let call = world.row("fox").call.unwrap();
+    assert_eq!((first.state, call.need, call.source, call.since), (State::Failed, Need::Failed, Source::Podbay, since));
+}
+
 #[test]
 fn why_has_one_answer_for_everything() {
     let mut world = bay(&["fox"]);

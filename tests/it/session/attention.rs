@@ -68,3 +68,32 @@ async fn a_question_outlives_the_supervisor() {
     let row = scene.until_row(id, "asking", |row| row.attention.is_some()).await;
     assert_eq!(row.attention.unwrap().source, Source::Screen);
 }
+
+#[tokio::test]
+async fn a_bare_bell_is_a_question_and_one_after_a_key_is_an_answer() {
+    let scene = Scene::new();
+    let (id, mut program) = scene.open(false).await;
+    write(&mut program, b"\x07").await;
+    let row = scene.until_row(id, "rung", |row| row.attention.is_some()).await;
+    let found = row.attention.unwrap();
+    assert_eq!((found.need, found.source), (Need::Question, Source::Bell));
+    scene.sessions.send(id, Typed::Bytes(Bytes::from_static(b"\t"))).await;
+    scene.until_row(id, "answered", |row| row.attention.is_none()).await;
+    // A completion that found nothing rings, too. What follows shows that the bell was taken in.
+    write(&mut program, b"\x07\x1b]0;rung\x07").await;
+    let row = scene.until_row(id, "titled", |row| row.title == "rung").await;
+    assert_eq!(row.attention, None);
+}
+
+#[tokio::test]
+async fn titles_of_agents_reach_the_row() {
+    let scene = Scene::new();
+    let (id, mut program) = scene.open(false).await;
+    for (title, need) in [("⠐ mends the tests", Need::Working), ("✳ waits", Need::Idle), ("⠂ goes on", Need::Working)]
+    {
+        write(&mut program, format!("\x1b]0;{title}\x07").as_bytes()).await;
+        let known = |row: &podbay::api::types::SessionRow| row.attention.as_ref().is_some_and(|a| a.need == need);
+        let row = scene.until_row(id, title, known).await;
+        assert_eq!((row.attention.unwrap().source, row.title.as_str()), (Source::Title, title));
+    }
+}

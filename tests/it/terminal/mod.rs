@@ -6,6 +6,7 @@ mod filtering;
 mod fuzz;
 pub mod hostile;
 mod replay;
+mod traces;
 
 use std::sync::Once;
 

@@ -15,12 +15,17 @@ fn alert(severity: &str, subject: &str, summary: &str) -> AlertRow {
     }
 }
 
-#[test]
-fn the_worst_alert_stands_in_the_header_until_it_is_over() {
+/// A bay in which two alerts fire.
+pub fn firing() -> podbay::api::types::Snapshot {
     let mut snapshot = bay::running();
     snapshot.status.alerts =
         vec![alert("warning", "web", "a pool has no warm worker"), alert("critical", "brain", "a service is down")];
-    let mut driver = Driver::of(snapshot, 80, 24);
+    snapshot
+}
+
+#[test]
+fn the_worst_alert_stands_in_the_header_until_it_is_over() {
+    let mut driver = Driver::of(firing(), 80, 24);
     assert!(driver.shot().contains("alert: a service is down (brain); 1 more"), "{}", driver.shot());
     driver.hear(bay::running());
     assert!(!driver.shot().contains("alert:"), "{}", driver.shot());

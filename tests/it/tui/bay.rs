@@ -37,6 +37,7 @@ pub fn row(name: &str, role: Role, state: State, reason: Option<&str>) -> Contai
         isolation: None,
         attention: None,
         reason: reason.map(str::to_owned),
+        call: None,
     }
 }
 

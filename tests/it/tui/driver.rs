@@ -179,6 +179,8 @@ pub fn key_event(text: &str) -> KeyEvent {
         "right" => KeyCode::Right,
         "pgup" => KeyCode::PageUp,
         "pgdn" => KeyCode::PageDown,
+        "home" => KeyCode::Home,
+        "end" => KeyCode::End,
         _ => KeyCode::Char(name.chars().next().unwrap()),
     };
     KeyEvent::new(code, mods)

@@ -7,6 +7,7 @@ use podbay::tui::msg::{FeedMsg, LogsMsg, Msg, TerminalMsg};
 
 use super::bay;
 use super::driver::Driver;
+use crate::terminal::hostile;
 
 const HOSTILE: [&str; 16] = [
     "\u{1b}]52;c;cm0gLXJmIC8=\u{7}",
@@ -27,10 +28,10 @@ const HOSTILE: [&str; 16] = [
     "Z̷̧̢̛͓̟̗̘͖̯͈̮͈͎̮̲̬͍a̴l̴g̴o̴",
 ];
 
-fn forbidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}' | '\u{200f}' | '\u{feff}')
-        || matches!(c, '\u{e0000}'..='\u{e007f}' | '\u{061c}' | '\u{2028}' | '\u{2029}')
+/// Those above, at every size, and those of the catalogue.
+fn texts() -> impl Iterator<Item = String> {
+    let catalogue = hostile::strings().into_iter().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    HOSTILE.iter().map(|text| (*text).to_owned()).chain(catalogue)
 }
 
 fn clean(driver: &Driver, what: &str) {
@@ -38,7 +39,7 @@ fn clean(driver: &Driver, what: &str) {
         let mut terminal = ratatui::Terminal::new(ratatui::backend::TestBackend::new(columns, rows)).unwrap();
         terminal.draw(|frame| podbay::tui::view::view(&driver.model, frame)).unwrap();
         for cell in terminal.backend().buffer().content() {
-            assert!(!cell.symbol().chars().any(forbidden), "{what} at {columns}x{rows}: {:?}", cell.symbol());
+            assert!(!cell.symbol().chars().any(hostile::acts), "{what} at {columns}x{rows}: {:?}", cell.symbol());
         }
     }
 }
@@ -59,7 +60,7 @@ fn hostile_bay(text: &str) -> podbay::api::types::Snapshot {
 
 #[test]
 fn names_reasons_and_errors() {
-    for text in HOSTILE {
+    for text in &texts().collect::<Vec<_>>() {
         let mut driver = Driver::of(hostile_bay(text), 80, 24);
         clean(&driver, "list");
         driver.keys("G");
@@ -99,7 +100,7 @@ fn names_reasons_and_errors() {
 
 #[test]
 fn logs_inspect_and_terminals() {
-    for text in HOSTILE {
+    for text in &texts().collect::<Vec<_>>() {
         let mut driver = Driver::of(bay::running(), 80, 24);
         driver.keys("l");
         driver.wait(200);
@@ -143,4 +144,51 @@ fn logs_inspect_and_terminals() {
         }
         clean(&driver, "terminal");
     }
+}
+
+/// What is written past the screen: notices, titles, and what is said to the shell at the end.
+#[test]
+fn notices_and_titles() {
+    use podbay::tui::notify::{Way, passed_through, title};
+    for text in texts() {
+        let ways = [
+            (Way::Osc9, "\u{1b}]9;", "\u{7}"),
+            (Way::Osc777, "\u{1b}]777;notify;podbay;", "\u{7}"),
+            (Way::Osc99, "\u{1b}]99;i=podbay:d=1;", "\u{1b}\\"),
+        ];
+        for (way, head, tail) in ways {
+            let sequence = way.sequence(&text, false);
+            let said = sequence.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail)).unwrap();
+            assert!(!said.chars().any(|c| hostile::acts(c) || c == ';'), "{way:?} of {text:?}: {said:?}");
+            let wrapped = way.sequence(&text, true);
+            assert_eq!(wrapped, format!("{}\u{7}", passed_through(&sequence)));
+        }
+        let sequence = title(&text);
+        let said = sequence.strip_prefix("\u{1b}]2;").and_then(|rest| rest.strip_suffix('\u{7}')).unwrap();
+        assert!(!said.chars().any(hostile::acts), "{text:?}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn saved_lines() {
+    use podbay::tui::Execute as _;
+    use podbay::tui::effect::{Effect, SavedLines};
+    use podbay::tui::model::logs::store::Store;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("saved.log");
+    let mut store = Store::default();
+    for line in texts() {
+        store.push(&LogEntry::new(line.as_bytes(), Some(1_772_366_400_000), false), 0);
+    }
+    let (messages, mut answers) = tokio::sync::mpsc::channel(4);
+    let client = podbay::api::client::Client::new("/nowhere");
+    let copier = podbay::tui::tty::Copier::default();
+    let mut executor = podbay::tui::executor::Executor::new(client, messages, copier, directory.path().to_owned());
+    let lines = SavedLines { blocks: store.blocks(), only: None, names: vec![HOSTILE[1].to_owned()] };
+    executor.execute(Effect::SaveLog { path: path.clone(), lines });
+    let answer = answers.recv().await;
+    assert!(matches!(answer, Some(Msg::Saved(Ok(_)))), "{answer:?}");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.lines().count() >= 70);
+    assert!(!text.chars().any(|c| c != '\n' && hostile::acts(c)), "{text:?}");
 }

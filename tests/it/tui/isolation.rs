@@ -8,7 +8,7 @@ use podbay::tui::model::overlay::Overlay;
 use super::bay;
 use super::driver::Driver;
 
-fn refused() -> podbay::api::types::Snapshot {
+pub fn refused() -> podbay::api::types::Snapshot {
     let mut snapshot = bay::snapshot(Vec::new(), Vec::new());
     let engine = &mut snapshot.status.engine;
     (engine.state, engine.weaker, engine.isolation) = (LinkState::Away, Some(Isolation::Landlock), None);

@@ -10,16 +10,6 @@ use super::driver::{Driver, settings, styles};
 /// The four sizes of every screen.
 const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (40, 12), (1, 1)];
 
-/// A screen at each size.
-pub fn at_sizes(name: &str, make: impl Fn(u16, u16) -> Driver) {
-    for (columns, rows) in SIZES {
-        let driver = make(columns, rows);
-        insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "snapshots", omit_expression => true }, {
-            insta::assert_snapshot!(format!("{name}-{columns}x{rows}"), driver.shot());
-        });
-    }
-}
-
 /// Every screen there is, by name.
 pub fn all(columns: u16, rows: u16) -> Vec<(&'static str, Driver)> {
     vec![
@@ -52,7 +42,72 @@ pub fn all(columns: u16, rows: u16) -> Vec<(&'static str, Driver)> {
         ("ports", super::ports::shown(columns, rows)),
         ("toasts", toasts(columns, rows)),
         ("painted", painted(columns, rows)),
+        ("copy-terminal", then(terminal(columns, rows), "ctrl-q 5 v k V")),
+        ("copy-logs", then(logs(columns, rows), "v k")),
+        ("copy-inspect", then(inspect(columns, rows), "v k k")),
+        ("copy-figures", then(super::figures::over_time(columns, rows, 40), "v k")),
+        ("copy-events", then(super::figures::events(columns, rows), "v k")),
+        ("copy-ports", then(super::ports::shown(columns, rows), "v k")),
+        ("themes", pressed(bay::running(), "T j", columns, rows)),
+        ("save", then(logs(columns, rows), "x")),
+        ("hide", then(logs(columns, rows), "& (")),
+        ("discard", discard(columns, rows)),
+        ("isolation", Driver::of(super::isolation::refused(), columns, rows)),
+        ("inbox", inbox(columns, rows)),
+        ("ended", ended(columns, rows)),
+        ("cut", cut(columns, rows)),
+        ("zoom", then(logs(columns, rows), "z")),
+        ("alerts", Driver::of(super::alerts::firing(), columns, rows)),
     ]
+}
+
+fn then(mut driver: Driver, keys: &str) -> Driver {
+    driver.keys(keys);
+    driver
+}
+
+/// Work that is nowhere else, asked about.
+fn discard(columns: u16, rows: u16) -> Driver {
+    let mut driver = Driver::of(bay::running(), columns, rows);
+    let message = "badger's clone holds what is nowhere else:\n1 commit of main that no remote has\n2 changed files";
+    let error = ErrorDetail { code: "unsaved".to_owned(), message: message.to_owned(), hint: None, field: None };
+    let result = Err(ClientError::Refused(error));
+    driver.send(Msg::Acted { name: "badger".to_owned(), verb: podbay::api::types::Verb::Remove, result });
+    driver
+}
+
+/// Everybody needs somebody: one asks though it is unhealthy, one ended, one waits.
+fn inbox(columns: u16, rows: u16) -> Driver {
+    use podbay::bay::attention::{Attention, Need, Source};
+    let since = |seconds| bay::now() - std::time::Duration::from_secs(seconds);
+    let mut snapshot = bay::running();
+    let asks = |need, source, seconds| Some(Attention { need, source, since: since(seconds) });
+    snapshot.sessions[0].attention = asks(Need::Permission, Source::Hook, 65);
+    snapshot.sessions[1].attention = asks(Need::Idle, Source::Title, 900);
+    snapshot.containers[1].reason = Some("unhealthy: 3 probes in a row failed".to_owned());
+    let reason = "exited with code 1";
+    snapshot.containers[3] = bay::worker("owl", podbay::api::types::State::Exited, Some(reason));
+    snapshot.containers[3].call = asks(Need::Failed, Source::Exit, 30);
+    snapshot.sessions.truncate(2);
+    Driver::of(snapshot, columns, rows)
+}
+
+fn ended(columns: u16, rows: u16) -> Driver {
+    let mut driver = terminal(columns, rows);
+    if let Some(key) = driver.model.main.terminals.shown().map(|pane| pane.key) {
+        let frame = podbay::api::types::Frame::Ended { reason: "exited with code 3".to_owned(), code: Some(3) };
+        driver.send(Msg::Terminal { key, msg: podbay::tui::msg::TerminalMsg::Frame(frame) });
+    }
+    then(driver, "ctrl-q")
+}
+
+fn cut(columns: u16, rows: u16) -> Driver {
+    let mut driver = terminal(columns, rows);
+    if let Some(key) = driver.model.main.terminals.shown().map(|pane| pane.key) {
+        let lost = podbay::tui::msg::TerminalMsg::Lost("the connection was cut".to_owned());
+        driver.send(Msg::Terminal { key, msg: lost });
+    }
+    then(driver, "ctrl-q")
 }
 
 fn pressed(snapshot: podbay::api::types::Snapshot, keys: &str, columns: u16, rows: u16) -> Driver {
@@ -235,8 +290,28 @@ fn one(name: &'static str) -> impl Fn(u16, u16) -> Driver {
 
 #[test]
 fn every_screen_at_every_size() {
-    for (name, _) in all(80, 24) {
-        at_sizes(name, one(name));
+    for (columns, rows) in SIZES {
+        for (name, driver) in all(columns, rows) {
+            insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "snapshots", omit_expression => true }, {
+                insta::assert_snapshot!(format!("{name}-{columns}x{rows}"), driver.shot());
+            });
+        }
+    }
+}
+
+/// Below eighty columns there is one pane at a time.
+#[test]
+fn below_eighty_columns_there_is_one_pane() {
+    for name in ["mixed", "terminal", "logs"] {
+        for (columns, panes) in [(76, 1), (79, 1), (80, 5)] {
+            let driver = one(name)(columns, 20);
+            let layout = driver.model.layout().unwrap();
+            let shown = podbay::tui::model::Pane::ALL.into_iter().filter(|pane| !layout.pane(*pane).is_empty());
+            assert_eq!(shown.count(), panes, "{name} at {columns}:\n{}", driver.shot());
+        }
+        insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "snapshots", omit_expression => true }, {
+            insta::assert_snapshot!(format!("{name}-76x20"), one(name)(76, 20).shot());
+        });
     }
 }
 
@@ -268,8 +343,16 @@ fn with_looks(settings: &podbay::tui::model::Settings) -> Vec<(&'static str, Dri
     let mut screens = all(80, 24);
     for (_, driver) in &mut screens {
         driver.model.settings = settings.clone();
+        hold_again(driver);
     }
     screens
+}
+
+/// What is held still was drawn with the looks of that moment.
+pub fn hold_again(driver: &mut Driver) {
+    if driver.model.main.copying.is_some() {
+        driver.keys("esc v");
+    }
 }
 
 #[test]
@@ -277,7 +360,7 @@ fn ascii_means_ascii() {
     let settings = podbay::tui::model::Settings { symbols: podbay::tui::symbols::Symbols::new(true), ..settings() };
     for (name, driver) in with_looks(&settings) {
         // What a program draws is its own matter.
-        let own = name != "terminal";
+        let own = !["terminal", "copy-terminal", "ended", "cut"].contains(&name);
         for cell in driver.draw().buffer().content().iter().filter(|_| own) {
             assert!(cell.symbol().is_ascii(), "{name}: {:?}\n{}", cell.symbol(), driver.shot());
         }

@@ -120,30 +120,59 @@ fn a_question_that_comes_late_takes_no_terminals_keys() {
     );
 }
 
+/// A live agent is not ended by a stray key: it has no way back.
 #[test]
-fn no_single_key_loses_anything() {
-    let keys =
-        "n w N s S r R d e l i W y + - ! F x j k g G z / : ? tab shift-tab 1 2 3 4 5 [ ] enter esc space f t { }";
-    for key in keys.split(' ') {
-        let mut driver = running();
-        driver.keys(key);
-        let lost = |effect: &Effect| {
-            matches!(effect, Effect::Act { verb: Verb::Remove | Verb::Refresh, .. } | Effect::CloseSession { .. })
-                || matches!(effect, Effect::Quit)
-        };
-        assert!(!driver.taken().iter().any(lost), "{key}");
-    }
+fn restarting_what_runs_asks_and_what_has_ended_starts_at_once() {
+    let mut driver = running();
+    driver.keys("r");
+    assert_eq!(deeds(&mut driver), []);
+    let shot = driver.shot();
+    assert!(shot.contains("restart badger?") && shot.contains("badger: what runs in it ends"), "{shot}");
+    driver.wait(400);
+    driver.keys("enter");
+    assert_eq!(deeds(&mut driver), [], "no is what stands there first");
+    driver.keys("r");
+    driver.wait(400);
+    driver.keys("y");
+    assert_eq!(deeds(&mut driver), [act("badger", Verb::Restart)]);
+    let mut driver = Driver::of(bay::mixed(), 80, 24);
+    driver.keys("j");
+    driver.taken();
+    driver.keys("r");
+    assert_eq!(deeds(&mut driver), [act("fox", Verb::Restart)]);
 }
 
 #[test]
 fn marked_workers_are_meant_together() {
-    let mut driver = running();
-    driver.keys("space space s");
-    assert_eq!(deeds(&mut driver), []);
-    driver.wait(400);
-    driver.keys("y");
-    assert_eq!(deeds(&mut driver), [act("badger", Verb::Stop), act("fox", Verb::Stop)]);
-    assert!(driver.model.lists.marks.is_empty());
+    for (key, verb, losses) in [
+        ("s", Verb::Stop, ["badger", "fox"]),
+        (
+            "r",
+            Verb::Restart,
+            ["badger: what runs in it ends; its container", "fox: what runs in it ends; its container"],
+        ),
+        ("R", Verb::Refresh, ["badger: what runs in it ends; workspace", "fox: what runs in it ends; workspace"]),
+        ("d", Verb::Remove, ["badger is running: what runs in it ends", "fox is running: what runs in it ends"]),
+    ] {
+        let mut driver = running();
+        driver.keys(&format!("space space {key}"));
+        assert_eq!(deeds(&mut driver), [], "{key}");
+        let shot = driver.shot();
+        assert!(shot.contains(&format!("{} 2 workers?", verb.as_str())), "{shot}");
+        for loss in losses {
+            assert!(shot.contains(loss), "{key} does not name {loss:?}: {shot}");
+        }
+        // The third is not marked, and not meant.
+        assert!(!shot.contains("owl: ") && !shot.contains("owl is running:"), "{shot}");
+        driver.wait(400);
+        driver.keys("enter");
+        assert_eq!(deeds(&mut driver), [], "no is what stands there first");
+        driver.keys(key);
+        driver.wait(400);
+        driver.keys("y");
+        assert_eq!(deeds(&mut driver), [act("badger", verb), act("fox", verb)]);
+        assert!(driver.model.lists.marks.is_empty());
+    }
 }
 
 /// What a supervisor that was killed leaves is seen by the next one a moment after it answers.

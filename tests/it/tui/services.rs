@@ -18,7 +18,7 @@ fn service(name: &str, host: Option<&str>, state: &str, reason: Option<&str>) ->
     .unwrap()
 }
 
-fn some() -> Snapshot {
+pub fn some() -> Snapshot {
     let mut snapshot = bay::running();
     snapshot.status.services = vec![
         service("brain", None, "waiting", Some("waits for stream to be ready, which runs")),

@@ -48,7 +48,7 @@ pub fn enter(plan: &Plan) -> Result<(), String> {
     let shown = plan.binds.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let devices = DEVICES.map(|name| tree(&Path::new("/dev").join(name), false).map(|tree| (name, tree)));
     change_root(&plan.root)?;
-    devices_of(devices)?;
+    devices_of(devices, plan.main.tty.is_some())?;
     for (target, options) in &plan.memory {
         folder(target)?;
         memory(target, options)?;
@@ -121,8 +121,8 @@ fn change_root(root: &Path) -> Result<(), String> {
     fs::remove_dir(&old).map_err(at("remove", &old))
 }
 
-/// A `/dev` with what every program expects, and terminals of its own.
-fn devices_of(devices: [Result<(&str, OwnedFd), String>; 6]) -> Result<(), String> {
+/// A `/dev` with what every program expects, and terminals of its own: the first is the main process's, and its console.
+fn devices_of(devices: [Result<(&str, OwnedFd), String>; 6], console: bool) -> Result<(), String> {
     let dev = Path::new("/dev");
     folder(dev)?;
     memory(dev, "mode=0755,size=1m")?;
@@ -139,7 +139,8 @@ fn devices_of(devices: [Result<(&str, OwnedFd), String>; 6]) -> Result<(), Strin
         ("stderr", "/proc/self/fd/2"),
         ("ptmx", "pts/ptmx"),
     ];
-    for (name, to) in links {
+    let console = console.then_some(("console", "pts/0"));
+    for (name, to) in links.into_iter().chain(console) {
         let path = dev.join(name);
         std::os::unix::fs::symlink(to, &path).map_err(at("make", &path))?;
     }
