@@ -161,7 +161,12 @@ impl Watch {
                 }
             }
             Sign::Looks(looks) => {
-                let since = |need| self.looks.filter(|(known, _)| *known == need).map_or(now, |(_, since)| since);
+                // The prompt after a turn looks as the one before it.
+                let turn = self
+                    .hook
+                    .is_some_and(|(need, at)| need == Need::Working && self.typed.is_some_and(|typed| typed <= at));
+                let before = self.looks.filter(|(_, since)| !(turn && self.answered(*since)));
+                let since = |need| before.filter(|(known, _)| *known == need).map_or(now, |(_, since)| since);
                 self.looks = looks.map(|need| (need, since(need)));
             }
             Sign::Wrote => self.wrote = Some(now),
@@ -252,9 +257,10 @@ mod tests {
 
     #[test]
     fn hooks_come_first_and_an_answer_ends_a_question() {
-        use Need::{Finished, Permission, Question, Working};
+        use Need::{Finished, Idle, Permission, Question, Working};
         use Sign::{Said, Typed, Wrote};
         let hook = |need| Said(Source::Hook, need);
+        let looks = |need| Sign::Looks(Some(need));
         for (signs, at, state) in [
             (vec![], 5, None),
             (vec![(0, Wrote), (1, Typed)], 5, None),
@@ -267,6 +273,12 @@ mod tests {
             (vec![(4, hook(Permission)), (6, Typed), (7, hook(Working))], 8, Some((Working, Source::Hook, 7))),
             (vec![(4, hook(Finished))], 9000, Some((Finished, Source::Hook, 4))),
             (vec![(4, Said(Source::Notice, Permission))], 5, Some((Permission, Source::Notice, 4))),
+            // The hook that ends a turn was lost; no look fell into the turn.
+            (
+                vec![(0, looks(Idle)), (1, Typed), (1, hook(Working)), (21, Wrote), (22, looks(Idle))],
+                56,
+                Some((Idle, Source::Screen, 22)),
+            ),
         ] {
             assert_eq!(after(&signs, at), state, "{signs:?}");
         }

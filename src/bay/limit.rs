@@ -52,39 +52,3 @@ pub fn touches(what: &str, template: &Template) -> bool {
         _ => false,
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-
-    #[test]
-    fn what_is_not_asked_for_is_not_missed() {
-        let asking = Config::defaults().unwrap().worker;
-        let mut modest = asking.clone();
-        (modest.limits.cpus, modest.limits.pids, modest.limits.memory_reservation) = (0.0, 0, None);
-        modest.limits.memory = crate::bay::size::ByteSize::bytes(0);
-        (modest.network, modest.ssh) = (NetworkMode::None, SshMode::None);
-        (modest.mounts, modest.secrets) = (Vec::new(), Vec::new());
-        "unconfined".clone_into(&mut modest.hardening.seccomp);
-        let both = [
-            (what::CPU, true, false),
-            (what::MEMORY, true, false),
-            ("memory limit", true, false),
-            (what::PROCESSES, true, false),
-            (what::RESOURCES, true, false),
-            (what::RESERVATION, false, false),
-            (what::SECCOMP, true, false),
-            (what::SHARED, true, false),
-            (what::BRIDGE, false, false),
-            (what::MOUNTS, true, false),
-            (what::SOCKETS, true, false),
-            (what::WALLS, true, true),
-            (what::IMAGES, false, false),
-            ("hostname", false, false),
-        ];
-        for (what, by_asking, by_modest) in both {
-            assert_eq!((touches(what, &asking), touches(what, &modest)), (by_asking, by_modest), "{what}");
-        }
-    }
-}

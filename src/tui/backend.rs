@@ -14,12 +14,15 @@ const FRAME: usize = 64 << 10;
 /// crossterm's backend writes and flushes the cursor by itself, three times a frame, and opens the terminal's device
 /// before each to ask for its size.
 #[derive(Debug)]
-pub struct Frames<W: Write>(CrosstermBackend<BufWriter<W>>);
+pub struct Frames<W: Write> {
+    inner: CrosstermBackend<BufWriter<W>>,
+    size: fn() -> io::Result<Size>,
+}
 
 impl<W: Write> Frames<W> {
-    /// On nothing drawn yet.
-    pub fn new(out: W) -> Self {
-        Self(CrosstermBackend::new(BufWriter::with_capacity(FRAME, out)))
+    /// On nothing drawn yet; `size` asks the terminal.
+    pub fn new(out: W, size: fn() -> io::Result<Size>) -> Self {
+        Self { inner: CrosstermBackend::new(BufWriter::with_capacity(FRAME, out)), size }
     }
 }
 
@@ -30,47 +33,44 @@ impl<W: Write> Backend for Frames<W> {
     where
         I: Iterator<Item = (u16, u16, &'a Cell)>,
     {
-        self.0.draw(content)
+        self.inner.draw(content)
     }
 
     fn hide_cursor(&mut self) -> io::Result<()> {
-        queue!(self.0, Hide)
+        queue!(self.inner, Hide)
     }
 
     fn show_cursor(&mut self) -> io::Result<()> {
-        queue!(self.0, Show)
+        queue!(self.inner, Show)
     }
 
     fn get_cursor_position(&mut self) -> io::Result<Position> {
-        self.0.get_cursor_position()
+        self.inner.get_cursor_position()
     }
 
     fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> io::Result<()> {
         let Position { x, y } = position.into();
-        queue!(self.0, MoveTo(x, y))
+        queue!(self.inner, MoveTo(x, y))
     }
 
     fn clear(&mut self) -> io::Result<()> {
-        self.0.clear()
+        self.inner.clear()
     }
 
     fn clear_region(&mut self, region: ClearType) -> io::Result<()> {
-        self.0.clear_region(region)
+        self.inner.clear_region(region)
     }
 
     fn size(&self) -> io::Result<Size> {
-        match rustix::termios::tcgetwinsize(rustix::stdio::stdout()) {
-            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => Ok(Size::new(size.ws_col, size.ws_row)),
-            _ => self.0.size(),
-        }
+        (self.size)()
     }
 
     fn window_size(&mut self) -> io::Result<WindowSize> {
-        self.0.window_size()
+        self.inner.window_size()
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Backend::flush(&mut self.0)
+        Backend::flush(&mut self.inner)
     }
 }
 
@@ -103,7 +103,8 @@ mod tests {
     fn a_frame_is_one_piece_with_its_cursor() {
         let pieces = Pieces::default();
         let options = TerminalOptions { viewport: Viewport::Fixed(Rect::new(0, 0, 20, 4)) };
-        let mut terminal = Terminal::with_options(Frames::new(pieces.clone()), options).unwrap();
+        let mut terminal =
+            Terminal::with_options(Frames::new(pieces.clone(), || Ok(Size::new(20, 4))), options).unwrap();
         for text in ["one", "two"] {
             let drawn = terminal.draw(|frame| {
                 frame.render_widget(text, frame.area());

@@ -11,6 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use ratatui::Terminal;
+use ratatui::layout::Size;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, getpid, kill_process};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -110,7 +111,7 @@ impl Tty {
     pub fn terminal(&self) -> io::Result<Terminal<Frames<Screen<Stdout>>>> {
         // Never `Terminal::clear`: it asks the terminal for its cursor and waits two seconds for one that does not tell.
         // The alternate screen is empty anyway.
-        Terminal::new(Frames::new(Screen(io::stdout())))
+        Terminal::new(Frames::new(Screen(io::stdout()), size))
     }
 
     /// What the executor does with the terminal.
@@ -122,6 +123,14 @@ impl Tty {
     /// Gives the terminal back.
     pub fn leave(&mut self) {
         restore();
+    }
+}
+
+/// How large it is now, without opening anything.
+fn size() -> io::Result<Size> {
+    match rustix::termios::tcgetwinsize(io::stdout()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => Ok(Size::new(size.ws_col, size.ws_row)),
+        _ => crossterm::terminal::size().map(Size::from),
     }
 }
 

@@ -112,7 +112,7 @@ mod tests {
         );
         assert_eq!(said("Notification", r#"{"message":"Claude is waiting for your input"}"#), text("idle"));
         assert_eq!(said("Notification", r#"{"message":"x"}"#), text("question"));
-        let nowhere = command("idle").replace("/dev/console", "/nowhere/at/all").replace("/dev/tty", "/nowhere");
+        let nowhere = command("idle").replace("/dev/console", "/nowhere/at/all").replace("/dev/tty", "/nowhere/tty");
         assert!(Command::new("sh").args(["-c", &nowhere]).status().unwrap().success());
     }
 }

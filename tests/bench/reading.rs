@@ -13,7 +13,7 @@ use podbay::tui::msg::{LogsMsg, Msg};
 use podbay::tui::update::update;
 use podbay::tui::view::view;
 use ratatui::Terminal;
-use ratatui::layout::Rect;
+use ratatui::layout::{Rect, Size};
 use ratatui::{TerminalOptions, Viewport};
 
 use super::redraw::{SIZE, Sink, model};
@@ -116,7 +116,7 @@ fn read(reader: &mut Reader, name: &str) -> Result<(), String> {
 impl Reader {
     fn new() -> Result<Self, String> {
         let options = TerminalOptions { viewport: Viewport::Fixed(Rect::new(0, 0, SIZE.0, SIZE.1)) };
-        let terminal = Terminal::with_options(Frames::new(Sink(0)), options);
+        let terminal = Terminal::with_options(Frames::new(Sink(0), || Ok(Size::new(SIZE.0, SIZE.1))), options);
         let terminal = terminal.map_err(|error| error.to_string())?;
         let (update, draw) = (Duration::ZERO, Duration::ZERO);
         let mut reader = Self { model: model()?, terminal, now: Timestamp::now(), update, draw, log: None };

@@ -17,7 +17,7 @@ use podbay::tui::update::update;
 use podbay::tui::view::view;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
-use ratatui::layout::Rect;
+use ratatui::layout::{Rect, Size};
 use ratatui::{TerminalOptions, Viewport};
 use serde_json::json;
 
@@ -82,7 +82,8 @@ fn typing(plan: Plan) -> Outcome {
     press(&mut model, 'i', now);
     let key = model.main.terminals.panes.first().map(|pane| pane.key).ok_or("no terminal")?;
     let options = TerminalOptions { viewport: Viewport::Fixed(Rect::new(0, 0, SIZE.0, SIZE.1)) };
-    let mut terminal = Terminal::with_options(Frames::new(Sink(0)), options).map_err(|error| error.to_string())?;
+    let mut terminal = Terminal::with_options(Frames::new(Sink(0), || Ok(Size::new(SIZE.0, SIZE.1))), options)
+        .map_err(|error| error.to_string())?;
     let (mut typed, mut echoed, mut drawn) = (Vec::new(), Vec::new(), Vec::new());
     for letter in ('a'..='z').cycle().take(plan.rounds() * 5) {
         std::thread::sleep(Duration::from_millis(15));

@@ -227,7 +227,9 @@ impl Palette {
         if in_context(self.context).any(|known| known.action == spec.action) {
             return None;
         }
-        [self.list].into_iter().chain(ELSEWHERE).find(|place| spec.contexts.contains(place))
+        // What begins by going there would end at once.
+        let ends = spec.action == Action::EndCopy;
+        [self.list].into_iter().chain(ELSEWHERE).find(|place| spec.contexts.contains(place) && !ends)
     }
 
     /// Where one has to go for an action first: what is done to the selected row is done from everywhere.

@@ -47,7 +47,10 @@ fn a_worker_is_given_a_clone_and_its_work_is_not_lost_unasked() {
     until("the clone is gone", || if owl.exists() { Err("it is there") } else { Ok(()) }.map_err(str::to_owned));
     let failed = den.run(&["spawn", "elk", "-d", "--repo", "file:///no/such/repo"]);
     assert!(failed.code == 1 && failed.stderr.contains("hint: check the URL"), "{failed:#?}");
-    assert!(den.row("elk").is_none() && !den.state().join("workers/elk").exists());
+    until("nothing is left of it", || {
+        let left = (den.row("elk").is_some(), den.state().join("workers/elk").exists());
+        if left == (false, false) { Ok(()) } else { Err(format!("{left:?}")) }
+    });
 }
 
 #[test]

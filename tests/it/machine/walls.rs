@@ -137,3 +137,37 @@ fn the_level_that_is_wanted_is_known_before_the_engine_answers() {
         assert_eq!(engine.level(), Some(format!("{wanted} wanted")));
     }
 }
+
+/// Of what an engine does not do, that alone is told which somebody asked for.
+#[test]
+fn what_is_not_asked_for_is_not_missed() {
+    use podbay::bay::limit::{touches, what};
+    use podbay::bay::template::{NetworkMode, SshMode};
+    use podbay::config::Config;
+    let asking = Config::defaults().unwrap().worker;
+    let mut modest = asking.clone();
+    (modest.limits.cpus, modest.limits.pids, modest.limits.memory_reservation) = (0.0, 0, None);
+    modest.limits.memory = podbay::bay::size::ByteSize::bytes(0);
+    (modest.network, modest.ssh) = (NetworkMode::None, SshMode::None);
+    (modest.mounts, modest.secrets) = (Vec::new(), Vec::new());
+    "unconfined".clone_into(&mut modest.hardening.seccomp);
+    let both = [
+        (what::CPU, true, false),
+        (what::MEMORY, true, false),
+        ("memory limit", true, false),
+        (what::PROCESSES, true, false),
+        (what::RESOURCES, true, false),
+        (what::RESERVATION, false, false),
+        (what::SECCOMP, true, false),
+        (what::SHARED, true, false),
+        (what::BRIDGE, false, false),
+        (what::MOUNTS, true, false),
+        (what::SOCKETS, true, false),
+        (what::WALLS, true, true),
+        (what::IMAGES, false, false),
+        ("hostname", false, false),
+    ];
+    for (what, by_asking, by_modest) in both {
+        assert_eq!((touches(what, &asking), touches(what, &modest)), (by_asking, by_modest), "{what}");
+    }
+}

@@ -203,11 +203,30 @@ fn asked(name: &str, usual: usize) -> usize {
     std::env::var(name).map_or(usual, |value| value.parse().unwrap())
 }
 
-/// `PODBAY_FUZZ_CASES` and `PODBAY_FUZZ_SEED` ask for others.
+/// A quarter of the cases: four tests run beside each other. `PODBAY_FUZZ_CASES` and `PODBAY_FUZZ_SEED` ask for others.
+fn quarter(number: u64) {
+    let seed = u64::try_from(asked("PODBAY_FUZZ_SEED", 1)).unwrap();
+    cases(asked("PODBAY_FUZZ_CASES", 20_000) / 4, seed * 4 + number);
+}
+
 #[test]
 fn v01_no_output_takes_it_down() {
-    let seed = asked("PODBAY_FUZZ_SEED", 1);
-    cases(asked("PODBAY_FUZZ_CASES", 20_000), u64::try_from(seed).unwrap());
+    quarter(0);
+}
+
+#[test]
+fn v01_no_output_takes_it_down_second_quarter() {
+    quarter(1);
+}
+
+#[test]
+fn v01_no_output_takes_it_down_third_quarter() {
+    quarter(2);
+}
+
+#[test]
+fn v01_no_output_takes_it_down_last_quarter() {
+    quarter(3);
 }
 
 /// The slowest sequences there are, 4 KiB of each. The limit is for a build without optimisation on a busy machine;
