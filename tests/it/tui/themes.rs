@@ -1,9 +1,10 @@
-//! Every screen in every theme of true colours can be read.
+//! Every screen in every theme: which styles are used where, and that all of it can be read.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use podbay::tui::theme::Theme;
-use ratatui::buffer::Cell;
+use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 
 use super::screens::{all, hold_again};
@@ -15,6 +16,43 @@ const BESIDE: f64 = 3.0;
 
 fn themes() -> Vec<(String, Theme)> {
     Theme::all(std::path::Path::new("/nowhere"), false)
+}
+
+/// The styles of a screen: of each, how many cells have it, and what the first of them says.
+fn digest(buffer: &Buffer) -> String {
+    let mut styles: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for row in buffer.content().chunks(usize::from(buffer.area.width)) {
+        for run in row.chunk_by(|a, b| (a.fg, a.bg, a.modifier) == (b.fg, b.bg, b.modifier)) {
+            let text: String = run.iter().map(Cell::symbol).collect();
+            let cell = &run[0];
+            let style = format!("{:?} on {:?} {:?}", cell.fg, cell.bg, cell.modifier);
+            let (count, sample) = styles.entry(style).or_default();
+            *count += run.len();
+            if sample.is_empty() {
+                *sample = text.trim().chars().take(24).collect();
+            }
+        }
+    }
+    let mut out = String::new();
+    for (style, (count, sample)) in styles {
+        let _ = writeln!(out, "  {style}: {count} {sample:?}");
+    }
+    out
+}
+
+#[test]
+fn every_screen_has_its_styles_in_every_theme() {
+    for (theme, look) in themes() {
+        let mut text = String::new();
+        for (name, mut driver) in all(80, 24) {
+            driver.model.settings.theme = look.clone();
+            hold_again(&mut driver);
+            let _ = write!(text, "{name}\n{}", digest(driver.draw().buffer()));
+        }
+        insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "snapshots", omit_expression => true }, {
+            insta::assert_snapshot!(format!("all-styles-in-{theme}"), text);
+        });
+    }
 }
 
 /// The brightness of a colour for the eye, 0 to 1.
