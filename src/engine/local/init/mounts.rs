@@ -49,7 +49,18 @@ pub fn enter(plan: &Plan) -> Result<(), String> {
     let devices = DEVICES.map(|name| tree(&Path::new("/dev").join(name), false).map(|tree| (name, tree)));
     change_root(&plan.root)?;
     devices_of(devices, plan.main.tty.is_some())?;
-    for (target, options) in &plan.memory {
+    fill(plan, &plan.memory, &shown)?;
+    close_kernel()?;
+    close(plan, |_| true)
+}
+
+/// What stands in a world: directories in memory, files, mounts, and where its program begins.
+fn fill<'a>(
+    plan: &Plan,
+    in_memory: impl IntoIterator<Item = &'a (PathBuf, String)>,
+    shown: &[Shown<'_>],
+) -> Result<(), String> {
+    for (target, options) in in_memory {
         folder(target)?;
         memory(target, options)?;
     }
@@ -57,9 +68,7 @@ pub fn enter(plan: &Plan) -> Result<(), String> {
         write(path, text)?;
     }
     shown.iter().try_for_each(attach)?;
-    folder(&plan.main.cwd)?;
-    close_kernel()?;
-    close(plan, |_| true)
+    folder(&plan.main.cwd)
 }
 
 /// The rest of a world that was made ahead: what was not known then.
@@ -68,15 +77,7 @@ pub fn finish<'a>(
     late: impl Iterator<Item = &'a (PathBuf, String)>,
     shown: &[Shown<'_>],
 ) -> Result<(), String> {
-    for (target, options) in late {
-        folder(target)?;
-        memory(target, options)?;
-    }
-    for (path, text) in &plan.files {
-        write(path, text)?;
-    }
-    shown.iter().try_for_each(attach)?;
-    folder(&plan.main.cwd)?;
+    fill(plan, late, shown)?;
     if shown.is_empty() && !plan.read_only {
         return Ok(());
     }
