@@ -9,6 +9,9 @@ use crate::api::types::{ContainerRow, ErrorDetail, HistoryLine, PoolRow, State, 
 use crate::bay::container::{Role, Status, label};
 use crate::bay::isolation::Isolation;
 use crate::bay::matching::{self, MatchError, Named};
+use crate::bay::name::Name;
+use crate::bay::service::ServiceRun;
+use crate::bay::template::{SshMode, Template};
 use crate::bay::{exit, limit};
 
 use super::super::event::Now;
@@ -157,11 +160,12 @@ impl Machine {
     }
 
     /// The walls of what runs, and what of its wishes its engine can't do.
-    fn walls_of(&self, name: &str) -> Option<(Isolation, Vec<String>)> {
+    pub(super) fn walls_of(&self, name: &str) -> Option<(Isolation, Vec<String>)> {
         let container = &self.seen.get(name)?.container;
         let identity = self.identity.as_ref().filter(|_| container.status.is_running())?;
         let template = self.template_of(container.label(label::TEMPLATE));
         let made = template.map(|template| self.overrides_of(container).over(template));
+        let made = made.or_else(|| self.service_of_container(name).and_then(|service| self.contained(&service)));
         let touches = |what: &str| match &made {
             Some(made) => limit::touches(what, made),
             None => name == PARENT,
@@ -171,6 +175,14 @@ impl Machine {
         let limits = identity.limits.iter().filter(|limit| other.is_none() && touches(&limit.what));
         let limits = limits.map(|limit| format!("{}: {}", limit.what, limit.why)).collect();
         Some((other.unwrap_or(identity.isolation), limits))
+    }
+
+    /// What a service's container is made like: a worker's walls and limits, its own network and mounts.
+    fn contained(&self, service: &Name) -> Option<Template> {
+        let service = self.config.services.iter().find(|known| known.name == *service)?;
+        let ServiceRun::Container { network, mounts, .. } = &service.run else { return None };
+        let (mounts, secrets) = (mounts.clone(), service.secrets.clone());
+        Some(Template { network: *network, mounts, secrets, ssh: SshMode::None, ..self.config.worker.clone() })
     }
 
     /// How a container's last run ended; nothing is known of the one before the present one.

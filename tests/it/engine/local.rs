@@ -287,6 +287,29 @@ async fn a_link_that_a_program_left_leads_nothing_out() {
 }
 
 #[tokio::test]
+async fn nothing_is_made_below_what_is_only_shown() {
+    let Some(bed) = Bed::local("nothing_is_made_below_what_is_only_shown") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("podbay-{}", bed.bay);
+    // The second one leads there by a link of the root's.
+    for (number, top) in ["/usr", "/lib"].into_iter().enumerate() {
+        let target = Path::new(top).join(&name);
+        for is_mount in [true, false] {
+            let mut spec = worker(&bed, &format!("fox-{number}-{is_mount}"), &["true"]);
+            if is_mount {
+                spec.mounts.push(Mount { source: folder.path().into(), target: target.clone(), read_only: true });
+            } else {
+                spec.workdir = Some(target.clone());
+            }
+            let id = bed.create(&spec).await;
+            let error = bed.engine.start(&id).await.unwrap_err().to_string();
+            let made = std::fs::remove_dir(&target).is_ok();
+            assert!(error.contains("/usr is shown, and may not be written") && !made, "{made} {error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_shell_has_a_terminal_of_its_own() {
     let Some(bed) = Bed::local("a_shell_has_a_terminal_of_its_own") else { return };
     let (id, mut tty) = bed.shell(worker(&bed, "fox", &["bash", "--norc"])).await;

@@ -98,6 +98,20 @@ fn why_says_what_the_engine_leaves_out_of_what_was_asked_for() {
 }
 
 #[test]
+fn why_says_it_of_a_service_in_a_container_too_and_not_of_a_native_one() {
+    let toml = "[[service]]\nname = \"db\"\nimage = \"host\"\ncommand = [\"db\"]\n\n\
+                [[service]]\nname = \"clock\"\nrun = \"host\"\nreason = \"stdio\"\ncommand = [\"sleep\", \"60\"]\n";
+    let mut world = local(toml, Isolation::None);
+    world.command(Command::Up { gently: false });
+    world.settle();
+    let db = why(&mut world, "db");
+    assert_eq!(db.isolation, Some(Isolation::None), "{db:?}");
+    assert_eq!(db.limits, ["walls", "limit of CPU", "limit of memory"].map(|what| format!("{what}: why {what}")));
+    let clock = why(&mut world, "clock");
+    assert_eq!((clock.isolation, clock.limits.len()), (None, 0), "{clock:?}");
+}
+
+#[test]
 fn why_without_the_engine_says_what_keeps_it_away_and_what_helps() {
     let mut world = World::new("engine.kind = 'local'\n");
     world.away = true;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 
-use super::line_id::{LineId, print};
+use super::line_id::{BEFORE, Before, LineId, print};
 use super::lines::{LineEvent, write_event};
 use crate::api::types::LogEntry;
 use crate::bay::container::ContainerId;
@@ -67,7 +67,11 @@ impl SharedLog {
         if let Some(piece) = known {
             return Some(piece.clone());
         }
-        let piece = Arc::new(Piece::write(&self.ring.read(next)?));
+        let portion = self.ring.read(next)?;
+        let mut before = Before::default();
+        let oldest = next.saturating_sub(BEFORE as u64).max(self.ring.start().0);
+        self.marks(oldest, next).iter().for_each(|mark| before.push(mark.print));
+        let piece = Arc::new(Piece::write(&portion, before));
         if !piece.ends.is_empty() {
             written.bytes += piece.bytes.len();
             written.pieces.push_back(piece.clone());
@@ -106,15 +110,16 @@ struct Piece {
 }
 
 impl Piece {
-    fn write(portion: &Portion) -> Self {
+    fn write(portion: &Portion, mut before: Before) -> Self {
         let count = portion.lines.len();
-        let mut bytes = BytesMut::with_capacity(portion.text.len() + count * 88);
+        let mut bytes = BytesMut::with_capacity(portion.text.len() + count * 96);
         let (mut ends, mut marks) = (Vec::with_capacity(count), Vec::with_capacity(MARKS));
         for (number, (at, line)) in portion.iter().enumerate() {
             let print = print(&line);
             let time = Timestamp::from_nanosecond(at.into()).unwrap_or_default();
             let entry = LogEntry::new(&line, Some(time.as_millisecond()), false);
-            write_event(&mut bytes, &LineEvent::Line(entry, Some(LineId::alone(time, print))));
+            write_event(&mut bytes, &LineEvent::Line(entry, Some(LineId::alone(time, print).after(&before))));
+            before.push(print);
             ends.push(bytes.len());
             if number + MARKS >= count {
                 marks.push(Mark { at, print });
@@ -160,8 +165,16 @@ mod tests {
         assert!(text(3).is_empty() && prints(3).is_empty());
         assert!(Arc::ptr_eq(&piece, &log.piece(1).unwrap()), "written once");
         assert_eq!(log.marks(1, 3), piece.from(1).1);
+        written(&ring, "d\n", 9);
+        let ids = |piece: &Piece| -> Vec<LineId> {
+            let text = String::from_utf8(piece.bytes.to_vec()).unwrap();
+            text.lines().filter_map(|line| line.strip_prefix("id: ")).map(|id| id.parse().unwrap()).collect()
+        };
+        let (later, whole) = (log.piece(3).unwrap(), Piece::write(&ring.read(0).unwrap(), Before::default()));
+        assert!(ids(&later)[0].before().is_some(), "what stood before it is known of another piece's lines, too");
+        assert_eq!(ids(&later)[0], ids(&whole)[3]);
         ring.opened(true);
-        assert!(log.piece(3).is_none());
+        assert!(log.piece(4).is_none());
     }
 
     #[test]

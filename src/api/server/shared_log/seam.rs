@@ -1,11 +1,9 @@
 //! Where a log of the engine's and the lines that a terminal brought meet. The same line stands in both, with two times
 //! that are nearly the same.
 
-use std::collections::VecDeque;
-
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::server::line_id::LineId;
+use crate::api::server::line_id::{BEFORE, Before, LineId, print};
 use crate::engine::LogLine;
 
 /// The two times of one line are never further apart, in nanoseconds: there is a megabyte at most on each way.
@@ -78,7 +76,8 @@ pub struct Finder {
     had: Vec<Mark>,
     /// The place of the last one, where it is known.
     id: Option<LineId>,
-    seen: VecDeque<u32>,
+    /// What was read last.
+    seen: Before,
     skew: i64,
     /// How far from its time the best one is.
     best: Option<i64>,
@@ -95,30 +94,32 @@ pub struct Settled {
     pub found: bool,
 }
 
-/// Lines that are compared beside the last one.
-const BEFORE: usize = 3;
-
 impl Finder {
     /// For somebody who has these lines; `None`: for nobody.
     pub fn new(had: &[Mark], id: Option<LineId>, skew: i64) -> Option<Self> {
         let had = had.get(had.len().saturating_sub(BEFORE + 1)..)?.to_vec();
-        let seen = VecDeque::with_capacity(BEFORE);
-        (!had.is_empty()).then_some(Self { had, id, seen, skew, best: None, held: Vec::new(), bytes: 0 })
+        (!had.is_empty()).then_some(Self {
+            had,
+            id,
+            seen: Before::default(),
+            skew,
+            best: None,
+            held: Vec::new(),
+            bytes: 0,
+        })
     }
 
     /// Takes the next line; once it is settled all others are new.
     pub fn push(&mut self, line: LogLine, id: LineId) -> Option<Settled> {
         let wanted = *self.had.last()?;
-        let (at, print) = (nanos(id), super::super::line_id::print(&line.bytes));
+        let (at, print) = (nanos(id), print(&line.bytes));
         let apart = (at - wanted.at).abs();
-        let exact = self.id.is_some_and(|wanted| wanted.stands_at(id));
-        let known = self.had.iter().rev().skip(1).zip(self.seen.iter().rev());
-        let matches =
-            print == wanted.print && apart <= self.skew && known.into_iter().all(|(one, other)| one.print == *other);
-        if self.seen.len() == BEFORE {
-            self.seen.pop_front();
-        }
-        self.seen.push_back(print);
+        let known = self.had.iter().rev().skip(1).zip(self.seen.newest()).all(|(one, other)| one.print == other);
+        let told = self.id.and_then(LineId::before).zip(self.seen.print());
+        let reads_alike = print == wanted.print && known && told.is_none_or(|(wanted, seen)| wanted == seen);
+        let exact = reads_alike && self.id.is_some_and(|wanted| wanted.stands_at(id));
+        let matches = reads_alike && apart <= self.skew;
+        self.seen.push(print);
         if exact || (matches && self.best.is_none_or(|best| apart <= best)) {
             self.best = Some(apart);
             (self.held, self.bytes) = (Vec::new(), 0);
@@ -151,7 +152,7 @@ pub fn nanos(id: LineId) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::server::line_id::{Numbering, print};
+    use crate::api::server::line_id::Numbering;
     use bytes::Bytes;
 
     const SECOND: i64 = 1_000_000_000;
@@ -230,6 +231,17 @@ mod tests {
         let log: Vec<(i64, &str)> = (0..10).map(|n| (n * SECOND, "tick")).collect();
         let had: Vec<Mark> = (0..=4).map(|n| Mark { at: n * SECOND + 4_000_000, print: print(b"tick") }).collect();
         assert_eq!(after(&had, None, &log), (vec!["tick".to_owned(); 5], true));
+        // Where other lines stand between them those tell, even if the line came late.
+        let texts = ["one", "tick", "two", "three", "tick", "four", "five", "tick", "six"];
+        let log: Vec<(i64, &str)> = texts.iter().enumerate().map(|(at, text)| (at as i64 * 1_000_000, *text)).collect();
+        let mut before = Before::default();
+        texts[1..4].iter().for_each(|text| before.push(print(text.as_bytes())));
+        for late in [0, 1, 3, 900] {
+            let at = Timestamp::from_nanosecond(i128::from(4 + late) * 1_000_000).unwrap();
+            let id = LineId::alone(at, print(b"tick")).after(&before);
+            let rest = after(&[Mark::of(id)], Some(&id.to_string()), &log).0;
+            assert_eq!(rest, ["four", "five", "tick", "six"], "{late} ms late");
+        }
         // Of one moment its place tells, where it is known.
         let log = [(7, "same"), (7, "same"), (7, "same"), (8, "end")];
         let had = [Mark { at: 7, print: print(b"same") }];

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitIdOptions, WaitOptions, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
@@ -35,6 +36,9 @@ const OWN: CapabilitySet = CapabilitySet::SETUID
     .union(CapabilitySet::CHOWN)
     .union(CapabilitySet::SETPCAP);
 
+/// Without an order for so long, nobody waits for anything.
+const IDLE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
 /// Small, and more than either thread needs.
 const STACK: usize = 128 * 1024;
 
@@ -49,7 +53,7 @@ struct Table {
 #[must_use]
 pub fn run(plan: &Path, control: &OwnedFd, groups: Option<Vec<OwnedFd>>) -> ExitCode {
     match begin(plan, control, groups) {
-        Ok((table, walls)) => serve(control, table, walls),
+        Ok((table, walls, outside)) => serve(control, table, walls, outside),
         Err(why) => {
             tell(control, &News::Failed(why), &[]);
             ExitCode::FAILURE
@@ -57,12 +61,11 @@ pub fn run(plan: &Path, control: &OwnedFd, groups: Option<Vec<OwnedFd>>) -> Exit
     }
 }
 
-fn begin(plan: &Path, control: &OwnedFd, groups: Option<Vec<OwnedFd>>) -> Result<(Table, Walls), String> {
+fn begin(plan: &Path, control: &OwnedFd, groups: Option<Vec<OwnedFd>>) -> Result<(Table, Walls, Option<File>), String> {
     // With the shim everything of it ends: nobody else could tell how it ended.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
     let text = std::fs::read(plan).map_err(|error| format!("read {}: {error}", plan.display()))?;
     let mut plan: Plan = serde_json::from_slice(&text).map_err(|error| format!("read {}: {error}", plan.display()))?;
-    // Held until the main process runs: what goes with it takes its time.
     let mut outside = None;
     let fence = if let Some(bare) = &plan.bare {
         settle(&plan, bare)?;
@@ -89,11 +92,10 @@ fn begin(plan: &Path, control: &OwnedFd, groups: Option<Vec<OwnedFd>>) -> Result
     lay_down(left).map_err(|error| format!("lay down capabilities: {error}"))?;
     let (main, ends) = program::begin(&plan.main, &walls, &Streams::Inherited, word)?;
     tell(control, &News::Began, &ends);
-    drop(outside);
     // What it writes is its own: the streams must end with it.
     let null = File::options().read(true).write(true).open("/dev/null").map_err(|error| error.to_string())?;
     let _ = rustix::stdio::dup2_stdout(&null).and_then(|()| rustix::stdio::dup2_stderr(&null));
-    Ok((Table { main, execs: BTreeMap::new() }, walls))
+    Ok((Table { main, execs: BTreeMap::new() }, walls, outside))
 }
 
 /// Waits for the word, and goes to the control groups that come with it.
@@ -190,12 +192,12 @@ fn tell(control: &OwnedFd, news: &News, ends: &[OwnedFd]) {
     let _ = message(news).and_then(|bytes| send(control, &bytes, &fds));
 }
 
-fn serve(control: &OwnedFd, table: Table, walls: Walls) -> ExitCode {
+fn serve(control: &OwnedFd, table: Table, walls: Walls, outside: Option<File>) -> ExitCode {
     let table = Arc::new(Mutex::new(table));
     let orders = table.clone();
     let Ok(far) = control.try_clone() else { return ExitCode::FAILURE };
     let listen = move || {
-        obey(&far, &orders, &walls);
+        obey(&far, &orders, &walls, outside);
         // The shim is gone, or says what can't be understood.
         leave();
     };
@@ -211,8 +213,10 @@ fn leave() -> ! {
     std::process::exit(1)
 }
 
-fn obey(control: &OwnedFd, table: &Mutex<Table>, walls: &Walls) {
+fn obey(control: &OwnedFd, table: &Mutex<Table>, walls: &Walls, mut outside: Option<File>) {
     loop {
+        // The mounts that go with it take the kernel milliseconds, which the program's begin would wait for.
+        outside = outside.filter(|_| is_asked(control, IDLE));
         // Not kept between orders: most containers never get one.
         let mut space = vec![0; MOST];
         let order = match receive(control, &mut space) {
@@ -233,6 +237,12 @@ fn obey(control: &OwnedFd, table: &Mutex<Table>, walls: &Walls) {
             Err(_) => return,
         }
     }
+}
+
+/// Whether an order comes before this time is over.
+fn is_asked(control: &OwnedFd, within: Timespec) -> bool {
+    let mut wanted = [PollFd::new(control, PollFlags::IN)];
+    !matches!(rustix::event::poll(&mut wanted, Some(&within)), Ok(0))
 }
 
 fn exec(control: &OwnedFd, table: &Mutex<Table>, (id, program): (u64, &Program), (walls, streams): (&Walls, Streams)) {

@@ -67,8 +67,8 @@ fn fill<'a>(
     for (path, text) in &plan.files {
         write(path, text)?;
     }
-    shown.iter().try_for_each(attach)?;
-    folder(&plan.main.cwd)
+    shown.iter().try_for_each(|shown| attach(plan, shown))?;
+    place(plan, &plan.main.cwd)
 }
 
 /// The rest of a world that was made ahead: what was not known then.
@@ -161,15 +161,16 @@ fn memory(target: &Path, options: &str) -> Result<(), String> {
     mount("tmpfs", target, "tmpfs", flags, Some(text.as_c_str())).map_err(|error| at("mount", target)(error.into()))
 }
 
-fn attach(shown: &Shown<'_>) -> Result<(), String> {
+fn attach(plan: &Plan, shown: &Shown<'_>) -> Result<(), String> {
     let target = &shown.mount.target;
     if shown.is_dir {
-        folder(target)?;
+        place(plan, target)?;
     } else {
         if let Some(parent) = target.parent() {
-            folder(parent)?;
+            place(plan, parent)?;
         }
         if fs::metadata(target).is_err() {
+            may_make(plan, target)?;
             File::create(target).map_err(at("make", target))?;
         }
     }
@@ -186,6 +187,26 @@ fn folder(path: &Path) -> Result<(), String> {
         return Ok(());
     }
     fs::create_dir_all(path).map_err(at("make", path))
+}
+
+/// A directory of the world, which may be in what is shown.
+fn place(plan: &Plan, path: &Path) -> Result<(), String> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    may_make(plan, path)?;
+    folder(path)
+}
+
+/// What is only shown is not read-only before all is there: until then nothing but this keeps it from being written.
+fn may_make(plan: &Plan, path: &Path) -> Result<(), String> {
+    let there = path.ancestors().find_map(|above| fs::canonicalize(above).ok()).unwrap_or_default();
+    match innermost(plan, &there) {
+        Some(inner) if inner.read_only => {
+            Err(format!("make {}: {} is shown, and may not be written", path.display(), inner.target.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// In place of whatever a program may have left there.
@@ -240,9 +261,14 @@ fn flags_of(plan: &Plan, target: &Path) -> Option<MountFlags> {
     if target == Path::new("/") {
         return Some(if plan.read_only { walls | MountFlags::RDONLY } else { walls });
     }
-    let own = plan.binds.iter().filter(|mount| target.starts_with(&mount.target));
-    let inner = own.max_by_key(|mount| mount.target.components().count())?;
+    let inner = innermost(plan, target)?;
     Some(if inner.read_only { walls | MountFlags::RDONLY } else { walls })
+}
+
+/// The mount of the plan that this path is in.
+fn innermost<'a>(plan: &'a Plan, path: &Path) -> Option<&'a Mount> {
+    let around = plan.binds.iter().filter(|mount| path.starts_with(&mount.target));
+    around.max_by_key(|mount| mount.target.components().count())
 }
 
 /// The mounts of `/proc/self/mountinfo` with what each has already: that must not be taken away again.

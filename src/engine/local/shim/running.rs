@@ -300,6 +300,8 @@ impl Shim<'_> {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 return false;
             }
+            // It has ended with an order unread: the kernel says so once, and only then what it said itself.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return true,
             Ok(_) | Err(_) => {
                 first.control = None;
                 return false;

@@ -169,6 +169,8 @@ impl Machine {
         let mut history: Vec<_> =
             self.history.iter().filter(|line| line.name.as_ref() == Some(&key)).cloned().collect();
         history.drain(..history.len().saturating_sub(10));
+        let (isolation, limits) =
+            self.walls_of(&key).map_or((None, Vec::new()), |(level, limits)| (Some(level), limits));
         Some(Why {
             name: name.to_string(),
             kind: "service".to_owned(),
@@ -176,8 +178,8 @@ impl Machine {
             observed: format!("{}{since}{pid}{ready}", row.state),
             hint: hint(unit, &row),
             reason: row.reason,
-            isolation: None,
-            limits: Vec::new(),
+            isolation,
+            limits,
             waits_for: unit.waits.clone(),
             last_error: unit.mute.as_ref().or(unit.trouble.as_ref()).map(|trouble| trouble.text.clone()),
             last_exit: row.last_exit,
