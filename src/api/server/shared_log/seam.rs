@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(after(&had, None, &log), (vec!["tick".to_owned(); 5], true));
         // Where other lines stand between them those tell, even if the line came late.
         let texts = ["one", "tick", "two", "three", "tick", "four", "five", "tick", "six"];
-        let log: Vec<(i64, &str)> = texts.iter().enumerate().map(|(at, text)| (at as i64 * 1_000_000, *text)).collect();
+        let log: Vec<(i64, &str)> = (0..).map(|at| at * 1_000_000).zip(texts).collect();
         let mut before = Before::default();
         texts[1..4].iter().for_each(|text| before.push(print(text.as_bytes())));
         for late in [0, 1, 3, 900] {
