@@ -55,11 +55,7 @@ fn prompt(model: &mut Model, kind: PromptKind) {
     let (query, text) = match kind {
         PromptKind::Search if held.is_some() => (held.and_then(|copying| copying.search.clone()), String::new()),
         PromptKind::Search => (logs.search.as_ref().map(|search| search.scan.query.clone()), String::new()),
-        PromptKind::Hide => {
-            let query = logs.filter.as_ref().map(|filter| filter.query.clone());
-            let text = query.as_ref().map_or_else(String::new, Query::typed);
-            (query, text)
-        }
+        PromptKind::Hide => (logs.filter.as_ref().map(|filter| filter.query.clone()), String::new()),
         PromptKind::Save => (None, suggested(model)),
     };
     let prompt = Prompt::new(kind, &text, query, logs.look);

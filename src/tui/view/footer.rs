@@ -35,7 +35,10 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect) {
     if let Some(Overlay::Filter(_) | Overlay::Prompt(_)) = &model.overlay {
         return;
     }
-    for spec in in_context(context).filter(|spec| !spec.hint.is_empty() && !PINNED.contains(&spec.action)) {
+    // A choice among themes is no question.
+    let choice = matches!(model.overlay, Some(Overlay::Looks(_)));
+    let holds = |action: Action| !(PINNED.contains(&action) || choice && matches!(action, Action::Yes | Action::No));
+    for spec in in_context(context).filter(|spec| !spec.hint.is_empty() && holds(spec.action)) {
         let needed = hint_width(canvas, spec.action, context);
         if needed == 0 {
             continue;

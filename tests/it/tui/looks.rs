@@ -20,6 +20,9 @@ fn a_theme_is_seen_while_it_is_chosen_and_left_as_it_was() {
     driver.keys("T down");
     assert_ne!(driver.model.settings.theme, before);
     assert!(driver.shot().contains("looks") && driver.shot().contains("hal"), "{}", driver.shot());
+    let shot = driver.shot();
+    let footer = shot.lines().last().unwrap_or_default();
+    assert!(footer.contains("enter ok") && footer.contains("esc cancel") && !footer.contains("yes"), "{footer}");
     driver.keys("esc");
     assert_eq!(driver.model.settings.theme, before);
     driver.keys("T down down down enter");
