@@ -170,6 +170,10 @@ impl Alerts {
             self.past.pop_front();
         }
         self.past.push_back((now, reading.calls, reading.restarts.clone()));
+        if reading.engine_away {
+            // That it is away has a rule of its own: what failed meanwhile says nothing of the engine that answers next.
+            self.past.iter_mut().for_each(|(_, calls, _)| *calls = reading.calls);
+        }
         let mut turns = Vec::new();
         for rule in RULES {
             let subjects = self.subjects(rule.watch, reading);
@@ -351,6 +355,22 @@ mod tests {
         }
         assert_eq!(turns.iter().map(|turn| turn.firing).collect::<Vec<_>>(), [true, false]);
         assert!(alerts.past.len() <= 302, "{}", alerts.past.len());
+    }
+
+    #[test]
+    fn what_failed_while_the_engine_was_away_is_not_held_against_the_next() {
+        let calls = |all, failed| Calls { all, failed, ..Calls::default() };
+        let at = |calls, engine_away| Reading { calls, engine_away, ..Reading::default() };
+        let mut alerts = Alerts::default();
+        for second in 0..20 {
+            alerts.take(&at(calls(second, second), true), after(second));
+        }
+        for second in 20..200 {
+            assert_eq!(alerts.take(&at(calls(second, 20), false), after(second)), []);
+        }
+        let turns: Vec<Turn> =
+            (200..300).flat_map(|second| alerts.take(&at(calls(second, second - 180), false), after(second))).collect();
+        assert_eq!(said(turns), [("PodbayEngineErrors", String::new(), true)], "its own failures are");
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub fn text(why: &Why, now: Timestamp, width: usize) -> String {
     add("wanted", Some(&why.wanted));
     add("observed", Some(&why.observed));
     add("reason", Some(why.reason.as_deref().unwrap_or("it is as it should be")));
+    add("needs", why.attention.as_deref());
     if let Some(level) = why.isolation {
         let weak = level < Isolation::Namespaces;
         let weak = if weak { "; `podbay status` lists what it leaves open" } else { "" };
@@ -74,7 +75,7 @@ mod tests {
         let why: Why = serde_json::from_value(serde_json::json!({
             "name": "fox", "kind": "worker", "wanted": "running", "observed": "created, never started",
             "reason": "the engine could not start it: OCI runtime create failed: exec: \"clod\": executable file not found in $PATH",
-            "isolation": "none", "limits": ["limit of CPU: not enforced, cgroups are not delegated to this user"],
+            "attention": "asks permission (hook)", "isolation": "none", "limits": ["limit of CPU: not enforced, cgroups are not delegated to this user"],
             "waits_for": null, "last_error": "exit 127", "attempts": 3, "next_try_at": "2026-01-01T00:00:30Z",
             "hint": "look at the template's command",
             "history": [{"seq": 1, "at": "2026-01-01T00:00:00Z", "name": "fox", "text": "start \u{1b}[2J failed"}]
@@ -87,6 +88,7 @@ mod tests {
           reason      the engine could not start it: OCI runtime
                       create failed: exec: "clod": executable file
                       not found in $PATH
+          needs       asks permission (hook)
           isolation   none; `podbay status` lists what it leaves
                       open
           limit       limit of CPU: not enforced, cgroups are not

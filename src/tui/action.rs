@@ -230,6 +230,7 @@ const TILED: &[Context] = EVERYWHERE;
 const TILED_OR_LEFT: &[Context] = &[Context::Global, Context::Left];
 const ALWAYS: &[Context] = &[Context::Global, Context::Copy];
 const MOVING: &[Context] = &[Context::Global, Context::Reader, Context::Copy];
+const PAGED: &[Context] = &[Context::Global, Context::Reader, Context::Copy, Context::Dialog];
 const INSPECTED: &[Context] = &[C::Parent, C::Workers, C::Services, C::Terminal, C::Logs];
 const DRIVEN: &[Context] = &[Context::Parent, Context::Workers, Context::Services];
 const LISTS: &[Context] = &[Context::Parent, Context::Workers, Context::Pool, Context::Services, Context::Reader];
@@ -342,8 +343,8 @@ pub const TABLE: &[ActionSpec] = &[
     row(Action::MoveUp, "up", "up", MOVING, &["k", "up"]),
     row(Action::First, "first", "to the first line", MOVING, &["g", "home"]),
     row(Action::Last, "last", "to the last line", MOVING, &["G", "end"]),
-    row(Action::PageDown, "page-down", "a page down", MOVING, &["pgdn"]),
-    row(Action::PageUp, "page-up", "a page up", MOVING, &["pgup"]),
+    row(Action::PageDown, "page-down", "a page down", PAGED, &["pgdn"]),
+    row(Action::PageUp, "page-up", "a page up", PAGED, &["pgup"]),
     row(Action::HalfDown, "half-down", "half a page down", MOVING, &["ctrl-d"]),
     row(Action::HalfUp, "half-up", "half a page up", MOVING, &["ctrl-u"]),
     row(Action::NextPane, "next-pane", "next pane", EVERYWHERE, &["tab"]).hint("pane"),

@@ -21,6 +21,9 @@ pub struct Why {
     pub observed: String,
     /// Why the two differ; `null` when they do not.
     pub reason: Option<String>,
+    /// What a worker that runs needs of somebody, how that is known, and since when; `null`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention: Option<String>,
     /// How far its present run is kept apart from the machine; `null` when it does not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,

@@ -132,6 +132,8 @@ impl Machine {
             wanted,
             observed: row.map_or_else(|| "not there".to_owned(), observed),
             reason: row.and_then(|row| row.reason.clone()).or_else(|| self.engine_away()),
+            // How one ended, its reason says already.
+            attention: row.filter(|row| row.call.is_none()).and_then(|row| row.attention.clone()),
             isolation: walls,
             limits,
             waits_for: self.waits.get(&name).map(ToString::to_string),
@@ -209,6 +211,7 @@ impl Machine {
             last_exit: None,
             attempts: 0,
             next_try_at: row.next_try_at,
+            attention: None,
             isolation: None,
             limits: Vec::new(),
             hint: (!full).then(|| "`podbay pool status` shows it; a claim that finds none starts cold".to_owned()),

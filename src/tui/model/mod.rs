@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::types::{ContainerRow, ServiceRow};
 
 use super::action::Context;
+use super::effect::StreamKey;
 use super::keymap::{Key, Keymap};
 use super::layout::Layout;
 use super::symbols::Symbols;
@@ -218,6 +219,8 @@ pub struct MainPane {
     pub copying: Option<Copying>,
     /// The last press of the mouse's button inside a text.
     pub press: Option<Press>,
+    /// The terminal whose program was told of a pressed button, and not yet of its release.
+    pub pressed_in: Option<StreamKey>,
     /// When a stream was opened last; the next waits a moment, so that running through a list opens few.
     pub opened_at: Option<Timestamp>,
     /// A stream waits for that moment.
@@ -284,6 +287,7 @@ impl Model {
                 ports: Ports::default(),
                 copying: None,
                 press: None,
+                pressed_in: None,
                 opened_at: None,
                 held_back: false,
             },

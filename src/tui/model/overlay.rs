@@ -85,6 +85,8 @@ pub struct Confirm {
     pub effects: Vec<Effect>,
     /// Whether yes is chosen.
     pub yes: bool,
+    /// The first line of what is said that is seen.
+    pub top: usize,
     /// Keys are meant for it once none has come for so long ...
     pub patience: Duration,
     /// ... since then: when it opened, or the last key that was not meant for it.

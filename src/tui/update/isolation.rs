@@ -20,11 +20,12 @@ pub fn settle(model: &mut Model) {
         return;
     }
     model.work.asked_isolation = true;
+    // What is lost by it comes first: the reason may be longer than the screen.
     let losses = vec![
-        engine.reason.clone().unwrap_or_default(),
-        String::new(),
         level.gives_up().to_owned(),
         "The answer is kept for this bay; `podbay --isolation namespaces` takes it back.".to_owned(),
+        String::new(),
+        engine.reason.clone().unwrap_or_default(),
     ];
     let question = format!("run workers with isolation {level}?");
     worker::ask_unasked(model, question, losses, RUN, vec![Effect::Allow(level)]);

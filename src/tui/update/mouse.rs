@@ -74,17 +74,31 @@ fn into(model: &mut Model, tile: &Tile) {
 }
 
 /// What the program that has the keys gets of the mouse. `None`: nothing, so it is the dashboard's.
-fn program(model: &Model, event: MouseEvent, at: Position) -> Option<Vec<Effect>> {
+///
+/// Who heard of a press hears of what comes of it, wherever that is: else the button stays pressed for it.
+fn program(model: &mut Model, event: MouseEvent, at: Position) -> Option<Vec<Effect>> {
     let area = model.terminal_area(&model.layout()?);
-    if !model.focus.terminal || model.main.copying.is_some() || !area.contains(at) {
+    let moves_on = matches!(event.kind, MouseEventKind::Drag(_) | MouseEventKind::Up(_));
+    let pressed_in = model.main.pressed_in.filter(|_| moves_on);
+    let up = matches!(event.kind, MouseEventKind::Down(_) | MouseEventKind::Up(_));
+    model.main.pressed_in = model.main.pressed_in.filter(|_| !up);
+    if !model.focus.terminal || model.main.copying.is_some() || area.is_empty() {
         return None;
     }
+    let shown = model.main.terminals.shown().map(|pane| pane.key);
+    if !area.contains(at) && (pressed_in.is_none() || pressed_in != shown) {
+        return None;
+    }
+    let at = Position::new(at.x.clamp(area.x, area.right() - 1), at.y.clamp(area.y, area.bottom() - 1));
     let pane = model.main.terminals.shown();
     let Some((key, emulator)) = pane.and_then(|pane| Some((pane.key, pane.emulator.as_ref()?))) else {
         return Some(Vec::new());
     };
     let bytes = keys::mouse(event, at.y - area.y, at.x - area.x, emulator.screen());
     if !bytes.is_empty() {
+        if matches!(event.kind, MouseEventKind::Down(_)) {
+            model.main.pressed_in = Some(key);
+        }
         return Some(terminal::type_into(key, bytes));
     }
     let arrow = match event.kind {

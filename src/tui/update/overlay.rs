@@ -79,10 +79,16 @@ pub fn is_deaf(model: &mut Model) -> bool {
 }
 
 fn confirm(model: &mut Model, action: Action) -> Vec<Effect> {
+    let rows = super::super::view::told_at_once(model);
+    let most = super::super::view::overlay_lines(model).saturating_sub(rows);
     let Some(Overlay::Confirm(confirm)) = model.overlay.as_mut() else { return Vec::new() };
     match action {
         Action::Switch | Action::NextChoice | Action::PreviousChoice => {
             confirm.yes = !confirm.yes;
+            return Vec::new();
+        }
+        Action::PageDown | Action::PageUp => {
+            confirm.top = confirm.top.saturating_add_signed(list::step_of(action, rows)).min(most);
             return Vec::new();
         }
         Action::Yes => confirm.yes = true,

@@ -139,7 +139,8 @@ fn commit(model: &mut Model, effects: Vec<Effect>) -> Vec<Effect> {
 
 /// Puts a question; the answer is no until somebody says yes.
 pub fn ask(model: &mut Model, question: String, losses: Vec<String>, verb: &'static str, effects: Vec<Effect>) {
-    let confirm = Confirm { question, losses, verb, effects, yes: false, patience: DEAF, still_since: model.now };
+    let still_since = model.now;
+    let confirm = Confirm { question, losses, verb, effects, yes: false, top: 0, patience: DEAF, still_since };
     model.overlay = Some(Overlay::Confirm(confirm));
 }
 

@@ -62,6 +62,11 @@ pub fn overlay_lines(model: &Model) -> usize {
     overlay::lines(model)
 }
 
+/// How many of a question's are seen at once.
+pub fn told_at_once(model: &Model) -> usize {
+    overlay::told_at_once(model.size.height)
+}
+
 /// All rows of a tab whose text changes by itself, to be held still.
 #[must_use]
 pub fn rows_of_tab(model: &Model, tab: Tab, columns: usize) -> Vec<Vec<Piece>> {

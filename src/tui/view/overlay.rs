@@ -41,9 +41,10 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, layout: &Layout) -> Cursor {
     None
 }
 
-/// How many lines the text of help or why has.
+/// How many lines the text of help or why has, or what a question says.
 pub fn lines(model: &Model) -> usize {
     let entries = match &model.overlay {
+        Some(Overlay::Confirm(confirm)) => return told(confirm, model.size.width).len(),
         Some(Overlay::Help { context, .. }) => help(model, *context),
         Some(Overlay::Why { answer, .. }) => why(answer),
         _ => return 0,
@@ -111,6 +112,7 @@ fn known(why: &Why) -> Vec<Entry> {
         ("wanted", Some(why.wanted.clone())),
         ("observed", Some(why.observed.clone())),
         ("reason", why.reason.clone()),
+        ("needs", why.attention.clone()),
         ("isolation", why.isolation.map(|level| level.to_string())),
         ("waits for", why.waits_for.clone()),
         ("last exit", why.last_exit.clone()),
@@ -168,17 +170,30 @@ fn reader(canvas: &mut Canvas<'_>, area: Rect, title: &str, top: usize, entries:
     }
 }
 
+/// Columns of a question's text.
+const ASKED: u16 = 60;
+
+/// What a question says, on a screen of so many columns.
+fn told(confirm: &Confirm, columns: u16) -> Vec<String> {
+    let columns = usize::from(ASKED.min(columns.saturating_sub(4)));
+    confirm.losses.iter().flat_map(|loss| wrap(Safe::new(loss).as_str(), columns)).collect()
+}
+
+/// Lines of what a question says that are seen at once.
+pub fn told_at_once(rows: u16) -> usize {
+    usize::from(rows.saturating_sub(8)).max(1)
+}
+
 fn confirmation(canvas: &mut Canvas<'_>, area: Rect, confirm: &Confirm) {
-    let columns = 60.min(area.width.saturating_sub(4));
-    let mut lines: Vec<String> = Vec::new();
-    for loss in &confirm.losses {
-        lines.extend(wrap(Safe::new(loss).as_str(), usize::from(columns)));
-    }
-    let most = usize::from(area.height.saturating_sub(8)).max(1);
-    let hidden = lines.len().saturating_sub(most);
-    lines.truncate(most);
-    if hidden > 0 {
-        lines.push(format!("and {hidden} lines more"));
+    let columns = ASKED.min(area.width.saturating_sub(4));
+    let all = told(confirm, area.width);
+    let most = told_at_once(area.height);
+    let mut lines: Vec<String> = all.iter().skip(confirm.top).take(most).cloned().collect();
+    if all.len() > most {
+        lines.push(match all.len().saturating_sub(confirm.top + most) {
+            0 => "the end; pgup goes back".to_owned(),
+            below => format!("and {below} lines more: pgdn"),
+        });
     }
     let rows = u16::try_from(lines.len() + 5).unwrap_or(u16::MAX);
     let title = format!(" {} ", Safe::new(&confirm.question));

@@ -570,6 +570,35 @@ fn x12_running_out_of_memory_is_said() {
     assert_eq!(world.row("fox").reason.unwrap(), "killed by the kernel: it ran out of memory");
 }
 
+#[test]
+fn why_says_what_somebody_is_needed_for() {
+    use podbay::api::types::SessionRow;
+    use podbay::bay::attention::{Attention, Need, Source};
+    use podbay::bay::session::{SessionId, SessionKind, TermSize};
+    let mut world = bay(&["fox"]);
+    let since = world::wall(world.mono);
+    world.event(Event::Sessions(vec![SessionRow {
+        id: SessionId(1),
+        name: "fox".to_owned(),
+        kind: SessionKind::Main,
+        title: String::new(),
+        size: TermSize::default(),
+        clients: 0,
+        ended: None,
+        attention: Some(Attention { need: Need::Permission, source: Source::Hook, since }),
+    }]));
+    let needs = |world: &mut World| {
+        let id = world.command(Command::Why("fox".to_owned()));
+        world.settle();
+        let Some(Reply::Why(why)) = world.answers.remove(&id) else { panic!("no answer") };
+        why.attention
+    };
+    assert_eq!(needs(&mut world).unwrap(), "asks permission (hook)");
+    world.named("fox").unwrap().status = Status::Exited { code: 1, oom: false, at: None, error: String::new() };
+    world.hint();
+    assert_eq!(needs(&mut world), None, "how it ended is its reason");
+}
+
 /// Who ended by itself calls for somebody, who was stopped does not.
 #[test]
 fn an_end_that_nobody_asked_for_calls() {

@@ -229,6 +229,7 @@ pub fn why() -> Why {
         wanted: "running".to_owned(),
         observed: "exited".to_owned(),
         reason: Some("exited with code 127 (the command was not found)".to_owned()),
+        attention: None,
         isolation: None,
         limits: Vec::new(),
         waits_for: None,

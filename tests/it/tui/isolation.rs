@@ -46,6 +46,26 @@ fn yes_is_the_users_word() {
     assert!(driver.effects.contains(&Effect::Allow(Isolation::Landlock)));
 }
 
+#[test]
+fn what_is_given_up_is_seen_first_and_a_long_reason_can_be_read() {
+    let mut snapshot = refused();
+    let reason: Vec<String> = (0..60).map(|number| format!("reason{number:02}")).collect();
+    snapshot.status.engine.reason = Some(reason.join(" "));
+    let mut driver = Driver::of(snapshot, 40, 16);
+    driver.wait(5_000);
+    let screen = driver.shot();
+    assert!(screen.contains("held by Landlock") && !screen.contains("reason59"), "{screen}");
+    let mut read = String::new();
+    for _ in 0..12 {
+        driver.keys("pgdn");
+        read.push_str(&driver.shot());
+    }
+    assert!(reason.iter().all(|word| read.contains(word)) && asked(&driver), "{read}");
+    (0..12).for_each(|_| driver.keys("pgup"));
+    assert_eq!(driver.shot(), screen);
+    assert!(!driver.effects.iter().any(|effect| matches!(effect, Effect::Allow(_))));
+}
+
 /// The first line, and whether the level in it stands out.
 fn headed(isolation: Option<Isolation>, wanted: Isolation, columns: u16) -> (String, bool) {
     let mut snapshot = bay::bare();

@@ -269,6 +269,31 @@ fn a_drag_in_one_tile_copies_from_that_one() {
 }
 
 #[test]
+fn who_was_told_of_a_press_is_told_of_its_release() {
+    let mut driver = three(120, 40);
+    driver.screens(|_| "\u{1b}[?1002h\u{1b}[?1006h".to_owned());
+    driver.keys("enter");
+    let area = driver.model.terminal_area(&driver.model.layout().unwrap());
+    let mut said = |kind, column, row| -> Vec<String> {
+        driver.taken();
+        driver.mouse(kind, column, row);
+        let typed = driver.taken().into_iter().filter_map(|effect| match effect {
+            Effect::TypeInto { bytes, .. } => Some(String::from_utf8_lossy(&bytes).replace('\u{1b}', "^")),
+            _ => None,
+        });
+        typed.collect()
+    };
+    let (drag, up) = (MouseEventKind::Drag(MouseButton::Left), MouseEventKind::Up(MouseButton::Left));
+    assert_eq!(said(up, area.x - 1, area.y), [""; 0], "nobody knows of a press");
+    assert_eq!(said(DOWN, area.x + 2, area.y + 1), ["^[<0;3;2M"]);
+    assert_eq!(said(drag, area.x - 1, area.y + 2), ["^[<32;1;3M"], "at its edge");
+    let below = (area.right() + 3, area.bottom() + 1);
+    let last = (area.width, area.height);
+    assert_eq!(said(up, below.0, below.1), [format!("^[<0;{};{}m", last.0, last.1)]);
+    assert_eq!(said(up, below.0, below.1), [""; 0], "it is over");
+}
+
+#[test]
 fn the_wheel_scrolls_what_lies_under_it() {
     let mut driver = three(120, 40);
     let many = (0..100).map(|at| format!("line {at}")).collect::<Vec<_>>().join("\r\n");

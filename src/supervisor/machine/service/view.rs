@@ -178,6 +178,7 @@ impl Machine {
             observed: format!("{}{since}{pid}{ready}", row.state),
             hint: hint(unit, &row),
             reason: row.reason,
+            attention: None,
             isolation,
             limits,
             waits_for: unit.waits.clone(),
