@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn what_failed_while_the_engine_was_away_is_not_held_against_the_next() {
         let calls = |all, failed| Calls { all, failed, ..Calls::default() };
-        let at = |calls, engine_away| Reading { calls, engine_away, ..Reading::default() };
+        let at = |calls, engine_away| Reading { engine_away, calls, ..Reading::default() };
         let mut alerts = Alerts::default();
         for second in 0..20 {
             alerts.take(&at(calls(second, second), true), after(second));
