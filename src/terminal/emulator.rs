@@ -240,6 +240,12 @@ impl Emulator {
         self.drawn().snapshot(&self.filter.tracked)
     }
 
+    /// Whether the output so far ends with a whole sequence or character.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.lexer.is_idle()
+    }
+
     /// How much memory incomplete input holds, in bytes.
     #[must_use]
     pub fn held(&self) -> usize {

@@ -121,6 +121,11 @@ impl Lexer {
         self.held.capacity()
     }
 
+    /// Whether what comes next begins something new.
+    pub fn is_idle(&self) -> bool {
+        self.state == State::Ground && self.decoder.is_idle()
+    }
+
     /// How many bytes from here on are plain in a state where plain bytes change nothing.
     fn plain_run(&self, bytes: &[u8]) -> usize {
         let skips = match self.state {

@@ -1,23 +1,23 @@
 //! The loop: sources become messages, messages become effects, and a frame is drawn when something changed.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::Duration;
 
 use crossterm::event::Event;
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use jiff::Timestamp;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
-use ratatui::layout::{Position, Rect};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::effect::{Effect, StreamKey};
 use super::model::Model;
-use super::msg::Msg;
+use super::msg::{Msg, TerminalMsg};
+use super::painter::Painter;
 use super::update::update;
-use super::view::view;
 
 /// Two frames are at least this far apart.
 const FRAME: Duration = Duration::from_millis(16);
@@ -100,17 +100,33 @@ where
     let mut held: Option<Instant> = None;
     let mut empty = true;
     let mut typed = Typed::default();
-    let size = terminal.size().map_err(draw_error)?;
+    let mut painter = Painter::new(terminal);
+    let size = painter.size().map_err(draw_error)?;
+    let mut alarm = pin!(sleep_until(Instant::now()));
+    // Something beside screens may have changed, and with it what is due next.
+    let mut moved = true;
     let mut next = Some(Msg::Start(size.width, size.height));
     loop {
         let begun = Instant::now();
         while let Some(msg) = next.take() {
+            moved |= !matches!(&msg, Msg::Terminal { msg: TerminalMsg::Bytes(_), .. });
             typed.hear(&msg);
-            if step(&mut model, msg, executor, terminal, &mut typed)? {
+            if step(&mut model, msg, executor, &mut painter, &mut typed)? {
                 return Ok(());
             }
-            // Bursts are taken in before drawing, so that a flood costs one frame and not hundreds.
-            next = if begun.elapsed() < BATCH { messages.try_recv().ok() } else { None };
+            moved |= model.dirty;
+            if typed.fresh || begun.elapsed() >= BATCH {
+                break;
+            }
+            // Bursts are taken in before drawing, so that a flood costs one frame and not hundreds. Who types waits for
+            // none of them.
+            next = match input.next().now_or_never() {
+                Some(event) => match heard(event, &mut errors) {
+                    ControlFlow::Continue(msg) => msg,
+                    ControlFlow::Break(()) => return Ok(()),
+                },
+                None => messages.try_recv().ok(),
+            };
         }
         if std::mem::take(&mut typed.fresh) {
             // On its way before anything is drawn: drawing takes longer than the whole way to the program.
@@ -119,13 +135,14 @@ where
         // Who types waits for no frame of another pane.
         let paced = drawn.filter(|_| !typed.answered);
         let mut due_frame = paced.map_or_else(Instant::now, |at| at + FRAME);
-        if model.dirty && model.main.terminals.is_half_drawn() {
+        let stale = model.wants_frame();
+        if stale && model.main.terminals.is_half_drawn() {
             // From the first frame that was kept back, or one that never ends would keep them all back.
             due_frame = due_frame.max(*held.get_or_insert_with(Instant::now) + HELD);
         }
-        if model.dirty && due_frame <= Instant::now() {
-            terminal.draw(|frame| view(&model, frame)).map_err(draw_error)?;
-            model.dirty = false;
+        if stale && due_frame <= Instant::now() {
+            painter.paint(&model).map_err(draw_error)?;
+            model.drawn();
             held = None;
             if typed.answered {
                 typed = Typed::default();
@@ -133,29 +150,42 @@ where
             // The first frame is the empty house: what fills it comes a millisecond later and must not wait for its turn.
             drawn = if std::mem::take(&mut empty) { None } else { Some(Instant::now()) };
         }
-        let wait = until_wake(&model);
+        if std::mem::take(&mut moved) {
+            alarm.as_mut().reset(Instant::now() + until_wake(&model));
+        }
         let woken = tokio::select! {
             biased;
             event = input.next() => Woken::Input(event),
-            () = sleep_until(due_frame), if model.dirty => Woken::Frame,
+            () = sleep_until(due_frame), if model.wants_frame() => Woken::Frame,
             msg = messages.recv() => Woken::Message(msg.map(Box::new)),
-            () = sleep_until(Instant::now() + wait) => Woken::Due,
+            () = alarm.as_mut() => Woken::Due,
         };
         next = match woken {
-            Woken::Input(Some(Ok(event))) => {
-                errors = 0;
-                Some(Msg::Input(event))
-            }
-            Woken::Input(Some(Err(_))) if errors < MAX_ERRORS => {
-                errors += 1;
-                None
-            }
-            // The terminal is gone: nobody is left to show anything to.
-            Woken::Input(_) | Woken::Message(None) => return Ok(()),
+            Woken::Input(event) => match heard(event, &mut errors) {
+                ControlFlow::Continue(msg) => msg,
+                ControlFlow::Break(()) => return Ok(()),
+            },
+            Woken::Message(None) => return Ok(()),
             Woken::Message(Some(msg)) => Some(*msg),
             Woken::Due => Some(Msg::Wake),
             Woken::Frame => None,
         };
+    }
+}
+
+/// What was typed, if it can be read. The end of the input, or nothing but errors: the terminal is gone, and nobody is
+/// left to show anything to.
+fn heard(event: Option<io::Result<Event>>, errors: &mut u32) -> ControlFlow<(), Option<Msg>> {
+    match event {
+        Some(Ok(event)) => {
+            *errors = 0;
+            ControlFlow::Continue(Some(Msg::Input(event)))
+        }
+        Some(Err(_)) if *errors < MAX_ERRORS => {
+            *errors += 1;
+            ControlFlow::Continue(None)
+        }
+        Some(Err(_)) | None => ControlFlow::Break(()),
     }
 }
 
@@ -164,7 +194,7 @@ fn step<B: Backend, X: Execute>(
     model: &mut Model,
     msg: Msg,
     executor: &mut X,
-    terminal: &mut Terminal<B>,
+    painter: &mut Painter<'_, B>,
     typed: &mut Typed,
 ) -> Result<bool, LoopError> {
     for effect in update(model, msg, Timestamp::now()) {
@@ -173,10 +203,8 @@ fn step<B: Backend, X: Execute>(
             Effect::Quit => return Ok(true),
             Effect::Suspend => {
                 executor.execute(Effect::Suspend);
-                let size = terminal.size().map_err(draw_error)?;
-                // The alternate screen is a new one: everything is drawn again.
-                terminal.resize(Rect::from((Position::ORIGIN, size))).map_err(draw_error)?;
-                model.size = size;
+                // The alternate screen is a new one.
+                model.size = painter.begin_anew().map_err(draw_error)?;
                 model.dirty = true;
             }
             other => executor.execute(other),

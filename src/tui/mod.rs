@@ -18,6 +18,7 @@ pub mod memory;
 pub mod model;
 pub mod msg;
 pub mod notify;
+pub mod painter;
 pub mod symbols;
 pub mod theme;
 pub mod tty;
@@ -152,7 +153,7 @@ pub async fn show<X: Execute>(
     let mut terminal = tty.terminal()?;
     let mut executor = make(sender, tty.copier(env));
     let model = Model::new(settings, Timestamp::now());
-    let events = input::events()?;
+    let events = input::Input::open()?;
     let ended = AssertUnwindSafe(async {
         tokio::select! {
             ended = run_with(&mut terminal, events, messages, &mut executor, model) => ended,

@@ -297,8 +297,8 @@ pub fn watch_signals(messages: mpsc::Sender<Msg>) -> io::Result<JoinHandle<()>> 
     }))
 }
 
-/// Returns when the terminal is gone. crossterm never tells (its thread spins on the dead descriptor), and SIGHUP may be
-/// ignored, so the terminal is asked when the system says that something is odd, and once a second.
+/// Returns when the terminal is gone. Who waits for keys alone may wait for ever, and SIGHUP may be ignored, so the terminal
+/// is asked when the system says that something is odd, and once a second.
 pub async fn hung_up() {
     const NOW_AND_THEN: Duration = Duration::from_secs(1);
     let watched = watched();

@@ -11,6 +11,7 @@ use podbay::tui::backend::Frames;
 use podbay::tui::keymap::{Keymap, UserKeys};
 use podbay::tui::model::{Model, Settings};
 use podbay::tui::msg::{FeedMsg, Msg, TerminalMsg};
+use podbay::tui::painter::Painter;
 use podbay::tui::symbols::Symbols;
 use podbay::tui::theme::Theme;
 use podbay::tui::update::update;
@@ -79,11 +80,21 @@ fn typing(plan: Plan) -> Outcome {
         update(&mut model, Msg::Wake, now);
     }
     fill(&mut model, now);
-    press(&mut model, 'i', now);
     let key = model.main.terminals.panes.first().map(|pane| pane.key).ok_or("no terminal")?;
+    let enter = crossterm::event::KeyEvent::from(crossterm::event::KeyCode::Enter);
+    update(&mut model, Msg::Input(crossterm::event::Event::Key(enter)), now);
+    if !model.focus.terminal {
+        return Err("the terminal did not get the keys".to_owned());
+    }
     let options = TerminalOptions { viewport: Viewport::Fixed(Rect::new(0, 0, SIZE.0, SIZE.1)) };
     let mut terminal = Terminal::with_options(Frames::new(Sink(0), || Ok(Size::new(SIZE.0, SIZE.1))), options)
         .map_err(|error| error.to_string())?;
+    let mut painter = Painter::new(&mut terminal);
+    // Its news are told, and gone.
+    now += Duration::from_mins(1);
+    update(&mut model, Msg::Wake, now);
+    painter.paint(&model).map_err(|error| error.to_string())?;
+    model.drawn();
     let (mut typed, mut echoed, mut drawn) = (Vec::new(), Vec::new(), Vec::new());
     for letter in ('a'..='z').cycle().take(plan.rounds() * 5) {
         std::thread::sleep(Duration::from_millis(15));
@@ -96,7 +107,8 @@ fn typing(plan: Plan) -> Outcome {
         update(&mut model, Msg::Terminal { key, msg: TerminalMsg::Bytes(bytes) }, now);
         echoed.push(begun.elapsed());
         let begun = Instant::now();
-        terminal.draw(|frame| view(&model, frame)).map_err(|error| error.to_string())?;
+        painter.paint(&model).map_err(|error| error.to_string())?;
+        model.drawn();
         drawn.push(begun.elapsed());
     }
     let [typed, echoed, drawn] = [typed, echoed, drawn].map(|times| median(times).as_secs_f64() * 1e3);

@@ -43,7 +43,7 @@ use logs::Logs;
 use memory::{Memory, Remembered};
 use overlay::Overlay;
 use ports::Ports;
-use terminals::Terminals;
+use terminals::{Terminals, Written};
 use tiles::Tiles;
 use toast::Toasts;
 use undo::Undos;
@@ -80,7 +80,7 @@ pub struct Model {
     pub memory: Memory,
     /// The keys of a sequence so far.
     pub keys: Vec<Key>,
-    /// Something changed since the last frame.
+    /// Something changed since the last frame, beside what programs wrote on their screens.
     pub dirty: bool,
 }
 
@@ -405,6 +405,20 @@ impl Model {
     #[must_use]
     pub fn layout(&self) -> Option<Layout> {
         Layout::of(self, Rect::new(0, 0, self.size.width, self.size.height))
+    }
+
+    /// Whether the last frame is not what is to be seen now.
+    #[must_use]
+    pub fn wants_frame(&self) -> bool {
+        self.dirty || self.main.terminals.are_written()
+    }
+
+    /// It was drawn.
+    pub fn drawn(&mut self) {
+        self.dirty = false;
+        for pane in &mut self.main.terminals.panes {
+            pane.written = Written::Nothing;
+        }
     }
 
     /// When something on the screen changes though nothing happens: a countdown, an age, a toast that goes.

@@ -63,6 +63,31 @@ pub struct TerminalPane {
     pub state: PaneState,
     /// The size that was last told to the other side.
     pub size: TermSize,
+    /// What was written on the screen since it was last drawn.
+    pub written: Written,
+}
+
+/// Rows of a screen that are to be drawn anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Written {
+    /// None.
+    #[default]
+    Nothing,
+    /// This one alone.
+    Row(u16),
+    /// Any.
+    All,
+}
+
+impl Written {
+    /// These and those.
+    pub fn add(&mut self, more: Self) {
+        *self = match (*self, more) {
+            (Self::Nothing, written) | (written, Self::Nothing) => written,
+            (Self::Row(one), Self::Row(other)) if one == other => more,
+            _ => Self::All,
+        };
+    }
 }
 
 impl fmt::Debug for TerminalPane {
@@ -117,6 +142,12 @@ impl Terminals {
     pub fn shown_mut(&mut self) -> Option<&mut TerminalPane> {
         let active = self.active.clone()?;
         self.pane_mut(&active)
+    }
+
+    /// Whether something was written on a screen since it was last drawn.
+    #[must_use]
+    pub fn are_written(&self) -> bool {
+        self.panes.iter().any(|pane| pane.written != Written::Nothing)
     }
 
     /// Whether a screen that is looked at is not whole at this moment.

@@ -9,8 +9,10 @@ use super::super::action::{Action, Context};
 use super::super::effect::Effect;
 use super::super::keymap::{Found, Key};
 use super::super::model::Model;
+use super::super::model::terminals::PaneState;
 use super::super::model::toast::Kind;
 use super::{act, mouse, overlay, tell, terminal, tiles};
+use crate::terminal::keys;
 
 /// Longest sequence of keys.
 const MAX_KEYS: usize = 8;
@@ -133,6 +135,19 @@ fn unbound_here(model: &mut Model, context: Context, key: &Key) -> Vec<Effect> {
     };
     tell(model, Kind::Note, &text);
     Vec::new()
+}
+
+/// A key for a program that reads it, of which nothing else follows. `None`: more may, so it goes the whole way.
+pub fn straight(model: &mut Model, event: KeyEvent) -> Option<Vec<Effect>> {
+    let plain = event.kind != KeyEventKind::Release
+        && model.context() == Context::Focused
+        && model.keys.is_empty()
+        && model.work.awaited.is_none()
+        && model.settings.keymap.find(Context::Focused, &[Key::from(event)]) == Found::Nothing;
+    let shown = model.main.terminals.shown().filter(|pane| plain && pane.state == PaneState::Live)?;
+    let emulator = shown.emulator.as_ref().filter(|emulator| emulator.screen().scrollback() == 0)?;
+    let effects = terminal::type_into(shown.key, keys::key(event, emulator.modes()));
+    (!model.look_at_ends()).then_some(effects)
 }
 
 fn focused(model: &mut Model, event: KeyEvent, key: Key) -> Vec<Effect> {

@@ -28,6 +28,7 @@ mod worker;
 
 use std::time::Duration;
 
+use crossterm::event::Event;
 use jiff::Timestamp;
 use ratatui::layout::Size;
 
@@ -51,6 +52,11 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         // By far the most there is, and it moves nothing that the rest is settled by.
         let mut effects = terminal::terminal(model, key, msg);
         terminal::settle(model, &mut effects);
+        return effects;
+    }
+    if let Msg::Input(Event::Key(key)) = &msg
+        && let Some(effects) = input::straight(model, *key)
+    {
         return effects;
     }
     let somebody = inbox::is_somebody(&msg);

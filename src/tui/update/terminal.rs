@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crossterm::event::KeyEvent;
 
 use super::super::effect::{Effect, StreamKey, Target};
-use super::super::model::terminals::{PaneState, SCROLLBACK};
+use super::super::model::terminals::{PaneState, SCROLLBACK, Written};
 use super::super::model::toast::Kind;
 use super::super::model::{Model, Pane, Tab, cycle};
 use super::super::msg::{Answer, TerminalMsg};
@@ -18,22 +18,25 @@ use crate::terminal::keys;
 
 /// The leaving key pressed twice within this goes to the program.
 const TWICE: Duration = Duration::from_secs(1);
+/// A program that answers a key prints no more than this.
+const ECHO: usize = 128;
 
 pub fn terminal(model: &mut Model, key: StreamKey, msg: TerminalMsg) -> Vec<Effect> {
     let retry_at = model.now + RETRY;
     let active = model.main.terminals.active.clone();
     let Some(pane) = model.main.terminals.panes.iter_mut().find(|pane| pane.key == key) else { return Vec::new() };
+    if let TerminalMsg::Bytes(bytes) = msg {
+        let Some(emulator) = pane.emulator.as_mut() else { return Vec::new() };
+        pane.written.add(written(emulator, &bytes));
+        // Queries are answered by the supervisor's emulator, so the answers of this one are dropped.
+        if emulator.feed(&bytes).rebuilt {
+            tell(model, Kind::Note, "this screen could not be kept and was begun anew");
+        }
+        return Vec::new();
+    }
     // Only what is on the screen is looked at.
     model.dirty = true;
     match msg {
-        TerminalMsg::Bytes(bytes) => {
-            let Some(emulator) = pane.emulator.as_mut() else { return Vec::new() };
-            // Queries are answered by the supervisor's emulator, so the answers of this one are dropped.
-            let fed = emulator.feed(&bytes);
-            if fed.rebuilt {
-                tell(model, Kind::Note, "this screen could not be kept and was begun anew");
-            }
-        }
         TerminalMsg::Frame(Frame::Reset { rows, cols }) => {
             pane.emulator = Some(Emulator::new(TermSize::new(rows, cols), SCROLLBACK));
             pane.state = PaneState::Live;
@@ -51,7 +54,7 @@ pub fn terminal(model: &mut Model, key: StreamKey, msg: TerminalMsg) -> Vec<Effe
                 return shell_ended(model, id, &reason);
             }
         }
-        TerminalMsg::Frame(Frame::Resize { .. } | Frame::Eof) => {}
+        TerminalMsg::Bytes(_) | TerminalMsg::Frame(Frame::Resize { .. } | Frame::Eof) => {}
         TerminalMsg::Lost(reason) => {
             // An end that was announced is no loss.
             if !matches!(pane.state, PaneState::Ended(_)) {
@@ -61,6 +64,36 @@ pub fn terminal(model: &mut Model, key: StreamKey, msg: TerminalMsg) -> Vec<Effe
         TerminalMsg::Full => tell(model, Kind::Bad, "the program does not read its input: keys were dropped"),
     }
     Vec::new()
+}
+
+/// The rows that these bytes change: nearly always, somebody types, and it is the one that the cursor is in.
+fn written(emulator: &Emulator, bytes: &[u8]) -> Written {
+    // What is not even drawn yet is not drawn for this.
+    if bytes.len() > ECHO || emulator.is_behind() || !emulator.is_idle() {
+        return Written::All;
+    }
+    let (row, col) = emulator.screen().cursor_position();
+    let room = usize::from(emulator.size().cols.saturating_sub(col));
+    if stays_in_row(bytes, room) { Written::Row(row) } else { Written::All }
+}
+
+/// Whether nothing of this reaches another row: it never comes to the last of `room` columns, so that no line wraps.
+fn stays_in_row(bytes: &[u8], room: usize) -> bool {
+    let (mut bytes, mut count) = (bytes.iter(), 0);
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b' '..=b'~' => count += 1,
+            b'\r' | 0x08 => {}
+            0x1b if bytes.next() == Some(&b'[') => {
+                let last = bytes.by_ref().find(|byte| !matches!(byte, b'0'..=b'9' | b';'));
+                if !matches!(last, Some(b'm' | b'K' | b'D' | b'P' | b'X')) {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
+    }
+    count < room
 }
 
 /// Somebody typed `exit`: the shell's tab goes, as in any terminal.

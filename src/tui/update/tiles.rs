@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use super::super::action::Action;
 use super::super::effect::{Effect, Target};
 use super::super::layout::{TileArea, size_of};
-use super::super::model::terminals::{PaneState, Run, TerminalPane};
+use super::super::model::terminals::{PaneState, Run, TerminalPane, Written};
 use super::super::model::tiles::{Arrangement, Tile};
 use super::super::model::toast::Kind;
 use super::super::model::undo::Undo;
@@ -288,7 +288,8 @@ pub fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
         } else if kept || may_open(model) {
             let key = model.main.terminals.new_key();
             effects.push(Effect::OpenTerminal { key, target: target.clone(), size });
-            keep.push(TerminalPane { key, target, run, emulator: None, state: PaneState::Opening, size });
+            let (state, written) = (PaneState::Opening, Written::default());
+            keep.push(TerminalPane { key, target, run, emulator: None, state, size, written });
         }
     }
     model.main.terminals.panes = keep;

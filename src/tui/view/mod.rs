@@ -34,14 +34,21 @@ use crate::terminal::safe::Safe;
 
 /// Draws everything.
 pub fn view(model: &Model, frame: &mut Frame<'_>) {
-    let area = frame.area();
+    if let Some(cursor) = draw(model, frame.buffer_mut()) {
+        frame.set_cursor_position(cursor);
+    }
+}
+
+/// The same; returns where the cursor is to be.
+pub fn draw(model: &Model, buf: &mut Buffer) -> Option<Position> {
+    let area = buf.area;
     let base = model.settings.theme.style("ui");
-    frame.buffer_mut().set_style(area, base);
+    buf.set_style(area, base);
     let Some(layout) = Layout::of(model, area) else {
-        notice(model, area, frame.buffer_mut());
-        return;
+        notice(model, area, buf);
+        return None;
     };
-    let canvas = &mut Canvas { model, buf: frame.buffer_mut() };
+    let canvas = &mut Canvas { model, buf };
     header::draw(canvas, layout.header);
     header::banner(canvas, layout.banner);
     header::switcher(canvas, layout.switcher);
@@ -51,10 +58,10 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
     toast::draw(canvas, area);
     let over = overlay::draw(canvas, area, &layout);
     let cursor = if model.overlay.is_some() { over } else { cursor };
-    if let Some(cursor) = cursor.filter(|at| area.contains(*at)) {
-        frame.set_cursor_position(cursor);
-    }
+    cursor.filter(|at| area.contains(*at))
 }
+
+pub use terminal::{Bare, bare};
 
 /// How many lines the text of the open overlay has.
 #[must_use]

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::super::action::{Action, Context};
-use super::super::effect::Target;
+use super::super::effect::{StreamKey, Target};
 use super::super::layout::{Layout, TileArea, bottom};
 use super::super::model::copying::Copying;
 use super::super::model::feed::seconds_until;
@@ -37,6 +37,32 @@ pub fn draw(canvas: &mut Canvas<'_>, layout: &Layout) -> Cursor {
         cursor = cursor.or(own);
     }
     cursor
+}
+
+/// A screen with nothing drawn over it.
+#[derive(Clone, Copy, Debug)]
+pub struct Bare {
+    /// Its stream.
+    pub key: StreamKey,
+    /// Where it is.
+    pub area: Rect,
+    /// The cursor is its own.
+    pub typed_into: bool,
+}
+
+/// The screens that can be drawn anew without the rest, on a terminal of this area.
+pub fn bare(model: &Model, area: Rect) -> Vec<Bare> {
+    let covered = model.overlay.is_some() || model.main.copying.is_some() || !model.toasts.items.is_empty();
+    let Some(layout) = Layout::of(model, area).filter(|_| !covered) else { return Vec::new() };
+    let tiles: Vec<&Tile> = model.main.tiles.all().collect();
+    let active = model.active_tile();
+    let one = |at: TileArea| {
+        let pane = model.main.terminals.pane(&tiles.get(at.at)?.target)?;
+        let live = pane.state == PaneState::Live && pane.emulator.is_some();
+        let typed_into = model.focus.terminal && Some(at.at) == active;
+        live.then(|| Bare { key: pane.key, area: at.body.intersection(area), typed_into })
+    };
+    model.tile_areas(&layout).into_iter().filter_map(one).collect()
 }
 
 /// A tile's title, and the line between it and the tile to its right.

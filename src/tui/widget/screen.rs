@@ -14,7 +14,12 @@ const REPLACEMENT: &str = "\u{fffd}";
 
 /// Draws a screen into an area, clipped to it, with no more colours than there are.
 pub fn draw(screen: &vt100::Screen, area: Rect, buf: &mut Buffer, colours: Option<Depth>) {
-    cells(|row, col| screen.cell(row, col), area, buf, colours);
+    draw_from(screen, 0, area, buf, colours);
+}
+
+/// The same from the row `top` on.
+pub fn draw_from(screen: &vt100::Screen, top: u16, area: Rect, buf: &mut Buffer, colours: Option<Depth>) {
+    cells(|row, col| screen.cell(row.saturating_add(top), col), area, buf, colours);
 }
 
 /// Draws rows that are held still, from the row `top` on.

@@ -14,6 +14,7 @@ mod logs;
 mod looks;
 mod looping;
 mod memory;
+mod painting;
 mod passing;
 mod ports;
 mod pty;
