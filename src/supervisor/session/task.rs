@@ -362,6 +362,10 @@ impl Session {
             Said::Typed(typed) => {
                 self.clients.typed(client);
                 self.type_in(typed);
+                // At once, not at the next turn: somebody waits for the answer.
+                if self.typing.write_now().is_err() {
+                    self.typing.close();
+                }
             }
         }
         if let Some(size) = self.clients.size() {

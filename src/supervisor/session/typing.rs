@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::{Buf, BytesMut};
+use futures_util::FutureExt as _;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 /// So much waits for a program that does not read: a paste of 1 MiB with its brackets.
@@ -51,6 +52,14 @@ impl Typing {
         self.queue.len()
     }
 
+    /// Writes what the program takes without waiting; [`Typing::pump`] writes the rest.
+    pub fn write_now(&mut self) -> io::Result<()> {
+        while let Some(written) = self.pump().now_or_never() {
+            written?;
+        }
+        Ok(())
+    }
+
     /// Writes on; pending when there is nothing to write. May be dropped at any time.
     pub async fn pump(&mut self) -> io::Result<()> {
         let Some(sink) = &mut self.sink else {
@@ -82,6 +91,31 @@ impl Typing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_taken_without_waiting_is_written_at_once_and_the_rest_later() {
+        let (near, mut far) = tokio::io::duplex(4);
+        let mut typing = Typing::default();
+        typing.open(Box::new(near));
+        assert!(typing.push(b"one two"));
+        typing.write_now().unwrap();
+        assert_eq!(typing.queued(), 3);
+        let mut read = [0; 7];
+        let reading = tokio::io::AsyncReadExt::read_exact(&mut far, &mut read);
+        let writing = async {
+            loop {
+                typing.pump().await.unwrap();
+            }
+        };
+        tokio::select! {
+            read = reading => assert_eq!(read.unwrap(), 7),
+            () = writing => {}
+        }
+        assert_eq!(&read, b"one two");
+        drop(far);
+        typing.push(b"gone");
+        assert!(typing.write_now().is_err());
+    }
 
     #[tokio::test]
     async fn takes_a_megabyte_and_no_part_of_more() {
