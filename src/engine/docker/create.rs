@@ -1,4 +1,4 @@
-//! From a [`ContainerSpec`] to the engine's request. Everything of the spec is applied, or said in the warnings.
+//! From a [`ContainerSpec`] to the engine's request. Everything of the spec is applied, or refused.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -39,25 +39,23 @@ pub struct Target<'a> {
     pub seccomp: Option<String>,
 }
 
-/// The request, and what of the spec could not be taken as it was.
+/// The request.
 ///
 /// # Errors
 /// [`EngineError::Refused`] when this engine's API is too old for it.
-pub fn body(spec: &ContainerSpec, target: &Target<'_>) -> Result<(ContainerCreateBody, Vec<String>), EngineError> {
+pub fn body(spec: &ContainerSpec, target: &Target<'_>) -> Result<ContainerCreateBody, EngineError> {
     if target.minor < OLDEST {
         return Err(EngineError::Refused {
             what: format!("create {}", spec.name),
             message: format!("API 1.{} has no safe mounts and no CPU limits: update the engine to 1.25+", target.minor),
         });
     }
-    let mut warnings = Vec::new();
-    let host_config = host_config(spec, target, &mut warnings);
     let mut env: Vec<String> = spec.env.iter().map(|(key, value)| format!("{key}={value}")).collect();
     if spec.tty && !spec.env.contains_key("TERM") {
         env.push("TERM=xterm-256color".to_owned());
     }
     let exposed = bridged(spec).iter().map(port_key).collect::<Vec<_>>();
-    let body = ContainerCreateBody {
+    Ok(ContainerCreateBody {
         image: Some(target.host.map_or_else(|| spec.image.to_string(), Layout::reference)),
         entrypoint: (!spec.entrypoint.is_empty()).then(|| spec.entrypoint.clone()),
         cmd: (!spec.command.is_empty()).then(|| spec.command.clone()),
@@ -77,13 +75,12 @@ pub fn body(spec: &ContainerSpec, target: &Target<'_>) -> Result<(ContainerCreat
         // What a closed terminal sends: an interactive shell does not hear SIGTERM, and every stop would end in SIGKILL.
         stop_signal: spec.stop_signal.map(StopSignal::name).or(spec.tty.then_some("SIGHUP")).map(str::to_owned),
         healthcheck: spec.health.as_ref().and_then(health),
-        host_config: Some(host_config),
+        host_config: Some(host_config(spec, target)),
         ..Default::default()
-    };
-    Ok((body, warnings))
+    })
 }
 
-fn host_config(spec: &ContainerSpec, target: &Target<'_>, warnings: &mut Vec<String>) -> HostConfig {
+fn host_config(spec: &ContainerSpec, target: &Target<'_>) -> HostConfig {
     let walls = &spec.hardening;
     let mut mounts = target.host.map(|layout| layout.mounts(&spec.mounts)).unwrap_or_default();
     mounts.extend(spec.mounts.iter().cloned());
@@ -109,16 +106,13 @@ fn host_config(spec: &ContainerSpec, target: &Target<'_>, warnings: &mut Vec<Str
         console_size: (spec.tty && target.minor >= 42).then(|| vec![size.rows.into(), size.cols.into()]),
         ..Default::default()
     };
-    limited(config, &spec.limits, target, warnings)
+    limited(config, &spec.limits, target)
 }
 
-fn limited(config: HostConfig, limits: &Limits, target: &Target<'_>, warnings: &mut Vec<String>) -> HostConfig {
-    let mut cpus = limits.cpus;
-    if target.cpus > 0 && cpus > f64::from(target.cpus) {
-        // The engine would refuse it outright, and a template is written for more than one machine.
-        warnings.push(format!("limited to {} CPUs instead of {cpus}: the engine has no more", target.cpus));
-        cpus = f64::from(target.cpus);
-    }
+fn limited(config: HostConfig, limits: &Limits, target: &Target<'_>) -> HostConfig {
+    // The engine refuses a limit that is more than it has, and all of it is no less than was asked for.
+    let most = if target.cpus > 0 { f64::from(target.cpus) } else { f64::INFINITY };
+    let cpus = limits.cpus.min(most);
     let memory = positive(limits.memory.as_u64());
     let (soft, hard) = limits.nofile;
     let nofile =

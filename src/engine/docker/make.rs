@@ -118,12 +118,11 @@ impl DockerEngine {
         if session.podman {
             self.check_sources(&session, spec, &what).await?;
         }
-        let (body, mut warnings) = create::body(spec, &target)?;
+        let body = create::body(spec, &target)?;
         let options = CreateContainerOptions { name: Some(spec.name.to_string()), ..Default::default() };
         let made = session.docker.create_container(Some(options), body).await;
         let made = made.map_err(|error| create::refusal(spec, self.said(&what, &error)))?;
-        warnings.extend(made.warnings);
-        Ok(Created { id: ContainerId::new(made.id), warnings })
+        Ok(Created { id: ContainerId::new(made.id), warnings: made.warnings })
     }
 }
 

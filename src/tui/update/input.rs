@@ -143,6 +143,7 @@ pub fn straight(model: &mut Model, event: KeyEvent) -> Option<Vec<Effect>> {
         && model.context() == Context::Focused
         && model.keys.is_empty()
         && model.work.awaited.is_none()
+        && !terminal::is_cut_off(model)
         && model.settings.keymap.find(Context::Focused, &[Key::from(event)]) == Found::Nothing;
     let shown = model.main.terminals.shown().filter(|pane| plain && pane.state == PaneState::Live)?;
     let emulator = shown.emulator.as_ref().filter(|emulator| emulator.screen().scrollback() == 0)?;

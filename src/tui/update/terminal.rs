@@ -11,7 +11,7 @@ use super::super::model::toast::Kind;
 use super::super::model::{Model, Pane, Tab, cycle};
 use super::super::msg::{Answer, TerminalMsg};
 use super::{RETRY, act, complain, copying, tell, tiles, worker};
-use crate::api::types::{Frame, SessionRow};
+use crate::api::types::{Frame, LinkState, SessionRow, State};
 use crate::bay::session::{SessionId, TermSize};
 use crate::terminal::emulator::Emulator;
 use crate::terminal::keys;
@@ -106,12 +106,26 @@ fn shell_ended(model: &mut Model, id: SessionId, reason: &str) -> Vec<Effect> {
     vec![Effect::CloseSession { id }]
 }
 
+/// Whether the way to the program that has the keys leads through an engine that is away.
+pub fn is_cut_off(model: &Model) -> bool {
+    let away = model.feed.status().is_some_and(|status| status.engine.state == LinkState::Away);
+    away && model.subject().is_some_and(|row| row.state == State::Unknown)
+}
+
+/// What is typed while the engine is away goes nowhere, most often.
+fn warn_of_loss(model: &mut Model) {
+    if is_cut_off(model) {
+        tell(model, Kind::Bad, "the engine is away: what is typed now does not reach the program");
+    }
+}
+
 /// A key for the program.
 pub fn typed(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
     if !model.main.terminals.takes_keys() {
         // Nobody is there to read it, and it was not meant for the dashboard.
         return Vec::new();
     }
+    warn_of_loss(model);
     let Some(pane) = model.main.terminals.shown_mut() else { return Vec::new() };
     let Some(emulator) = pane.emulator.as_mut() else { return Vec::new() };
     if emulator.screen().scrollback() > 0 {
@@ -125,6 +139,7 @@ pub fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
     if !model.main.terminals.takes_keys() {
         return Vec::new();
     }
+    warn_of_loss(model);
     let Some(pane) = model.main.terminals.shown() else { return Vec::new() };
     let Some(emulator) = pane.emulator.as_ref() else { return Vec::new() };
     type_into(pane.key, keys::paste(text, emulator.modes()))

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use crossterm::event::{Event, MouseButton, MouseEventKind};
-use podbay::api::types::{Frame, State};
+use podbay::api::types::{Frame, LinkState, State};
 use podbay::bay::session::{SessionId, SessionKind, TermSize};
 use podbay::tui::action::Context;
 use podbay::tui::effect::{Effect, Target};
@@ -251,6 +251,40 @@ fn terminals_stay_beside_the_logs() {
     // Too narrow for both: the log alone.
     driver.send(Msg::Input(Event::Resize(80, 18)));
     assert_eq!(attached(&driver.model), []);
+}
+
+#[test]
+fn what_is_typed_while_the_engine_is_away_is_said_to_get_lost() {
+    let mut driver = Driver::of(bay::running(), 120, 40);
+    driver.wait(200);
+    driver.screen("$ ");
+    driver.keys("enter");
+    driver.text("a");
+    let words = "what is typed now does not";
+    assert!(!driver.shot().contains(words));
+    let mut away = bay::running();
+    away.status.engine.state = LinkState::Away;
+    let native = away.clone();
+    away.containers.iter_mut().for_each(|row| row.state = State::Unknown);
+    driver.hear(native);
+    driver.text("a");
+    assert!(!driver.shot().contains(words), "what no engine is needed for is not lost");
+    for paste in [false, true] {
+        driver.hear(away.clone());
+        driver.taken();
+        if paste {
+            driver.send(Msg::Input(Event::Paste("b".to_owned())));
+        } else {
+            driver.text("b");
+        }
+        let key = driver.stream();
+        // It may still be there.
+        assert_eq!(driver.taken(), [Effect::TypeInto { key, bytes: Bytes::from_static(b"b") }]);
+        assert_eq!(driver.shot().matches(words).count(), 1, "{}", driver.shot());
+        driver.hear(bay::running());
+        driver.wait(20_000);
+        assert!(!driver.shot().contains(words));
+    }
 }
 
 #[test]
