@@ -215,7 +215,7 @@ pub fn stop_all(model: &mut Model) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Brings the parent back and repairs all that are cut off; asks where that would cut somebody off.
+/// Brings the parent back and repairs all that are cut off.
 pub fn fix(model: &mut Model) -> Vec<Effect> {
     let name = model.feed.parent().map_or_else(|| "parent".to_owned(), |row| row.name.clone());
     let healthy = model.feed.cut_off() == 0 && model.feed.parent().is_some_and(|row| row.state == State::Running);
