@@ -65,8 +65,8 @@ impl Drawn {
         }
     }
 
-    pub fn snapshot(&self, tracked: &Tracked) -> Vec<u8> {
-        contained(|| snapshot::write(self.parser.screen(), tracked, self.size)).unwrap_or_else(snapshot::blank)
+    pub fn snapshot(&self, tracked: &Tracked, above: bool) -> Vec<u8> {
+        contained(|| snapshot::write(self.parser.screen(), tracked, self.size, above)).unwrap_or_else(snapshot::blank)
     }
 
     pub fn still(&self) -> Still {
@@ -75,7 +75,7 @@ impl Drawn {
 
     fn rebuild(&mut self, tracked: &Tracked) {
         let old = self.parser.screen();
-        let whole = contained(|| snapshot::write(old, tracked, self.size));
+        let whole = contained(|| snapshot::write(old, tracked, self.size, true));
         // Modes are plain flags: they are sound in a screen whose cells are not.
         let modes = contained(|| snapshot::modes(old));
         self.rebuilt = true;

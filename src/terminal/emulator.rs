@@ -237,7 +237,13 @@ impl Emulator {
     /// terminal, kept from before a resize, are wrapped.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        self.drawn().snapshot(&self.filter.tracked)
+        self.drawn().snapshot(&self.filter.tracked, true)
+    }
+
+    /// The same without the lines above the screen.
+    #[must_use]
+    pub fn snapshot_of_screen(&self) -> Vec<u8> {
+        self.drawn().snapshot(&self.filter.tracked, false)
     }
 
     /// Whether the output so far ends with a whole sequence or character.

@@ -1,5 +1,6 @@
 //! A screen as the bytes that draw it.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::num::NonZeroU16;
 
@@ -18,20 +19,22 @@ pub(super) fn blank() -> Vec<u8> {
     out
 }
 
-/// All of a screen. May panic where the screen is broken.
-pub(super) fn write(screen: &Screen, tracked: &Tracked, size: TermSize) -> Vec<u8> {
-    let mut live = screen.clone();
-    live.set_scrollback(0);
+/// All of a screen, with the lines above it or without. May panic where the screen is broken.
+pub(super) fn write(screen: &Screen, tracked: &Tracked, size: TermSize, above: bool) -> Vec<u8> {
+    let mut live = Cow::Borrowed(screen);
+    if live.scrollback() > 0 {
+        live.to_mut().set_scrollback(0);
+    }
     let mut out = String::new();
     if live.alternate_screen() {
-        let mut main = main_of(&live, size);
-        rows_of(&mut main, size, &mut out);
+        let main = main_of(&live, size);
+        rows_of(&main, size, above, &mut out);
         out.push_str(&main.cursor_state_formatted());
         out.push_str(&main.attributes_formatted());
         keyboard(tracked.main_keyboard(), &mut out);
         out.push_str("\x1b[?1049h\x1b[0m\x1b[H");
     }
-    rows_of(&mut live, size, &mut out);
+    rows_of(&live, size, above, &mut out);
     if let Some((top, bottom)) = tracked.region() {
         let _ = write!(out, "\x1b[{top};{bottom}r");
     }
@@ -74,7 +77,7 @@ pub(super) fn main_of(live: &Screen, size: TermSize) -> Screen {
 }
 
 /// Scrollback and screen, from the top: what does not fit scrolls up to where it was.
-fn rows_of(screen: &mut Screen, size: TermSize, out: &mut String) {
+fn rows_of(screen: &Screen, size: TermSize, above: bool, out: &mut String) {
     let mut pen = Pen::default();
     let mut joined = true;
     let mut first = true;
@@ -93,14 +96,16 @@ fn rows_of(screen: &mut Screen, size: TermSize, out: &mut String) {
         let full = cells.len() == usize::from(size.cols);
         joined = screen.row_wrapped(row) && full && cells.last().is_some_and(|c| fills(c));
     };
-    let mut above = screen.scrollback_len();
-    while above > 0 {
-        screen.set_scrollback(above);
-        let count = u16::try_from(above).unwrap_or(u16::MAX).min(size.rows);
-        (0..count).for_each(|row| add(screen, row));
-        above -= usize::from(count);
+    let mut left = if above { screen.scrollback_len() } else { 0 };
+    if left > 0 {
+        let mut back = screen.clone();
+        while left > 0 {
+            back.set_scrollback(left);
+            let count = u16::try_from(left).unwrap_or(u16::MAX).min(size.rows);
+            (0..count).for_each(|row| add(&back, row));
+            left -= usize::from(count);
+        }
     }
-    screen.set_scrollback(0);
     (0..size.rows).for_each(|row| add(screen, row));
     pen.plain(out);
 }

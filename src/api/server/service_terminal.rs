@@ -31,7 +31,7 @@ pub(super) async fn attach(place: Place, size: TermSize, pace: Pace) -> Option<A
     let (output, receiver) = mpsc::channel(OUTPUT);
     let (input, typed) = mpsc::channel(INPUT);
     let flood = Flood::new(pace);
-    let viewer = Viewer { place, emulator: Emulator::new(size, SCROLLBACK), output, flood, missed: None };
+    let viewer = Viewer { place, emulator: Emulator::new(size, SCROLLBACK), output, flood, missed: None, short: None };
     tokio::spawn(viewer.run(stream, typed));
     Some(Attachment { output: receiver, input })
 }
@@ -51,6 +51,8 @@ struct Viewer {
     flood: Flood,
     /// The client was not sent all: it gets the screen then.
     missed: Option<Instant>,
+    /// It got the screen alone: it gets the lines above it then, too, if the flood is over.
+    short: Option<Instant>,
 }
 
 impl Viewer {
@@ -87,7 +89,9 @@ impl Viewer {
     /// The whole screen; `false`: the client is gone.
     async fn reset(&mut self) -> bool {
         self.missed = None;
-        let reset = Sent::Reset(self.emulator.size(), Bytes::from(self.emulator.snapshot()));
+        self.short = self.flood.goes_on().then(|| Instant::now() + 2 * RESET_PACE);
+        let bytes = if self.short.is_some() { self.emulator.snapshot_of_screen() } else { self.emulator.snapshot() };
+        let reset = Sent::Reset(self.emulator.size(), Bytes::from(bytes));
         self.output.send(reset).await.is_ok()
     }
 
@@ -117,6 +121,13 @@ impl Viewer {
                 }
                 () = sleep_until(self.missed.unwrap_or_else(Instant::now)), if self.missed.is_some() => {
                     if !self.reset().await {
+                        return false;
+                    }
+                }
+                () = sleep_until(self.short.unwrap_or_else(Instant::now)), if self.short.is_some() => {
+                    if self.flood.goes_on() {
+                        self.short = Some(Instant::now() + RESET_PACE);
+                    } else if !self.reset().await {
                         return false;
                     }
                 }

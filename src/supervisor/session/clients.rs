@@ -1,10 +1,13 @@
 //! Those who look at a session.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream, SelectAll};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::{Attachment, Flood, Pace, RESET_PACE, Sent, Typed};
@@ -34,17 +37,21 @@ struct Client {
     backlog: BytesMut,
     /// Has missed something: only a reset helps.
     lost: bool,
+    /// Was sent the screen alone: the lines above it are for when the flood is over.
+    short: bool,
     /// Said when all else is.
     farewell: Option<Sent>,
-    /// Dropped with the client: its input is not read any more.
-    _alive: oneshot::Sender<()>,
+    typed: mpsc::Receiver<Typed>,
+    /// Its own half is dropped.
+    gone: BoxFuture<'static, ()>,
 }
 
 /// All clients of a session.
 #[derive(Default)]
 pub(super) struct Clients {
     list: Vec<Client>,
-    inputs: SelectAll<BoxStream<'static, (ClientId, Said)>>,
+    /// Who is heard first next time.
+    turn: usize,
     last: u64,
     typed_last: Option<ClientId>,
     last_reset: Option<Instant>,
@@ -63,8 +70,8 @@ impl Clients {
         let (input, typed) = mpsc::channel(INPUT);
         // The queue is empty: this can't fail.
         let _ = output.try_send(reset);
-        let (alive, gone) = oneshot::channel();
-        self.inputs.push(said(id, typed, output.clone(), gone));
+        let kept = output.clone();
+        let gone = async move { kept.closed().await }.boxed();
         let size = TermSize::new(size.rows, size.cols);
         self.list.push(Client {
             id,
@@ -73,18 +80,29 @@ impl Clients {
             output,
             backlog: BytesMut::new(),
             lost: false,
+            short: false,
             farewell: None,
-            _alive: alive,
+            typed,
+            gone,
         });
         Attachment { output: receiver, input }
     }
 
     /// What one of them did next; pending while there are none. May be dropped at any time.
     pub async fn next(&mut self) -> (ClientId, Said) {
-        match self.inputs.next().await {
-            Some(said) => said,
-            None => std::future::pending().await,
-        }
+        poll_fn(|cx| {
+            let count = self.list.len();
+            for at in (0..count).map(|step| (self.turn + step) % count) {
+                let Some(client) = self.list.get_mut(at) else { continue };
+                if let Poll::Ready(said) = client.poll_said(cx) {
+                    // The others are heard before this one is again.
+                    self.turn = at + 1;
+                    return Poll::Ready((client.id, said));
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     pub fn remove(&mut self, id: ClientId) {
@@ -143,17 +161,22 @@ impl Clients {
 
     /// Whether something waits for a client to read.
     pub fn are_behind(&self) -> bool {
-        self.list.iter().any(|c| c.lost || !c.backlog.is_empty() || c.farewell.is_some())
+        self.list.iter().any(|c| c.lost || c.short || !c.backlog.is_empty() || c.farewell.is_some())
     }
 
-    /// Sends what waits, as far as the clients have read. `reset` is made once at most.
-    pub fn catch_up(&mut self, reset: impl Fn() -> Sent) {
-        let mut made: Option<Sent> = None;
+    /// Sends what waits, as far as the clients have read. `reset` is made once at most with the lines above the screen,
+    /// and once without.
+    pub fn catch_up(&mut self, reset: impl Fn(bool) -> Sent) {
+        let (mut made, mut short): (Option<Sent>, Option<Sent>) = (None, None);
         let may_reset = self.last_reset.is_none_or(|last| last.elapsed() >= RESET_PACE);
         for client in &mut self.list {
+            let above = client.farewell.is_some() || !client.flood.goes_on();
+            client.lost |= client.short && above;
             if client.lost && may_reset && client.output.capacity() >= OUTPUT / 2 {
-                let reset = made.get_or_insert_with(&reset);
+                let made = if above { &mut made } else { &mut short };
+                let reset = made.get_or_insert_with(|| reset(above));
                 client.lost = client.output.try_send(reset.clone()).is_err();
+                client.short = !above;
             }
             if !client.lost && !client.backlog.is_empty() {
                 client.send_backlog();
@@ -168,7 +191,7 @@ impl Clients {
                 client.output = mpsc::channel(1).0;
             }
         }
-        if made.is_some() {
+        if made.is_some() || short.is_some() {
             self.last_reset = Some(Instant::now());
         }
         self.list.retain(|client| !client.output.is_closed());
@@ -176,6 +199,14 @@ impl Clients {
 }
 
 impl Client {
+    /// What it did; it is gone when it drops either half.
+    fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Said> {
+        if let Poll::Ready(typed) = self.typed.poll_recv(cx) {
+            return Poll::Ready(typed.map_or(Said::Gone, Said::Typed));
+        }
+        self.gone.poll_unpin(cx).map(|()| Said::Gone)
+    }
+
     fn live(&mut self, bytes: &Bytes) {
         let flooded = self.flood.takes(bytes.len());
         if self.lost {
@@ -209,24 +240,71 @@ impl Client {
     }
 }
 
-/// What a client does, until it is gone: when it drops either half.
-fn said(
-    id: ClientId,
-    typed: mpsc::Receiver<Typed>,
-    output: mpsc::Sender<Sent>,
-    gone: oneshot::Receiver<()>,
-) -> BoxStream<'static, (ClientId, Said)> {
-    stream::unfold(Some((typed, output, gone)), move |state| async move {
-        let (mut typed, output, mut gone) = state?;
-        tokio::select! {
-            biased;
-            what = typed.recv() => match what {
-                Some(what) => Some(((id, Said::Typed(what)), Some((typed, output, gone)))),
-                None => Some(((id, Said::Gone), None)),
-            },
-            () = output.closed() => Some(((id, Said::Gone), None)),
-            _ = &mut gone => None,
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicU32);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
         }
-    })
-    .boxed()
+    }
+
+    /// What a client is sent after so much, and whether more is to come.
+    fn caught_up(clients: &mut Clients, looks: &mut Attachment) -> Option<Sent> {
+        let size = TermSize::default();
+        let screen = |above| Sent::Reset(size, Bytes::from_static(if above { b"all" } else { b"screen" }));
+        clients.last_reset = None;
+        clients.catch_up(screen);
+        looks.output.try_recv().ok()
+    }
+
+    /// A task that wakes itself is given to another thread, which has to be woken for it: for each key.
+    #[tokio::test]
+    async fn who_waits_for_clients_does_not_wake_itself_and_hears_all_of_them() {
+        let size = TermSize::default();
+        let mut clients = Clients::default();
+        let one = clients.attach(size, Pace::Bytes, Sent::Size(size));
+        let other = clients.attach(size, Pace::Bytes, Sent::Size(size));
+        let typed = || Typed::Bytes(Bytes::from_static(b"x"));
+        for attachment in [&one, &one, &one, &other] {
+            attachment.input.try_send(typed()).unwrap();
+        }
+        let heard: Vec<u64> = std::iter::from_fn(|| Some(clients.next().now_or_never()?.0.0)).collect();
+        assert_eq!(heard, [1, 2, 1, 1]);
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        assert!(Box::pin(clients.next()).poll_unpin(&mut cx).is_pending());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        drop(one.output);
+        assert!(matches!(clients.next().await, (ClientId(1), Said::Gone)));
+    }
+
+    #[test]
+    fn the_lines_above_a_flood_come_when_it_is_over() {
+        let size = TermSize::default();
+        let reset = |text: &'static [u8]| Some(Sent::Reset(size, Bytes::from_static(text)));
+        let mut clients = Clients::default();
+        let mut looks = clients.attach(size, Pace::Frames, Sent::Size(size));
+        assert_eq!(looks.output.try_recv(), Ok(Sent::Size(size)));
+        let flood = Bytes::from(vec![b'x'; 100_000]);
+        // A machine that is too busy for a flood is asked again.
+        let short = (0..100).any(|_| {
+            clients.live(&flood);
+            caught_up(&mut clients, &mut looks) == reset(b"screen")
+        });
+        assert!(short && clients.are_behind());
+        std::thread::sleep(3 * RESET_PACE);
+        assert_eq!(caught_up(&mut clients, &mut looks), reset(b"all"));
+        assert!(!clients.are_behind());
+        assert_eq!(caught_up(&mut clients, &mut looks), None);
+    }
 }

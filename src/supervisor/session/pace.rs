@@ -51,6 +51,13 @@ impl Flood {
         self.bytes > self.most()
     }
 
+    /// Whether it goes on.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        let much = self.goes_on || self.bytes > self.most();
+        self.pace == Pace::Frames && much && self.since.elapsed() < 2 * RESET_PACE
+    }
+
     const fn most(&self) -> usize {
         if self.goes_on { GOES_ON } else { MOST }
     }

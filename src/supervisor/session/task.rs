@@ -271,7 +271,7 @@ impl Session {
                 self.sizing.tell_again();
             }
         }
-        let reset = self.reset();
+        let reset = reset(&self.emulator, true);
         let attachment = self.clients.attach(size, pace, reset);
         if let State::Ended(last) = &self.state {
             self.clients.farewell(&last.clone());
@@ -402,15 +402,11 @@ impl Session {
         self.publish();
     }
 
-    fn reset(&self) -> Sent {
-        Sent::Reset(self.emulator.size(), Bytes::from(self.emulator.snapshot()))
-    }
-
     fn catch_up(&mut self) {
         self.catch_up_at = Instant::now() + CATCH_UP;
         let before = self.clients.len();
         let emulator = &self.emulator;
-        self.clients.catch_up(|| Sent::Reset(emulator.size(), Bytes::from(emulator.snapshot())));
+        self.clients.catch_up(|above| reset(emulator, above));
         if self.clients.len() != before {
             self.publish();
         }
@@ -445,4 +441,10 @@ impl Session {
             entry.linked = self.line.is_open().then(|| Arc::downgrade(&self.engine));
         });
     }
+}
+
+/// The screen as it is, with the lines above it or without.
+fn reset(emulator: &Emulator, above: bool) -> Sent {
+    let bytes = if above { emulator.snapshot() } else { emulator.snapshot_of_screen() };
+    Sent::Reset(emulator.size(), Bytes::from(bytes))
 }

@@ -141,6 +141,12 @@ async fn a_client_that_draws_frames_is_sent_the_screen_of_a_flood() {
     tokio::join!(flood, look);
     assert!(frames.taken < written.get(), "it was sent {} bytes of {}", frames.taken, written.get());
     assert_eq!(frames.screen.text().lines().next(), Some("the end"));
+    // The lines above it come once, when it is over.
+    while frames.screen.scroll_to(1000) == 0 {
+        assert!(frames.next().await);
+    }
+    assert_eq!(frames.screen.scroll_to(1000), 100);
+    frames.screen.scroll_to(0);
     // Then it is as before.
     let resets = frames.resets;
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
