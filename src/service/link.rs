@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::ServiceError;
 use super::protocol::{Ask, FirstWord, Hello, MAX_LINE, Place, Status, Told, VERSION, line, unreadable};
+use crate::stream::Stream;
 
 /// How long a shim may take to begin: it may have to end what an earlier one left.
 const BEGIN: Duration = Duration::from_secs(10);
@@ -137,9 +138,10 @@ impl Link {
 ///
 /// # Errors
 /// Nobody listens there, or does not take the first line.
-pub async fn attach(place: &Place) -> Result<UnixStream, ServiceError> {
+pub async fn attach(place: &Place) -> Result<Stream, ServiceError> {
     let stream = open(place, Ask::Attach, Instant::now()).await?;
-    stream.ok_or_else(|| ServiceError::Shim("it does not run".to_owned()))
+    let stream = stream.ok_or_else(|| ServiceError::Shim("it does not run".to_owned()))?;
+    Stream::of(stream).map_err(|error| ServiceError::Shim(error.to_string()))
 }
 
 /// A connection on which the first line was sent; `None`: the shim is dead.

@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Answer, Client, ClientError};
 use crate::api::types::{ErrorBody, ErrorDetail};
+use crate::stream::Stream;
 
 /// The largest JSON answer that is read; the largest honest one (the inspect of a container) is under 100 KiB.
 const BODY_MAX: usize = 32 << 20;
@@ -165,9 +166,9 @@ async fn good(answer: OpenAnswer) -> Answer<OpenAnswer> {
     Err(refusal(status, &bytes))
 }
 
-async fn connect(socket: &Path) -> Answer<UnixStream> {
+async fn connect(socket: &Path) -> Answer<Stream> {
     loop {
-        match UnixStream::connect(socket).await {
+        match UnixStream::connect(socket).await.and_then(Stream::of) {
             Ok(stream) => return Ok(stream),
             // A full backlog of a unix socket is refused at once; the caller's deadline ends the waiting.
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => tokio::time::sleep(BACKLOG_PAUSE).await,

@@ -25,6 +25,8 @@ use crate::api::types::ExecRequest;
 const QUEUED: usize = 64;
 /// The largest message: a snapshot of a large screen with its scrollback.
 const MESSAGE_MAX: usize = 16 << 20;
+/// Room for what is read at once, which the library clears for each echo of a key.
+const READ: usize = 16 << 10;
 /// What the last messages are given once the terminal is let go.
 const PARTING: Duration = Duration::from_secs(1);
 
@@ -82,6 +84,7 @@ async fn upgrade(client: &Client, path: &str) -> Answer<(Socket, AbortOnDropHand
     let (response, connection) = answer.into_upgrade();
     let upgraded = hyper::upgrade::on(response).await.map_err(broken)?;
     let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
+    let config = config.read_buffer_size(READ);
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(config)).await;
     Ok((socket, connection))
 }

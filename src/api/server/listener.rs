@@ -6,8 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::serve::Listener;
+use tokio::net::UnixListener;
 use tokio::net::unix::SocketAddr;
-use tokio::net::{UnixListener, UnixStream};
+
+use crate::stream::Stream;
 
 /// Accepts connections of this user and of root.
 pub struct Guarded {
@@ -42,14 +44,17 @@ pub fn bind(path: &Path) -> io::Result<Guarded> {
 }
 
 impl Listener for Guarded {
-    type Io = UnixStream;
+    type Io = Stream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (UnixStream, SocketAddr) {
+    async fn accept(&mut self) -> (Stream, SocketAddr) {
         loop {
             match self.socket.accept().await {
                 Ok((stream, address)) => match stream.peer_cred() {
-                    Ok(peer) if peer.uid() == self.uid || peer.uid() == 0 => return (stream, address),
+                    Ok(peer) if peer.uid() == self.uid || peer.uid() == 0 => match Stream::of(stream) {
+                        Ok(stream) => return (stream, address),
+                        Err(error) => tracing::warn!(%error, "a client could not be heard"),
+                    },
                     Ok(peer) => tracing::warn!(uid = peer.uid(), "another user was turned away"),
                     Err(error) => tracing::warn!(%error, "a client without credentials was turned away"),
                 },

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::bay::session::TermSize;
 use crate::service::link::{self, Link};
 use crate::service::protocol::{Order, Place, Told};
+use crate::stream::Stream;
 use crate::supervisor::session::{Attachment, Flood, Pace, RESET_PACE, Sent, Typed};
 use crate::terminal::emulator::Emulator;
 use crate::terminal::keys;
@@ -56,7 +56,7 @@ struct Viewer {
 }
 
 impl Viewer {
-    async fn run(mut self, mut stream: UnixStream, mut typed: mpsc::Receiver<Typed>) {
+    async fn run(mut self, mut stream: Stream, mut typed: mpsc::Receiver<Typed>) {
         loop {
             if !self.begin(&mut stream).await || !self.carry(&mut stream, &mut typed).await {
                 return;
@@ -74,7 +74,7 @@ impl Viewer {
     }
 
     /// The screen as it is; `false`: the client is gone.
-    async fn begin(&mut self, stream: &mut UnixStream) -> bool {
+    async fn begin(&mut self, stream: &mut Stream) -> bool {
         let mut chunk = vec![0; CHUNK];
         while let Ok(Ok(count @ 1..)) = tokio::time::timeout(NEWEST, stream.read(&mut chunk)).await {
             // Questions in it were answered long ago.
@@ -105,7 +105,7 @@ impl Viewer {
     }
 
     /// Both ways until one ends; `false`: the client is gone.
-    async fn carry(&mut self, stream: &mut UnixStream, typed: &mut mpsc::Receiver<Typed>) -> bool {
+    async fn carry(&mut self, stream: &mut Stream, typed: &mut mpsc::Receiver<Typed>) -> bool {
         let mut chunk = vec![0; CHUNK];
         loop {
             tokio::select! {

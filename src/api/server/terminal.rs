@@ -19,6 +19,8 @@ use crate::supervisor::session::{Attachment, Pace, Sent, Typed};
 
 /// A message of a client is at most this long.
 const MESSAGE: usize = 1 << 20;
+/// Room for what is read at once, which the library clears for each key: what somebody types is short.
+const READ: usize = 4 << 10;
 
 /// `?rows=24&cols=80&frames=true`.
 #[derive(Debug, Default, Deserialize)]
@@ -77,7 +79,8 @@ async fn of_service(
     let attachment = service_terminal::attach(place, TermSize::new(look.rows, look.cols), look.pace()).await;
     let attachment = attachment.ok_or_else(|| refused("its shim does not answer"))?;
     let (ending, place) = (app.handle.ending.clone(), app.stream()?);
-    Ok(upgrade.max_message_size(MESSAGE).on_upgrade(async move |socket| {
+    let upgrade = upgrade.max_message_size(MESSAGE).read_buffer_size(READ);
+    Ok(upgrade.on_upgrade(async move |socket| {
         let _place = place;
         carry(socket, attachment, ending).await;
     }))
@@ -102,7 +105,8 @@ async fn attach(app: &App, id: SessionId, look: &LookQuery, upgrade: WebSocketUp
         .await
         .ok_or_else(|| ApiError::new("not-found", format!("there is no session {id}")))?;
     let (ending, place) = (app.handle.ending.clone(), app.stream()?);
-    Ok(upgrade.max_message_size(MESSAGE).on_upgrade(async move |socket| {
+    let upgrade = upgrade.max_message_size(MESSAGE).read_buffer_size(READ);
+    Ok(upgrade.on_upgrade(async move |socket| {
         let _place = place;
         carry(socket, attachment, ending).await;
     }))

@@ -12,6 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::endpoint::{Address, Endpoint, SshTarget};
+use crate::stream;
 
 /// What ssh says on stderr is kept up to here.
 const STDERR_LIMIT: usize = 4096;
@@ -19,7 +20,7 @@ const STDERR_LIMIT: usize = 4096;
 /// A connection to the engine.
 pub enum Stream {
     /// A socket of this machine.
-    Unix(UnixStream),
+    Unix(stream::Stream),
     /// Plain TCP.
     Tcp(TcpStream),
     /// ssh's stdio.
@@ -47,7 +48,7 @@ const BACKLOG_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 pub async fn dial(endpoint: &Endpoint) -> io::Result<Stream> {
     match &endpoint.address {
         Address::Unix(path) => loop {
-            match UnixStream::connect(path).await {
+            match UnixStream::connect(path).await.and_then(stream::Stream::of) {
                 // A full backlog is refused at once, and says nothing of the engine; the caller's deadline ends this.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(BACKLOG_PAUSE).await,
                 done => return done.map(Stream::Unix),

@@ -10,21 +10,24 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf};
 use tokio::net::unix::pipe;
 
 use crate::engine::{Chunk, EngineError, ExecIo, RawTty};
-use crate::service::shim::output::watched;
+use crate::stream::{Room, watched};
 
 /// A terminal's near end. With the last one of them, its programs are hung up.
 pub type Near = Arc<AsyncFd<OwnedFd>>;
 
-struct Terminal(Near);
+struct Terminal {
+    near: Near,
+    room: Room,
+}
 
 impl AsyncRead for Terminal {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            let mut guard = ready!(self.0.poll_read_ready(cx))?;
+            let mut guard = ready!(self.near.poll_read_ready(cx))?;
             let space = to.initialize_unfilled();
             match guard.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut *space)?)) {
                 Ok(Ok(count)) => {
@@ -44,15 +47,9 @@ impl AsyncRead for Terminal {
 }
 
 impl AsyncWrite for Terminal {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            let mut guard = ready!(self.0.poll_write_ready(cx))?;
-            match guard.try_io(|fd| Ok(rustix::io::write(fd.get_ref(), bytes)?)) {
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(written) => return Poll::Ready(written),
-                Err(_would_block) => {}
-            }
-        }
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Self { near, room } = &mut *self;
+        room.poll_write(cx, near.get_ref(), |near| rustix::io::write(near, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -71,8 +68,9 @@ impl AsyncWrite for Terminal {
 pub fn terminal(end: OwnedFd) -> io::Result<(RawTty, Near)> {
     let flags = rustix::fs::fcntl_getfl(&end)?;
     rustix::fs::fcntl_setfl(&end, flags | rustix::fs::OFlags::NONBLOCK)?;
-    let near = Arc::new(watched(end)?);
-    let tty = RawTty { output: Box::new(Terminal(near.clone())), input: Box::new(Terminal(near.clone())) };
+    let near = Arc::new(watched(end, Interest::READABLE)?);
+    let half = || Box::new(Terminal { near: near.clone(), room: Room::default() });
+    let tty = RawTty { output: half(), input: half() };
     Ok((tty, near))
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::broadcast;
 use super::spawn::{self, Ends};
 use crate::bay::session::TermSize;
 use crate::service::log::{Position, Writer};
+use crate::stream;
 
 /// Read at once, at most.
 const CHUNK: usize = 256 * 1024;
@@ -44,6 +45,8 @@ pub(super) struct Output {
     kept: VecDeque<u8>,
     live: broadcast::Sender<Bytes>,
     typed: VecDeque<u8>,
+    /// While the terminal takes no more.
+    room: Option<AsyncFd<OwnedFd>>,
 }
 
 /// What can be done now.
@@ -67,6 +70,7 @@ impl Output {
             kept: VecDeque::new(),
             live,
             typed: VecDeque::new(),
+            room: None,
         })
     }
 
@@ -96,6 +100,7 @@ impl Output {
     /// The streams of a new run.
     pub fn connect(&mut self, ends: Ends) -> io::Result<()> {
         self.typed.clear();
+        self.room = None;
         self.enlarged = [false; 2];
         match ends {
             Ends::Pipes { out, err } => {
@@ -104,7 +109,8 @@ impl Output {
             }
             Ends::Terminal(near) => {
                 self.is_terminal = true;
-                self.streams = [Some(watched(near)?), None];
+                // Room to write is waited for where there is none: what the program reads wakes nobody.
+                self.streams = [Some(stream::watched(near, Interest::READABLE)?), None];
             }
         }
         Ok(())
@@ -117,7 +123,7 @@ impl Output {
         tokio::select! {
             () = readable(out.as_ref()) => Ready::Read(0),
             () = readable(err.as_ref()) => Ready::Read(1),
-            () = writable(out.as_ref()), if typing => Ready::Write,
+            () = writable(self.room.as_ref()), if typing => Ready::Write,
         }
     }
 
@@ -192,6 +198,7 @@ impl Output {
                 if let Some(slot) = self.streams.get_mut(index) {
                     *slot = None;
                 }
+                self.room = None;
             }
         }
         self.let_go();
@@ -242,6 +249,8 @@ impl Output {
             }
         }
         self.streams = [None, None];
+        // It names the terminal, too, which is let go of here.
+        self.room = None;
         self.log.finish(Timestamp::now());
         self.let_go();
     }
@@ -265,16 +274,35 @@ impl Output {
     }
 
     fn write(&mut self) {
-        let [Some(terminal), _] = &self.streams else { return self.typed.clear() };
+        let [Some(terminal), _] = &self.streams else { return self.forget() };
         while !self.typed.is_empty() {
             let (front, _) = self.typed.as_slices();
-            match terminal.try_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, front)?)) {
+            let write = |fd: &OwnedFd| Ok(rustix::io::write(fd, front)?);
+            let written = match &self.room {
+                Some(room) => room.try_io(Interest::WRITABLE, write),
+                None => write(terminal.get_ref()),
+            };
+            match written {
                 Ok(count) => drop(self.typed.drain(..count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.room.is_some() => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let room = rustix::io::dup(terminal.get_ref()).map_err(io::Error::from);
+                    match room.and_then(|room| stream::watched(room, Interest::WRITABLE)) {
+                        Ok(room) => self.room = Some(room),
+                        Err(_) => return self.forget(),
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return self.typed.clear(),
+                Err(_) => return self.forget(),
             }
         }
+        self.room = None;
+    }
+
+    /// Nobody is there to read it.
+    fn forget(&mut self) {
+        self.typed.clear();
+        self.room = None;
     }
 
     pub fn resize(&self, size: TermSize) {

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::service::protocol::{Ask, Hello, MAX_LINE, Outline, RefusedOrder, Status, Told, line};
+use crate::stream::Stream;
 
 /// The newest output, and what comes after it.
 pub(super) type View = (Bytes, broadcast::Receiver<Bytes>);
@@ -44,7 +44,8 @@ pub(super) async fn accept(listener: UnixListener, requests: mpsc::Sender<Asked>
 }
 
 async fn serve(stream: UnixStream, requests: mpsc::Sender<Asked>, shown: watch::Sender<Status>) {
-    let (reading, writing) = stream.into_split();
+    let Ok(stream) = Stream::of(stream) else { return };
+    let (reading, writing) = tokio::io::split(stream);
     let mut lines = BufReader::with_capacity(CHUNK, reading);
     // Whatever its version is: the status says ours, and the client decides whether it can do with that. One that says
     // nothing is let go.
@@ -56,7 +57,7 @@ async fn serve(stream: UnixStream, requests: mpsc::Sender<Asked>, shown: watch::
 }
 
 /// The next line; `None`: the end, or something that is no line at all.
-async fn next<T: DeserializeOwned>(lines: &mut BufReader<OwnedReadHalf>) -> Option<Result<T, RefusedOrder>> {
+async fn next<T: DeserializeOwned>(lines: &mut BufReader<ReadHalf<Stream>>) -> Option<Result<T, RefusedOrder>> {
     let mut bytes = Vec::new();
     let mut bounded = lines.take(MAX_LINE as u64);
     bounded.read_until(b'\n', &mut bytes).await.ok().filter(|_| bytes.ends_with(b"\n"))?;
@@ -68,8 +69,8 @@ async fn next<T: DeserializeOwned>(lines: &mut BufReader<OwnedReadHalf>) -> Opti
 }
 
 async fn control(
-    mut lines: BufReader<OwnedReadHalf>,
-    mut writing: OwnedWriteHalf,
+    mut lines: BufReader<ReadHalf<Stream>>,
+    mut writing: WriteHalf<Stream>,
     requests: mpsc::Sender<Asked>,
     mut status: watch::Receiver<Status>,
 ) {
@@ -95,7 +96,7 @@ async fn control(
     }
 }
 
-async fn attach(mut lines: BufReader<OwnedReadHalf>, mut writing: OwnedWriteHalf, requests: mpsc::Sender<Asked>) {
+async fn attach(mut lines: BufReader<ReadHalf<Stream>>, mut writing: WriteHalf<Stream>, requests: mpsc::Sender<Asked>) {
     let (reply, view) = oneshot::channel();
     if requests.send(Asked::Look(reply)).await.is_err() {
         return;
