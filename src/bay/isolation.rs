@@ -20,6 +20,18 @@ pub enum Isolation {
 }
 
 impl Isolation {
+    /// Why it is not taken where so many containers run on an engine of this kind: what runs without a daemon is seen by no
+    /// engine of containers, and the bay would lose it from sight. `None`: it is.
+    #[must_use]
+    pub fn out_of_sight(self, kind: &str, running: usize) -> Option<String> {
+        (self == Self::Container && kind == "local" && running > 0).then(|| {
+            format!(
+                "{running} containers of this bay run without a daemon, where no container engine sees them: `podbay down \
+                 --workers` ends them"
+            )
+        })
+    }
+
     /// All of them, the strongest first.
     pub const ALL: [Self; 4] = [Self::Container, Self::Namespaces, Self::Landlock, Self::None];
 

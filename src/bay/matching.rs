@@ -52,6 +52,8 @@ pub enum MatchError {
 
 /// Names below this similarity are not offered.
 const NEAR: f64 = 0.7;
+/// Ids are drawn by lot: the beginning of one that is shorter than this is more likely a name that is not there.
+const LEAST_OF_ID: usize = 3;
 
 /// Everything that `word` means among `items`: one for a name, an id or a prefix of either; any number above none for a glob.
 ///
@@ -82,7 +84,8 @@ pub fn resolve<'a, T: Named>(word: &str, items: &'a [T]) -> Result<Vec<&'a T>, M
 fn starts<T: Named>(item: &T, word: &str) -> bool {
     let before = item.name().len().saturating_sub(item.called().len());
     let whole = word.len() >= before && item.name().starts_with(word);
-    !word.is_empty() && (item.called().starts_with(word) || whole || item.id().starts_with(word))
+    let of_id = word.len() >= LEAST_OF_ID && item.id().starts_with(word);
+    !word.is_empty() && (item.called().starts_with(word) || whole || of_id)
 }
 
 fn ambiguous<T>(word: &str, all: &[&T], told: impl Fn(&T) -> String) -> MatchError {
@@ -139,7 +142,8 @@ mod tests {
     fn exact_beats_prefix_and_ids_count() {
         assert_eq!(names("fox"), Ok(vec!["fox"]));
         assert_eq!(names("foxg"), Ok(vec!["foxglove"]));
-        assert_eq!(names("bb"), Ok(vec!["owl"]));
+        assert_eq!(names("bb3"), Ok(vec!["owl"]));
+        assert_eq!(names("bb"), Err(MatchError::None { word: "bb".to_owned(), nearest: None }));
     }
 
     #[test]

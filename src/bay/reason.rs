@@ -18,6 +18,11 @@ pub enum Reason {
         "the parent was replaced: this worker is bound to one that is gone; `podbay restart parent` makes it anew, workspace kept"
     )]
     ParentReplaced,
+    /// The parent was made anew with a network of its own, and this worker has the machine's.
+    #[error(
+        "the parent has a network of its own since: this worker still has the machine's, past all that `[network]` says; `podbay restart parent` makes it anew, workspace kept"
+    )]
+    ParentWalled,
     /// The parent itself: it is not there any more.
     #[error("it was removed; `podbay restart parent` makes it anew and repairs its workers")]
     ParentRemoved,

@@ -27,6 +27,19 @@ pub fn keep(context: &Context) -> Result<(), CliError> {
     kept.map_err(|error| CliError::failed(format!("--isolation can't be kept for the bay: {error}")))
 }
 
+/// Refuses a word that would take what runs out of the bay's sight.
+///
+/// # Errors
+/// That it would; the supervisor's.
+pub async fn stays_in_sight(client: &Client, said: Isolation) -> Result<(), CliError> {
+    if said != Isolation::Container {
+        return Ok(());
+    }
+    let running = client.containers().await?.iter().filter(|row| row.started_at.is_some()).count();
+    let kind = client.status().await?.engine.kind;
+    said.out_of_sight(&kind, running).map_or(Ok(()), |why| Err(CliError::failed(why)))
+}
+
 /// Has a supervisor that runs heed what a flag said: nothing is made before it does. One that has its engine already keeps
 /// to that one's level, and a new one takes its place.
 ///

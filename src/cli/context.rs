@@ -76,9 +76,13 @@ impl Context {
     /// When none can be started.
     pub async fn client(&self) -> Result<Client, CliError> {
         if self.broken.is_none() {
-            consent::keep(self)?;
             let Some(said) = self.config.said else { return self.ensure().await };
-            return match supervisor::running(&self.paths).await? {
+            let running = supervisor::running(&self.paths).await?;
+            if let Some(client) = &running {
+                consent::stays_in_sight(client, said).await?;
+            }
+            consent::keep(self)?;
+            return match running {
                 // One that runs already: what was said is in the file that it reads now.
                 Some(client) => consent::heard(self, client, said).await,
                 None => self.ensure().await,

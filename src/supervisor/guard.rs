@@ -37,19 +37,28 @@ impl Namespaces {
         self.containers.remove(id);
     }
 
+    /// Whether it is known to have another network than the machine's.
+    fn is_another(&self, id: &ContainerId) -> bool {
+        let own = self.containers.get(id);
+        self.machine.is_some() && own.is_some() && own != self.machine.as_ref()
+    }
+
     /// Whether it has the machine's own network, which no parent takes away.
-    fn is_the_machines(&self, id: &ContainerId) -> bool {
+    #[must_use]
+    pub fn is_the_machines(&self, id: &ContainerId) -> bool {
         self.machine.is_some() && self.containers.get(id) == self.machine.as_ref()
     }
 }
 
-/// Why a running worker has no network; `None` when it has, or has one of its own.
+/// Why a running worker has not its parent's network; `None` when it has, or has one of its own.
 #[must_use]
 pub fn lost(worker: &Observed, parent: Option<&Observed>, namespaces: &Namespaces) -> Option<Reason> {
     let ObservedNetwork::Of(bound) = &worker.network else { return None };
     let Status::Running { since, .. } = &worker.status else { return None };
     if namespaces.is_the_machines(&worker.id) {
-        return None;
+        // A parent that was made since, with a network of its own, holds nothing that this one does.
+        let past = parent.is_some_and(|parent| parent.status.is_running() && namespaces.is_another(&parent.id));
+        return past.then_some(Reason::ParentWalled);
     }
     let Some(parent) = parent else { return Some(Reason::ParentDown("gone".to_owned())) };
     if parent.id != *bound {

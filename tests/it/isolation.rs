@@ -253,6 +253,21 @@ fn the_files_word_is_not_passed_over() {
     assert!(refused.code == 4 && refused.stderr.contains("isolation = \"container\""), "{}", refused.stderr);
 }
 
+/// An engine of containers would not see what runs without one.
+#[test]
+fn a_word_does_not_take_the_bay_out_of_sight() {
+    let Some(nest) = Nest::new("a_word_does_not_take_the_bay_out_of_sight", "") else { return };
+    nest.ok(&["spawn", "fox", "-d"]);
+    let ran = nest.run(&["--isolation", "container", "spawn", "owl", "-d"]);
+    assert!(ran.code != 0 && ran.stderr.contains("podbay down --workers"), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(nest.row("fox")["state"], "running");
+    assert_eq!(nest.json(&["status"])["engine"]["isolation"], "namespaces");
+    nest.kill_supervisor();
+    assert_eq!(nest.row("fox")["state"], "running", "nothing of it was kept");
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
 #[test]
 fn the_one_question_is_asked_at_a_terminal() {
     use std::io::{Read as _, Write as _};

@@ -15,6 +15,14 @@ use crate::config::{Config, isolation};
 /// Keeps it for the bay, and has the engine looked for with it.
 pub async fn allow(State(app): State<App>, Body(request): Body<IsolationRequest>) -> Answer<Done> {
     let level = request.level;
+    let out_of_sight = {
+        let seen = app.handle.view.borrow();
+        let running = seen.containers.iter().filter(|row| row.started_at.is_some()).count();
+        level.out_of_sight(&seen.status.engine.kind, running)
+    };
+    if let Some(why) = out_of_sight {
+        return Err(ApiError::new("refused", why));
+    }
     let (state, read) = (app.handle.paths.state.clone(), app.reload.clone());
     let kept = tokio::task::spawn_blocking(move || keep(&state, level, &*read));
     let kept = kept.await.map_err(|error| ApiError::new("internal", error.to_string()))?;

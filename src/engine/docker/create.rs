@@ -8,8 +8,8 @@ use bollard::models::{
     PortMap, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 
-use super::host_image::Layout;
-use crate::bay::container::{ContainerSpec, NetworkSpec};
+use super::host_image::{self, Layout};
+use crate::bay::container::{ContainerSpec, ImageRef, NetworkSpec};
 use crate::bay::mount::Mount;
 use crate::bay::port::{PortMapping, Protocol};
 use crate::bay::service::StopSignal;
@@ -53,6 +53,10 @@ pub fn body(spec: &ContainerSpec, target: &Target<'_>) -> Result<ContainerCreate
     let mut env: Vec<String> = spec.env.iter().map(|(key, value)| format!("{key}={value}")).collect();
     if spec.tty && !spec.env.contains_key("TERM") {
         env.push("TERM=xterm-256color".to_owned());
+    }
+    let (locale, value) = host_image::LOCALE;
+    if spec.image == ImageRef::Host && !spec.env.contains_key(locale) {
+        env.push(format!("{locale}={value}"));
     }
     let exposed = bridged(spec).iter().map(port_key).collect::<Vec<_>>();
     Ok(ContainerCreateBody {

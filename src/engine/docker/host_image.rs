@@ -17,6 +17,10 @@ const REPOSITORY: &str = "podbay-host";
 /// The environment of every container of it.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Every container of it has this, too, where nothing else is asked for: without a locale, a shell takes what is not ASCII
+/// for several columns each. This one needs no files.
+pub const LOCALE: (&str, &str) = ("LANG", "C.UTF-8");
+
 /// What a merged `/usr` makes links of; a system without one has directories there.
 const TOP: [&str; 5] = ["bin", "lib", "lib32", "lib64", "libx32"];
 

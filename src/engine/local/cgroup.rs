@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::place::Place;
@@ -34,6 +35,16 @@ enum Tree {
 }
 
 impl Tree {
+    /// Found once: a shim asks again and again, while somebody waits for its terminal.
+    fn known() -> Option<&'static Self> {
+        static KNOWN: OnceLock<Tree> = OnceLock::new();
+        if KNOWN.get().is_none() {
+            // Two that look at once find the same.
+            let _ = KNOWN.set(Self::find().ok()?);
+        }
+        KNOWN.get()
+    }
+
     /// Of this machine; why there is none.
     fn find() -> Result<Self, String> {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -160,38 +171,38 @@ pub fn available() -> Result<(), String> {
 
 /// Puts a container's first process under its limits. Into the groups of what is given back it goes by itself, with a `0`.
 pub fn enter(spec: &ContainerSpec, place: &Place, pid: u32) -> Vec<OwnedFd> {
-    match (place.id(), Tree::find()) {
-        (Some(id), Ok(tree)) => tree.enter(spec, id, pid),
+    match (place.id(), Tree::known()) {
+        (Some(id), Some(tree)) => tree.enter(spec, id, pid),
         _ => Vec::new(),
     }
 }
 
 /// Makes the groups of a container to be. Into those of what is given back its first process goes by itself.
 pub fn prepare(place: &Place) -> Vec<OwnedFd> {
-    match (place.id(), Tree::find()) {
-        (Some(id), Ok(tree)) => tree.prepare(id),
+    match (place.id(), Tree::known()) {
+        (Some(id), Some(tree)) => tree.prepare(id),
         _ => Vec::new(),
     }
 }
 
 /// Puts its first process into the others.
 pub fn put(place: &Place, pid: u32) {
-    if let (Some(id), Ok(tree)) = (place.id(), Tree::find()) {
+    if let (Some(id), Some(tree)) = (place.id(), Tree::known()) {
         tree.put(id, pid);
     }
 }
 
 /// Sets the limits of groups that were made ahead.
 pub fn limit(spec: &ContainerSpec, place: &Place) {
-    if let (Some(id), Ok(tree)) = (place.id(), Tree::find()) {
+    if let (Some(id), Some(tree)) = (place.id(), Tree::known()) {
         tree.limit(spec, id);
     }
 }
 
 /// Takes a container's groups away, once nothing is in them; whether the kernel had killed in it for memory.
 pub fn leave(place: &Place) -> bool {
-    match (place.id(), Tree::find()) {
-        (Some(id), Ok(tree)) => tree.leave(id),
+    match (place.id(), Tree::known()) {
+        (Some(id), Some(tree)) => tree.leave(id),
         _ => false,
     }
 }

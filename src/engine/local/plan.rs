@@ -11,7 +11,7 @@ use super::wire::Program;
 use crate::bay::container::{ContainerSpec, NetworkSpec};
 use crate::bay::mount::Mount;
 use crate::bay::session::TermSize;
-use crate::engine::docker::host_image::{Layout, PATH};
+use crate::engine::docker::host_image::{self, Layout, PATH};
 
 /// What an engine of containers leaves to root when nothing else is said.
 const USUAL: [&str; 14] = [
@@ -117,7 +117,7 @@ pub fn plan(spec: &ContainerSpec, id: &str, facts: Facts<'_>) -> Result<Plan, St
     };
     let defaults = [("PATH", PATH), ("HOSTNAME", &hostname), ("HOME", if ids.0 == 0 { "/root" } else { "/" })];
     let terminal = spec.tty.then_some(("TERM", "xterm-256color"));
-    for (key, value) in defaults.into_iter().chain(terminal) {
+    for (key, value) in defaults.into_iter().chain([host_image::LOCALE]).chain(terminal) {
         main.env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
     }
     let proxy = match &spec.network {

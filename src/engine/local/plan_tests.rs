@@ -52,7 +52,10 @@ fn what_the_spec_does_not_say_is_usual() {
     let plan = planned(&spec(), (0, 0)).unwrap();
     assert_eq!((plan.hostname.as_str(), plan.own_network, plan.all_ids), ("bay", false, true));
     let env: Vec<_> = plan.main.env.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    assert_eq!(env, ["A=x", "HOME=/root", "HOSTNAME=bay", &format!("PATH={PATH}"), "TERM=xterm-256color"]);
+    assert_eq!(
+        env,
+        ["A=x", "HOME=/root", "HOSTNAME=bay", "LANG=C.UTF-8", &format!("PATH={PATH}"), "TERM=xterm-256color"]
+    );
     assert_eq!(plan.files[0].1, "127.0.0.1 localhost\n127.0.1.1\tbay\n");
     assert_eq!(plan.files[2], ("/etc/resolv.conf".into(), "nameserver 9.9.9.9\n".to_owned()));
     assert_eq!(plan.memory.len(), 1, "/tmp outlives a restart, as with any engine");

@@ -186,7 +186,15 @@ impl Machine {
             }
         };
         // Nothing is made then, and the parent says why.
-        let held = way == Way::Open || here || kind.is_none();
-        (way, if held { text } else { format!("{text}; this engine can't hold it") })
+        if way == Way::Open || kind.is_none() {
+            return (way, text);
+        }
+        let open = self.parent().is_some_and(|parent| self.namespaces.is_the_machines(&parent.id));
+        let but = match (here, open) {
+            (false, _) => "; this engine can't hold it",
+            (true, true) => "; not held yet: the parent was made before, `podbay refresh parent` makes it anew",
+            (true, false) => "",
+        };
+        (way, format!("{text}{but}"))
     }
 }

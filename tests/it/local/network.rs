@@ -1,5 +1,6 @@
 //! The way out of a bay on this machine's own namespaces: the whole of it, by the binary.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, TcpListener, UdpSocket};
 
@@ -112,6 +113,37 @@ fn what_leads_back_to_the_machine_is_refused_whatever_its_name_is() {
         let proxy = "timeout 10 bash -c 'exec 3<>/dev/tcp/127.0.0.1/${http_proxy##*:}; cat >&3; head -1 <&3'";
         let said = inside(&nest, &format!("{ask} | {proxy}"));
         assert!(said.contains("400"), "{host}: {said}");
+    }
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
+/// A list that comes later holds nobody before the parent is made anew, and then everybody: also who was there before.
+#[test]
+fn a_list_that_comes_later_holds_workers_that_were_there() {
+    let test = "a_list_that_comes_later_holds_workers_that_were_there";
+    let more = "[[template]]\nname = \"sh\"\ncommand = [\"sleep\", \"1000\"]\npool = { target = 1, min = 1 }\n";
+    let Some(nest) = Nest::new(test, more) else { return };
+    let port = server(IpAddr::from([127, 0, 0, 1]));
+    nest.ok(&["spawn", "fox", "-d"]);
+    nest.ok(&["spawn", "owl", "-d"]);
+    let ask = format!("curl -sS -m 10 --noproxy '*' http://127.0.0.1:{port}/");
+    assert_eq!(inside(&nest, &ask), "hello");
+    let config = nest.path("c/podbay/config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}\n[network]\nallow = [\"example.invalid\"]\n")).unwrap();
+    nest.ok(&["up"]);
+    let status = nest.json(&["status"])["network"]["text"].clone();
+    assert!(status.as_str().unwrap().contains("not held yet"), "{status}");
+    let said = nest.ok(&["refresh", "parent", "-y"]);
+    assert!(said.contains("repaired 2 workers"), "{said}");
+    let status = nest.json(&["status"])["network"]["text"].clone();
+    assert_eq!(status, "by an allow list of 1 name");
+    nest.ok(&["spawn", "elk", "-d", "-t", "sh"]);
+    for worker in ["fox", "owl", "elk"] {
+        nest.until_state(worker, "running");
+        let ran = nest.run(&["exec", worker, "--", "sh", "-c", &ask]);
+        assert!(ran.code != 0 && !ran.stdout.contains("hello"), "{worker}: {}{}", ran.stdout, ran.stderr);
     }
     nest.ok(&["down", "--workers", "-y"]);
     nest.is_empty();

@@ -140,6 +140,37 @@ fn a_parent_that_ends_takes_no_network_that_is_the_machines() {
     nest.is_empty();
 }
 
+/// A worker listens on the machine itself, on a port that the parent publishes: that keeps no parent from its start.
+#[test]
+fn a_parent_starts_again_while_a_worker_has_its_port() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let more = format!("[parent]\nports = [\"127.0.0.1:{free}:{free}\"]\n");
+    let Some(nest) = Nest::new("a_parent_starts_again_while_a_worker_has_its_port", &more) else { return };
+    let listen = format!(
+        "use IO::Socket::INET; IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1', LocalPort => {free}) or die; \
+         sleep 1000"
+    );
+    nest.ok(&["spawn", "web", "-d", "--", "perl", "-e", &listen]);
+    until("it listens", || {
+        std::net::TcpStream::connect(("127.0.0.1", free)).map(drop).map_err(|error| error.to_string())
+    });
+    nest.ok(&["restart", "parent", "-y"]);
+    nest.ok(&["stop", "parent", "-y"]);
+    nest.ok(&["restart", "parent", "-y"]);
+    nest.ok(&["down", "-y"]);
+    nest.ok(&["up"]);
+    nest.until_state("parent", "running");
+    assert_eq!(nest.row("web")["state"], "running");
+    nest.ok(&["rm", "-f", "web"]);
+    // Somebody else's it must not be.
+    let _other = std::net::TcpListener::bind(("127.0.0.1", free)).unwrap();
+    nest.ok(&["stop", "parent", "-y"]);
+    let ran = nest.run(&["restart", "parent", "-y"]);
+    assert!(ran.code != 0 && ran.stderr.contains(&free.to_string()), "{}{}", ran.stdout, ran.stderr);
+    nest.ok(&["down", "--workers", "-y"]);
+    nest.is_empty();
+}
+
 #[test]
 fn a_hook_of_an_agent_reaches_the_row() {
     let Some(nest) = Nest::new("a_hook_of_an_agent_reaches_the_row", "") else { return };

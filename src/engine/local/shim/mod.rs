@@ -171,7 +171,7 @@ fn take(place: &Place) -> Result<Option<Taken>, String> {
     let lock = place::lock(&place.lock()).map_err(|error| format!("lock {}: {error}", place.lock().display()))?;
     let Some(lock) = lock else { return Ok(None) };
     let record = place.record().map_err(|error| format!("read what it is: {error}"))?;
-    let ports = ports::hold(&record.spec.network);
+    let ports = ports::hold(&record.spec.network, |port| ports::is_the_bays(place, port));
     let listener = listen(place).map_err(|error| format!("listen in {}: {error}", place.dir().display()))?;
     Ok(Some(Taken { spec: record.spec, listener, ports, lock }))
 }

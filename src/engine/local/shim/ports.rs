@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
@@ -11,6 +12,8 @@ use tokio::task::JoinSet;
 use super::inside::Dial;
 use crate::bay::container::NetworkSpec;
 use crate::bay::port::{PortMapping, Protocol};
+use crate::engine::listeners::listeners;
+use crate::engine::local::place::Place;
 
 /// Connections that are passed on at a time, for one port.
 const MOST: usize = 1024;
@@ -21,13 +24,22 @@ pub struct Held {
     to: u16,
 }
 
-/// Takes the ports that a container publishes; an error: that port is another's.
-pub fn hold(network: &NetworkSpec) -> Result<Vec<Held>, u16> {
+/// Takes the ports that a container publishes; an error: that port is another's. In the machine's network those that share
+/// it may have one already, by which `is_the_bays` knows it: they outlive the container that publishes it.
+pub fn hold(network: &NetworkSpec, is_the_bays: impl Fn(u16) -> bool) -> Result<Vec<Held>, u16> {
     let alone = network.is_alone();
     let tcp = network.published().iter().filter(|mapping| mapping.protocol == Protocol::Tcp);
     let held = tcp.map(|mapping| {
         let listener = match bind(mapping) {
             Ok(listener) => listener,
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && !alone
+                    && mapping.host == mapping.container
+                    && is_the_bays(mapping.host) =>
+            {
+                return Ok(None);
+            }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(mapping.host),
             // An address that this machine does not have, or a port that is not this user's: nobody else's either.
             Err(_) => return Ok(None),
@@ -36,6 +48,13 @@ pub fn hold(network: &NetworkSpec) -> Result<Vec<Held>, u16> {
         Ok((alone || mapping.host != mapping.container).then_some(Held { listener, to: mapping.container }))
     });
     held.filter_map(Result::transpose).collect()
+}
+
+/// Whether a container that lies beside this one listens on a port of the machine.
+pub fn is_the_bays(place: &Place, port: u16) -> bool {
+    let found = listeners(Path::new("/proc"), None, |listener| listener == port);
+    let mut holders = found.iter().filter_map(|listener| listener.holder.as_ref()?.container.as_ref());
+    holders.any(|id| place.dir().with_file_name(id.as_str()).is_dir())
 }
 
 fn bind(mapping: &PortMapping) -> io::Result<TcpListener> {
@@ -93,7 +112,8 @@ mod tests {
     async fn a_port_leads_to_another() {
         let inside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut held = hold(&NetworkSpec::Bridge(vec![mapping(free, inside.local_addr().unwrap().port())])).unwrap();
+        let mut held =
+            hold(&NetworkSpec::Bridge(vec![mapping(free, inside.local_addr().unwrap().port())]), |_| false).unwrap();
         let passing = tokio::spawn(pass_on(held.pop().unwrap(), None));
         let mut outside = TcpStream::connect(("127.0.0.1", free)).await.unwrap();
         let (mut taken, _) = inside.accept().await.unwrap();
@@ -110,9 +130,11 @@ mod tests {
     fn a_port_of_another_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        assert_eq!(hold(&NetworkSpec::Bridge(vec![mapping(port, 80)])).err(), Some(port));
-        assert_eq!(hold(&NetworkSpec::Bridge(vec![mapping(port, port)])).err(), Some(port));
+        let held = |inside, bays: bool| hold(&NetworkSpec::Bridge(vec![mapping(port, inside)]), |_| bays);
+        assert_eq!((held(80, false).err(), held(port, false).err()), (Some(port), Some(port)));
+        assert!(held(port, true).unwrap().is_empty(), "a program of the bay has it already");
+        assert_eq!(held(80, true).err(), Some(port), "what it listens on is not what would be passed on");
         drop(taken);
-        assert!(hold(&NetworkSpec::Bridge(vec![mapping(port, port)])).unwrap().is_empty(), "the program has it itself");
+        assert!(held(port, false).unwrap().is_empty(), "the program has it itself");
     }
 }
