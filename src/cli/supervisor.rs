@@ -127,7 +127,8 @@ pub async fn running(paths: &Paths) -> Result<Option<Client>, CliError> {
     match tokio::time::timeout(FIRST_ANSWER, client.health()).await {
         Ok(Err(ClientError::Broken(_))) => Ok(None),
         Ok(Err(ClientError::NoSupervisor { kind, why, .. })) => match kind {
-            ErrorKind::NotFound | ErrorKind::ConnectionRefused => Ok(None),
+            // The last: one that is being killed, where the kernel breaks the connection before anything is written.
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => Ok(None),
             ErrorKind::PermissionDenied => {
                 let message = format!("no permission to use the socket {}", paths.socket.display());
                 let hint = "it belongs to the user who runs the supervisor; only that user and root may use it";
