@@ -17,10 +17,18 @@ impl Safe {
     /// not agree on the width that they ask for.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        if text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-            return Self(text.to_owned());
+        let mut out = String::new();
+        Self::write(text, &mut out);
+        Self(out)
+    }
+
+    /// The same, put after what is there already.
+    pub fn write(text: &str, out: &mut String) {
+        out.reserve(text.len());
+        if Self::is(text) {
+            out.push_str(text);
+            return;
         }
-        let mut out = String::with_capacity(text.len() + 16);
         let mut column = 0;
         for c in text.chars() {
             match c {
@@ -41,10 +49,15 @@ impl Safe {
                 }
             }
         }
-        Self(out)
     }
 
-    /// The same for bytes; what is not UTF-8 becomes U+FFFD.
+    /// Whether a text is harmless as it is.
+    #[must_use]
+    pub fn is(text: &str) -> bool {
+        text.bytes().all(|b| (0x20..0x7f).contains(&b)) || !text.chars().any(is_harmful)
+    }
+
+    /// Harmless text of bytes; what is not UTF-8 becomes U+FFFD.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         Self::new(&String::from_utf8_lossy(bytes))

@@ -158,6 +158,8 @@ where
             event = input.next() => Woken::Input(event),
             () = sleep_until(due_frame), if model.wants_frame() => Woken::Frame,
             msg = messages.recv() => Woken::Message(msg.map(Box::new)),
+            // Only after those who feed this loop had a chance to run.
+            () = tokio::task::yield_now(), if model.is_busy() => Woken::Due,
             () = alarm.as_mut() => Woken::Due,
         };
         next = match woken {

@@ -421,6 +421,13 @@ impl Model {
         }
     }
 
+    /// Whether there is something to go on with as soon as keys and screen have had their turn: each message does a part
+    /// of it.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.main.tab == Tab::Logs && self.main.logs.is_scanning() && self.layout().is_some()
+    }
+
     /// When something on the screen changes though nothing happens: a countdown, an age, a toast that goes.
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
@@ -431,7 +438,7 @@ impl Model {
             self.toasts.next_end(),
             self.feed.next_wake(self.now),
             self.main.terminals.retry_at(),
-            self.main.logs.next_wake(self.now).filter(|_| self.main.tab == Tab::Logs),
+            self.main.logs.next_wake().filter(|_| self.main.tab == Tab::Logs),
             self.main.figures.next_at.filter(|_| !self.main.figures.waits),
             self.main.ports.next_at.filter(|_| !self.main.ports.waits),
             self.memory.at.filter(|_| self.memory.waits).map(|at| at + super::update::PACE),

@@ -69,7 +69,7 @@ fn history(model: &mut Model, msg: LogsMsg) {
                 logs.history = History::Failed(why.to_owned());
                 return;
             };
-            logs.store.prepend(&whole, older);
+            logs.prepend(&whole, older);
             logs.history = History::Whole;
             if top && logs.look.place.is_some() {
                 logs.scroll(isize::MIN / 2, page);

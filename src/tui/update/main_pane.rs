@@ -58,21 +58,21 @@ pub fn scroll_terminal(model: &mut Model, target: &Target, step: isize) {
 pub fn scroll_sideways(model: &mut Model, step: isize) {
     match model.main.tab {
         Tab::Logs if !model.main.logs.look.wrap => {
-            let most = widest(model).saturating_sub(1);
-            model.main.logs.look.left = model.main.logs.look.left.saturating_add_signed(step).min(most);
+            let wanted = model.main.logs.look.left.saturating_add_signed(step);
+            model.main.logs.look.left = wanted.min(widest(model, wanted + 1).saturating_sub(1));
         }
         Tab::Inspect => model.main.inspect.left = model.main.inspect.left.saturating_add_signed(step).min(10_000),
         _ => {}
     }
 }
 
-/// Columns of the widest line on the screen.
-fn widest(model: &Model) -> usize {
+/// Columns of the widest line on the screen, as far as so many matter.
+fn widest(model: &Model, enough: usize) -> usize {
     let (columns, height) = model.page(Pane::Main);
     let logs = &model.main.logs;
     let lines = logs.page(columns, height).into_iter().filter_map(|row| logs.store.get(row.line));
     let width_of = |piece: &Piece| width(piece.text.as_str());
-    lines.map(|line| logs.pieces(&line, usize::MAX).iter().map(width_of).sum()).max().unwrap_or(0)
+    lines.map(|line| logs.pieces(&line, enough).iter().map(width_of).sum()).max().unwrap_or(0)
 }
 
 pub fn inspected(model: &mut Model, name: &str, result: Answer<Box<ContainerDetail>>) -> Vec<Effect> {

@@ -48,7 +48,8 @@ fn one(canvas: &mut Canvas<'_>, area: Rect, log: &Line<'_>, place: Row) {
         margin(canvas, row(area, 0), log);
     }
     let text_area = from(area, area.x + u16::try_from(logs.margin()).unwrap_or(u16::MAX));
-    let reach = if logs.look.wrap { usize::MAX } else { logs.look.left + usize::from(area.width) };
+    let rows = if logs.look.wrap { place.above + place.rows } else { 1 };
+    let reach = logs.look.left + rows * usize::from(area.width);
     let pieces = inked(canvas, logs.pieces(log, reach), log);
     let base = canvas.style(if log.stderr { "log.stderr" } else { "log" });
     let part = Part { left: logs.look.left, wrap: logs.look.wrap, above: place.above };

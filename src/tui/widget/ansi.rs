@@ -9,6 +9,9 @@ use crate::terminal::safe::Safe;
 /// Longest line that is kept, in bytes.
 const MAX_LINE: usize = 64 << 10;
 
+/// Columns that are read beyond those that are wanted.
+const BEYOND: usize = 256;
+
 /// Text of one style.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
@@ -37,39 +40,70 @@ pub fn width(text: &str) -> usize {
 /// Reads a line. Of one that was drawn over itself with carriage returns, the last state is kept.
 #[must_use]
 pub fn pieces(line: &str) -> Vec<Piece> {
+    pieces_within(line, usize::MAX)
+}
+
+/// The same, as far as so many columns reach and somewhat further: what begins within them may be looked for as a whole.
+#[must_use]
+pub fn pieces_within(line: &str, columns: usize) -> Vec<Piece> {
     if line.contains('\u{8}') {
         // A line editor went back and forth: what was left counts, its colours do not.
         return vec![Piece::new(plain::line(line), "")];
     }
-    let line = line.trim_end_matches(['\r', '\n']);
-    let line = line.rsplit_once('\r').map_or(line, |(_, last)| last);
-    let (line, cut) = shortened(line);
     let mut found = Vec::new();
-    let mut style = Style::default();
-    let mut rest = line;
-    while let Some((text, after)) = rest.split_once('\u{1b}') {
-        push(&mut found, style, text);
-        rest = control(after, &mut style);
-    }
-    push(&mut found, style, rest);
-    if cut > 0 {
-        push(&mut found, Style::default().add_modifier(Modifier::REVERSED), &format!(" and {cut} bytes more "));
-    }
+    let mut columns = columns.saturating_add(BEYOND);
+    // What takes no columns is bounded, too.
+    let mut bytes = columns.saturating_mul(16);
+    runs(line, |style, text| {
+        let text = head(text, bytes);
+        bytes -= text.len();
+        let text = Safe::new(text);
+        columns = columns.saturating_sub(width(text.as_str()));
+        found.push(Piece { style, ..Piece::new(text, "") });
+        bytes > 0 && columns > 0
+    });
     found
 }
 
-fn shortened(line: &str) -> (&str, usize) {
-    if line.len() <= MAX_LINE {
-        return (line, 0);
+/// The text of a line's pieces, put after what is there already.
+pub fn write_text(line: &str, out: &mut String) {
+    if line.contains('\u{8}') {
+        out.push_str(plain::line(line).as_str());
+        return;
     }
-    let end = (0..=MAX_LINE).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
-    (line.get(..end).unwrap_or(""), line.len() - end)
+    runs(line, |_, text| {
+        Safe::write(text, out);
+        true
+    });
 }
 
-fn push(found: &mut Vec<Piece>, style: Style, text: &str) {
-    if !text.is_empty() {
-        found.push(Piece { style, ..Piece::new(Safe::new(text), "") });
+/// Goes through the texts of a line and the style of each, until told to stop.
+fn runs(line: &str, mut see: impl FnMut(Style, &str) -> bool) {
+    let line = line.trim_end_matches(['\r', '\n']);
+    let line = line.rsplit_once('\r').map_or(line, |(_, last)| last);
+    let shown = head(line, MAX_LINE);
+    let mut style = Style::default();
+    let mut rest = shown;
+    while let Some((text, after)) = memchr::memchr(b'\x1b', rest.as_bytes()).and_then(|at| rest.split_at_checked(at)) {
+        let after = after.get(1..).unwrap_or_default();
+        if !text.is_empty() && !see(style, text) {
+            return;
+        }
+        rest = control(after, &mut style);
     }
+    if !rest.is_empty() && !see(style, rest) {
+        return;
+    }
+    let cut = line.len() - shown.len();
+    if cut > 0 {
+        see(Style::default().add_modifier(Modifier::REVERSED), &format!(" and {cut} bytes more "));
+    }
+}
+
+/// A text's first bytes, up to so many, and no half of a character.
+fn head(text: &str, most: usize) -> &str {
+    let end = if most >= text.len() { text.len() } else { most };
+    (0..=end).rev().find_map(|end| text.get(..end)).unwrap_or_default()
 }
 
 /// Reads what follows an escape; returns what comes after it.
@@ -78,7 +112,7 @@ fn control<'a>(text: &'a str, style: &mut Style) -> &'a str {
     match chars.next() {
         Some('[') => {
             let body = chars.as_str();
-            let end = body.find(|c: char| ('\u{40}'..='\u{7e}').contains(&c) || c < ' ');
+            let end = body.bytes().position(|byte| (0x40..=0x7e).contains(&byte) || byte < b' ');
             let Some((numbers, tail)) = end.and_then(|end| body.split_at_checked(end)) else { return "" };
             if let Some(after) = tail.strip_prefix('m') {
                 sgr(numbers, style);
@@ -106,7 +140,7 @@ fn control<'a>(text: &'a str, style: &mut Style) -> &'a str {
 }
 
 fn sgr(text: &str, style: &mut Style) {
-    let mut numbers = text.split([';', ':']).map(|number| number.parse::<u16>().unwrap_or(0));
+    let mut numbers = text.as_bytes().split(|byte| matches!(byte, b';' | b':')).map(number);
     while let Some(number) = numbers.next() {
         *style = match number {
             0 => Style::default(),
@@ -132,6 +166,15 @@ fn sgr(text: &str, style: &mut Style) {
             _ => *style,
         };
     }
+}
+
+/// A number of a control sequence; one that is none, or too large, is zero.
+fn number(digits: &[u8]) -> u16 {
+    let next = |number: u16, digit: &u8| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    };
+    digits.iter().try_fold(0, next).unwrap_or(0)
 }
 
 fn without(style: Style, modifier: Modifier) -> Style {
@@ -173,6 +216,19 @@ mod tests {
     #[test]
     fn a_progress_bar_shows_its_last_state() {
         assert_eq!(text("10%\r50%\r100%\r"), "100%");
+    }
+
+    #[test]
+    fn a_line_is_read_as_far_as_it_is_wanted() {
+        for letter in ["x", "漢", "\u{1b}[1mx\u{1b}[m", "\u{1b}[1m漢\u{1b}[mx"] {
+            let line = letter.repeat(4000);
+            let all = text(&line);
+            let some: String = pieces_within(&line, 100).iter().map(|piece| piece.text.as_str()).collect();
+            assert!(all.starts_with(&some) && width(&some) >= 100 + BEYOND && some.len() < 7000, "{}", some.len());
+        }
+        // What was drawn over is no part of it, however long it is.
+        let over = pieces_within(&format!("{}\rlast", "x".repeat(60_000)), 10);
+        assert_eq!(over, pieces("last"));
     }
 
     #[test]

@@ -26,21 +26,19 @@ pub fn draw(buf: &mut Buffer, area: Rect, pieces: &[Piece], base: Style, part: P
         return 0;
     }
     let columns = if part.wrap { usize::from(area.width) } else { part.left + usize::from(area.width) };
-    let left = if part.wrap { 0 } else { part.left };
+    let first = if part.wrap { (part.above, 0) } else { (0, part.left) };
     let mut used = 0;
-    walk(pieces, columns, left, |place, columns, grapheme, style| {
+    walk(pieces, columns, first, |place, columns, character, style| {
         if !part.wrap && place.0 > 0 {
             return false;
         }
-        let (row, column) = (place.0.saturating_sub(part.above), place.1 - left);
+        let (row, column) = (place.0 - first.0, place.1 - first.1);
         if row >= usize::from(area.height) {
             return false;
         }
-        if place.0 >= part.above {
-            let (Ok(row), Ok(column)) = (u16::try_from(row), u16::try_from(column)) else { return false };
-            buf.set_stringn(area.x + column, area.y + row, grapheme, columns, base.patch(style));
-            used = row;
-        }
+        let (Ok(row), Ok(column)) = (u16::try_from(row), u16::try_from(column)) else { return false };
+        buf.set_stringn(area.x + column, area.y + row, character, columns, base.patch(style));
+        used = row;
         true
     });
     used + 1
@@ -50,73 +48,135 @@ pub fn draw(buf: &mut Buffer, area: Rect, pieces: &[Piece], base: Style, part: P
 #[must_use]
 pub fn rows(pieces: &[Piece], columns: usize) -> usize {
     let columns = columns.max(1);
-    if pieces.iter().all(|piece| piece.text.as_str().is_ascii()) {
-        let length: usize = pieces.iter().map(|piece| piece.text.as_str().len()).sum();
-        return length.div_ceil(columns).max(1);
+    let mut pen = Pen { columns, row: 0, column: 0 };
+    for piece in pieces {
+        let text = piece.text.as_str();
+        if text.is_ascii() {
+            pen.pass(text.len());
+            continue;
+        }
+        for (_, wide) in cells(text) {
+            pen.put(wide);
+        }
     }
-    let mut last = 0;
-    walk(pieces, columns, 0, |place, _, _, _| {
-        last = place.0;
-        true
-    });
-    last + 1
+    pen.row + 1
 }
 
-/// Goes through what is drawn, from the column `left` of the first row on: its place, its columns, itself, its style.
-/// Stops when told so.
+/// Where the next character goes.
+struct Pen {
+    columns: usize,
+    row: usize,
+    column: usize,
+}
+
+impl Pen {
+    /// Puts a character; where it stands. `None`: nowhere.
+    const fn put(&mut self, wide: usize) -> Option<(usize, usize)> {
+        if wide == 0 || wide > self.columns {
+            return None;
+        }
+        if self.column + wide > self.columns {
+            self.row += 1;
+            self.column = 0;
+        }
+        let place = (self.row, self.column);
+        self.column += wide;
+        Some(place)
+    }
+
+    /// Puts so many characters of one column.
+    const fn pass(&mut self, count: usize) {
+        if count > 0 {
+            // The last one has a place; the one after it begins a row only when it comes.
+            let last = self.column + count - 1;
+            self.row += last / self.columns;
+            self.column = last % self.columns + 1;
+        }
+    }
+
+    /// How many characters of one column have their place before this one.
+    const fn before(&self, (row, column): (usize, usize)) -> usize {
+        (row * self.columns + column).saturating_sub(self.row * self.columns + self.column)
+    }
+}
+
+/// Goes through what is drawn, from the place `first` on: its place, its columns, itself, its style. Stops when told so.
 fn walk(
     pieces: &[Piece],
     columns: usize,
-    left: usize,
+    first: (usize, usize),
     mut see: impl FnMut((usize, usize), usize, &str, Style) -> bool,
 ) {
-    let (mut row, mut column) = (0, 0);
+    let mut pen = Pen { columns, row: 0, column: 0 };
     for piece in pieces {
         let text = piece.text.as_str();
-        let plain = text.is_ascii();
-        // Far to the right of a long line, most of it is passed over.
-        let skipped = if plain && row == 0 { left.saturating_sub(column).min(text.len()) } else { 0 };
-        column += skipped;
-        let text = text.get(skipped..).unwrap_or_default();
-        for grapheme in text.graphemes(true) {
-            let wide = if plain { 1 } else { width(grapheme) };
-            if wide == 0 || wide > columns {
-                continue;
-            }
-            if column + wide > columns {
-                row += 1;
-                column = 0;
-            }
+        // Far within a long line, most of it is passed over.
+        let passed = if text.is_ascii() { pen.before(first).min(text.len()) } else { 0 };
+        pen.pass(passed);
+        for (character, wide) in cells(text.get(passed..).unwrap_or_default()) {
             // One that is cut by the left edge leaves a gap.
-            if (row > 0 || column >= left) && !see((row, column), wide, grapheme, piece.style) {
+            let place = pen.put(wide).filter(|place| *place >= first);
+            if place.is_some_and(|place| !see(place, wide, character, piece.style)) {
                 return;
             }
-            column += wide;
         }
     }
 }
 
-/// Lays a style over parts of the text, given in bytes of the whole.
+/// What is drawn of a text, character by character, and the columns of each.
+fn cells(text: &str) -> impl Iterator<Item = (&str, usize)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let mut chars = rest.chars();
+        let first = chars.next()?;
+        let before = rest.len() - chars.as_str().len();
+        let (length, wide) = match alone(first) {
+            // What stands between two such characters is always the end of one and the beginning of the other.
+            Some(wide) if chars.next().is_none_or(|next| alone(next).is_some()) => (before, wide),
+            _ => {
+                let grapheme = rest.graphemes(true).next()?;
+                (grapheme.len(), width(grapheme))
+            }
+        };
+        let (cell, after) = rest.split_at_checked(length)?;
+        rest = after;
+        Some((cell, wide))
+    })
+}
+
+/// The columns of a character that never joins one of its kind: those that most texts are made of.
+const fn alone(character: char) -> Option<usize> {
+    match character {
+        ' '..='~' | '\u{c0}'..='\u{24f}' | 'Α'..='Ω' | 'α'..='ω' | 'А'..='я' | '─'..='▟' => Some(1),
+        'ぁ'..='ゖ' | 'ァ'..='ヺ' | '一'..='\u{9fff}' | '가'..='힣' => Some(2),
+        _ => None,
+    }
+}
+
+/// Lays a style over parts of the text, given in bytes of the whole, the first one first.
 #[must_use]
 pub fn highlight(pieces: &[Piece], places: &[(usize, usize)], style: Style) -> Vec<Piece> {
     let mut found = Vec::with_capacity(pieces.len() + places.len() * 2);
+    let mut places = places.iter().copied().peekable();
     let mut begin = 0;
     for piece in pieces {
         let text = piece.text.as_str();
-        let mut cuts = vec![0, text.len()];
-        for (from, to) in places {
-            cuts.extend([*from, *to].iter().filter(|at| (begin..begin + text.len()).contains(at)).map(|at| at - begin));
+        let end = begin + text.len();
+        let mut at = begin;
+        while at < end {
+            while places.next_if(|(_, to)| *to <= at).is_some() {}
+            let (inside, until) = match places.peek() {
+                Some((from, to)) if *from <= at => (true, end.min(*to)),
+                Some((from, _)) => (false, end.min(*from)),
+                None => (false, end),
+            };
+            if let Some(part) = text.get(at - begin..until - begin) {
+                let own = if inside { piece.style.patch(style) } else { piece.style };
+                found.push(Piece { style: own, ..Piece::new(Safe::new(part), piece.scope) });
+            }
+            at = until;
         }
-        cuts.sort_unstable();
-        cuts.dedup();
-        for pair in cuts.windows(2) {
-            let [from, to] = *pair else { continue };
-            let Some(part) = text.get(from..to).filter(|part| !part.is_empty()) else { continue };
-            let inside = places.iter().any(|(begins, ends)| *begins <= begin + from && begin + from < *ends);
-            let own = if inside { piece.style.patch(style) } else { piece.style };
-            found.push(Piece { style: own, ..Piece::new(Safe::new(part), piece.scope) });
-        }
-        begin += text.len();
+        begin = end;
     }
     found
 }
@@ -240,6 +300,49 @@ mod tests {
         assert_eq!(drawn(&long, 4, Part { left: 59_999, ..Part::default() }), ["xend", "", ""]);
     }
 
+    /// What is quick for most texts is the same as what is right for all.
+    #[test]
+    fn characters_that_stand_alone_are_those_of_the_standard() {
+        let all = || ('\0'..=char::MAX).filter(|c| alone(*c).is_some());
+        assert!(all().count() > 30_000);
+        let wrong = all().find(|c| alone(*c) != Some(width(&c.to_string())));
+        assert_eq!(wrong, None, "its columns");
+        let kinds = ['a', ' ', 'é', 'Ω', 'я', '│', 'あ', 'ア', '漢', '가', '각'];
+        for c in all() {
+            let text: String = kinds.iter().flat_map(|kind| [c, *kind]).collect();
+            assert_eq!(text.graphemes(true).count(), kinds.len() * 2, "{c:?} joins another: {text}");
+        }
+        let joined = "e\u{301}漢\u{fe0f}👩\u{200d}🚀x🇩🇪🇫🇷각\u{11a8}\u{301}y\u{1f3fd}क\u{94d}ष";
+        let slow: Vec<(&str, usize)> = joined.graphemes(true).map(|grapheme| (grapheme, width(grapheme))).collect();
+        assert_eq!(cells(joined).collect::<Vec<_>>(), slow);
+    }
+
+    #[test]
+    fn rows_are_as_many_as_are_drawn() {
+        let long = "a漢b".repeat(40) + &"plain ".repeat(30);
+        for (text, columns) in [(long.as_str(), 7), (long.as_str(), 2), (long.as_str(), 1), ("", 3), ("漢", 1)] {
+            let pieces = [line("ab"), line(text), line("cd"), line(text)].concat();
+            let mut last = 0;
+            walk(&pieces, columns, (0, 0), |place, _, _, _| {
+                last = place.0;
+                true
+            });
+            assert_eq!(rows(&pieces, columns), last + 1, "{text} at {columns}");
+            let mut seen = Vec::new();
+            walk(&pieces, columns, (last / 2, 0), |place, _, character, _| {
+                seen.push((place, character.to_owned()));
+                true
+            });
+            let mut wanted = Vec::new();
+            walk(&pieces, columns, (0, 0), |place, _, character, _| {
+                wanted.push((place, character.to_owned()));
+                true
+            });
+            wanted.retain(|(place, _)| place.0 >= last / 2);
+            assert_eq!(seen, wanted, "{text} at {columns}");
+        }
+    }
+
     #[test]
     fn parts_of_a_line_are_highlighted() {
         let bold = Style::new().bold();
@@ -247,6 +350,9 @@ mod tests {
         let found = highlight(&pieces, &[(1, 4)], bold);
         let told: Vec<(&str, bool)> = found.iter().map(|p| (p.text.as_str(), p.style == bold)).collect();
         assert_eq!(told, [("a", false), ("bc", true), ("d", true), ("ef", false)]);
+        let found = highlight(&pieces, &[(0, 1), (2, 2), (2, 3), (5, 9)], bold);
+        let told: Vec<(&str, bool)> = found.iter().map(|p| (p.text.as_str(), p.style == bold)).collect();
+        assert_eq!(told, [("a", true), ("b", false), ("c", true), ("de", false), ("f", true)]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The logs tab: follow, search, hide, mark, save, all workers in one, and what happens after a cut.
 
+use crossterm::event::Event;
 use podbay::api::types::LogEntry;
 use podbay::tui::effect::{Effect, LogsFrom};
 use podbay::tui::model::logs::store::Store;
@@ -99,6 +100,53 @@ fn a_search_through_a_million_lines_never_takes_long_at_once() {
     }
     // In slices, between which keys are answered and frames drawn; how long one takes is the benchmark's.
     assert!(rounds > 10 && driver.shot().contains("1 of 1"), "{rounds}: {}", driver.shot());
+}
+
+#[test]
+fn a_search_goes_on_at_once_while_it_is_seen_and_rests_else() {
+    let mut driver = following();
+    for part in 0..10 {
+        driver.log(lines(part * 10_000, part * 10_000 + 10_000));
+    }
+    assert!(!driver.model.is_busy());
+    driver.keys("/");
+    driver.text("error 42:");
+    assert!(driver.model.is_busy());
+    driver.keys("enter");
+    driver.keys("]");
+    assert!(!driver.model.is_busy());
+    driver.keys("[");
+    assert!(driver.model.is_busy(), "{}", driver.shot());
+    driver.send(Msg::Input(Event::Resize(5, 2)));
+    assert!(!driver.model.is_busy(), "nothing of it is to be seen");
+    driver.send(Msg::Input(Event::Resize(80, 24)));
+    settle(&mut driver);
+    assert!(!driver.model.is_busy());
+}
+
+/// A line as JSON loggers write it is folded however long it is, also where only a part of it is seen.
+#[test]
+fn a_long_line_of_json_is_folded_too() {
+    let mut driver = following();
+    let long = "x".repeat(8000);
+    driver.log([log(1, &format!(r#"{{"level":"error","msg":"it failed","trace":"{long}"}}"#))]);
+    assert!(driver.shot().contains("ERROR it failed trace=xxx"), "{}", driver.shot());
+    driver.keys("w");
+    assert!(driver.shot().contains("xxxxxxxx") && !driver.shot().contains("level"), "{}", driver.shot());
+}
+
+/// To the right as far as the widest line goes, whatever it is made of.
+#[test]
+fn scrolling_to_the_right_ends_with_the_widest_line() {
+    let coloured = "好\u{1b}[31mx\u{1b}[0m";
+    for (letter, columns) in [("x", 1), ("好", 2), (coloured, 3)] {
+        let mut driver = following();
+        driver.log([log(1, &letter.repeat(60)), log(2, "short")]);
+        for _ in 0..60 {
+            driver.keys("right");
+        }
+        assert_eq!(driver.model.main.logs.look.left, 60 * columns - 1, "{letter}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use podbay::api::types::Frame;
 use podbay::tui::effect::Effect;
 use podbay::tui::model::Model;
-use podbay::tui::msg::{FeedMsg, Msg, TerminalMsg};
+use podbay::tui::msg::{FeedMsg, LogsMsg, Msg, TerminalMsg};
 use podbay::tui::{Execute, run_with};
 use ratatui::Terminal;
 use ratatui::backend::{Backend, ClearType, TestBackend, WindowSize};
@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use super::bay;
 use super::driver::{key_event, lines, settings};
 use super::robust::Numbers;
+use super::screens::log;
 
 /// Every wait ends here.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -289,5 +290,43 @@ async fn a_frame_waits_for_a_screen_that_is_not_whole_but_not_for_ever() {
     let kept = running.shared.seen("forgotten").unwrap() - begun;
     assert!((Duration::from_millis(100)..Duration::from_secs(1)).contains(&kept), "{kept:?}");
     running.press("q").await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_search_goes_on_by_itself_and_lets_keys_in() {
+    let running = start(80, 24);
+    running.hear(bay::running()).await;
+    running.shared.until("badger").await;
+    running.press("l").await;
+    running.shared.until("asking for the log").await;
+    let opened = |asked: &[Effect]| {
+        let mut keys = asked.iter().filter_map(|effect| match effect {
+            Effect::OpenLogs { key, .. } => Some(*key),
+            _ => None,
+        });
+        keys.next()
+    };
+    let found = timeout(DEADLINE, async {
+        loop {
+            let key = opened(&running.asked.0.lock().unwrap());
+            match key {
+                Some(key) => break key,
+                None => tokio::time::sleep(Duration::from_millis(2)).await,
+            }
+        }
+    });
+    let key = found.await.unwrap();
+    for from in (0..100_000).step_by(1000) {
+        let lines = (from..from + 1000).map(|at| log(at, &format!("line {at} of a log that is searched"))).collect();
+        running.messages.send(Msg::Logs { key, msg: LogsMsg::Lines(lines, None) }).await.unwrap();
+    }
+    running.shared.until("following 100,000 lines").await;
+    running.press("/").await;
+    for letter in "line 7 of".chars() {
+        running.press(&if letter == ' ' { "space".to_owned() } else { letter.to_string() }).await;
+    }
+    running.shared.until("/line 7 of: 1 of 1 ").await;
+    running.press("enter q").await;
     running.end().await;
 }

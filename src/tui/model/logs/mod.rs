@@ -2,6 +2,7 @@
 //!
 //! Lines are kept as they came ([`store`]), parsed where they are shown ([`shown`]), looked through in parts ([`scan`]).
 
+pub mod json;
 pub mod page;
 pub mod scan;
 pub mod shown;
@@ -17,13 +18,14 @@ use crate::api::types::LogEntry;
 use super::super::effect::StreamKey;
 use super::super::widget::ansi::Piece;
 use super::terminals::Run;
-use page::Place;
+use page::{Heights, Place};
 use scan::{Query, Scan};
 use sort::Sorter;
 use store::{Line, Store};
 
-/// Bytes that are looked at for an expression before keys and screen have their turn again.
-const SCAN: usize = 1 << 20;
+/// What is looked at for an expression before keys and screen have their turn again, in bytes of plain lines: a few
+/// milliseconds.
+const SCAN: usize = 1 << 19;
 /// Lines of the past that a log begins with; the rest is read when it is wanted.
 pub const TAIL: u64 = 2000;
 /// How many containers are followed at once.
@@ -56,6 +58,8 @@ pub struct Logs {
     pub search: Option<Search>,
     /// Marked lines.
     pub marks: BTreeSet<u64>,
+    /// How high the long ones are.
+    heights: Heights,
 }
 
 /// What of the lines is seen, and how.
@@ -151,6 +155,7 @@ impl Default for Logs {
             filter: None,
             search: None,
             marks: BTreeSet::new(),
+            heights: Heights::default(),
         }
     }
 }
@@ -166,7 +171,15 @@ impl Logs {
         self.look.place = None;
         self.look.left = 0;
         self.marks.clear();
+        self.heights = Heights::default();
         self.rescan();
+    }
+
+    /// Puts the first `count` lines of another log before these.
+    pub fn prepend(&mut self, older: &Store, count: usize) {
+        self.store.prepend(older, count);
+        // Numbers of lines that have gone may come again.
+        self.heights = Heights::default();
     }
 
     /// Takes lines in; those of several containers wait a moment for their order.
@@ -204,12 +217,11 @@ impl Logs {
     pub fn scan(&mut self) -> bool {
         let store = &self.store;
         let scans = [self.filter.as_mut(), self.search.as_mut().map(|search| &mut search.scan)];
-        let mut worked = false;
+        let mut left = SCAN;
         for scan in scans.into_iter().flatten().filter(|scan| !scan.is_done(store)) {
-            scan.step(store, SCAN);
-            worked = true;
+            left = scan.step(store, left);
         }
-        worked
+        left < SCAN
     }
 
     /// Whether lines wait to be looked at.
@@ -248,14 +260,7 @@ impl Logs {
     /// The pieces of a line as it is shown, as far as this many columns reach.
     #[must_use]
     pub fn pieces(&self, line: &Line<'_>, columns: usize) -> Vec<Piece> {
-        let reach = columns.saturating_mul(16).saturating_add(1024);
-        let text = if line.controls || line.text.len() <= reach {
-            line.text
-        } else {
-            let end = (0..=reach).rev().find(|at| line.text.is_char_boundary(*at)).unwrap_or(0);
-            line.text.get(..end).unwrap_or_default()
-        };
-        shown::pieces(text, self.look.fold)
+        shown::pieces(line.text, self.look.fold, columns)
     }
 
     /// The name beside a line, where lines of several containers are shown.
@@ -295,14 +300,13 @@ impl Logs {
         self.gutter_width() + self.time_width() + self.label_width()
     }
 
-    /// When something is due: a lost log is tried again, lines get their order, more lines are looked at.
+    /// When something is due: a lost log is tried again, lines get their order.
     #[must_use]
-    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+    pub fn next_wake(&self) -> Option<Timestamp> {
         let lost = self.streams.iter().filter_map(|stream| match stream.state {
             LogState::Lost { retry_at, .. } => Some(retry_at),
             _ => None,
         });
-        let scan = self.is_scanning().then_some(now);
-        lost.chain(scan).chain(self.sorter.due(self.is_opening())).min()
+        lost.chain(self.sorter.due(self.is_opening())).min()
     }
 }

@@ -1,10 +1,17 @@
 //! Which lines are on the screen. Counted in rows from the lowest one up, so that what follows moves nothing.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use super::super::super::widget::line::rows;
 use super::Logs;
 
 /// So many rows mean the very end.
 const FAR: usize = usize::MAX / 8;
+/// A line of so many bytes is not read through for each key.
+const LONG: usize = 1 << 12;
+/// Lines whose height is kept.
+const MAX_HEIGHTS: usize = 256;
 
 /// The lowest row on the screen: a line, and how many of its rows are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +31,26 @@ pub struct Row {
     pub above: usize,
     /// Its rows on the page.
     pub rows: usize,
+}
+
+/// Rows of long lines, as far as somebody asked: each key and each frame asks for the same few.
+#[derive(Debug, Default)]
+pub struct Heights(RefCell<BTreeMap<(u64, usize, bool), usize>>);
+
+impl Heights {
+    /// What is known by this line, so many columns, and whether it is folded; else what `count` says.
+    fn of(&self, key: (u64, usize, bool), count: impl FnOnce() -> usize) -> usize {
+        let known = self.0.borrow().get(&key).copied();
+        known.unwrap_or_else(|| {
+            let rows = count();
+            let mut all = self.0.borrow_mut();
+            if all.len() >= MAX_HEIGHTS {
+                all.clear();
+            }
+            all.insert(key, rows);
+            rows
+        })
+    }
 }
 
 impl Logs {
@@ -69,7 +96,12 @@ impl Logs {
             return 1;
         }
         let Some(line) = self.store.get(line) else { return 1 };
-        rows(&self.pieces(&line, usize::MAX), columns.saturating_sub(self.margin()))
+        let columns = columns.saturating_sub(self.margin());
+        let count = || rows(&self.pieces(&line, usize::MAX), columns);
+        if line.text.len() < LONG {
+            return count();
+        }
+        self.heights.of((line.number, columns, self.look.fold), count)
     }
 
     /// The lowest row that is shown.
@@ -262,6 +294,26 @@ mod tests {
         assert_eq!(rows, [1, 9]);
         logs.scroll(20, PAGE);
         assert_eq!(logs.page(20, 10)[0].above, 19);
+    }
+
+    #[test]
+    fn a_long_line_is_as_high_as_it_is_after_every_change() {
+        let mut logs = filled(1, "");
+        logs.look.wrap = true;
+        let trace = format!(r#"{{"msg":"m","trace":"{}"}}"#, "z".repeat(10_000));
+        logs.store.push(&LogEntry { line: trace, timestamp: None, stderr: false, raw: None }, 0);
+        let line = logs.store.start() + 1;
+        let heights = |logs: &Logs| [logs.rows_of(line, 20), logs.rows_of(line, 100), logs.rows_of(line, 20)];
+        let folded = 10_000 + "m trace=".len();
+        assert_eq!(heights(&logs), [folded.div_ceil(20), folded.div_ceil(100), folded.div_ceil(20)]);
+        logs.look.fold = false;
+        let raw = 10_000 + r#"{"msg":"m","trace":""}"#.len();
+        assert_eq!(heights(&logs), [raw.div_ceil(20), raw.div_ceil(100), raw.div_ceil(20)]);
+        logs.marks.insert(line);
+        assert_eq!(logs.rows_of(line, 20), raw.div_ceil(19), "a sign takes a column");
+        logs.clear(Vec::new());
+        add(&mut logs, 0, 2, &"z".repeat(5000));
+        assert_eq!(logs.rows_of(line, 20), 5002_usize.div_ceil(20));
     }
 
     #[test]

@@ -10,6 +10,11 @@ use super::store::{Line, Store};
 
 /// Most memory that an expression may take when it is compiled.
 const MAX_REGEX: usize = 1 << 20;
+/// What a line costs beside its text, in bytes of it.
+const LINE: usize = 32;
+/// How many times as dear as to look at a text it is to take it out of control sequences, or to fold it.
+const STRIPPED: usize = 3;
+const FOLDED: usize = 8;
 
 /// An expression as it was typed.
 #[derive(Clone, Debug)]
@@ -19,6 +24,8 @@ pub struct Query {
     /// Lines without it are meant.
     pub not: bool,
     regex: Regex,
+    /// What is in every text that it is in, whatever the capitals.
+    word: Option<Regex>,
 }
 
 impl Query {
@@ -33,7 +40,8 @@ impl Query {
             regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
             other => other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
         })?;
-        Ok(Self { text: text.to_owned(), not, regex })
+        let word = word_of(text).and_then(|word| RegexBuilder::new(word).case_insensitive(true).build().ok());
+        Ok(Self { text: text.to_owned(), not, regex, word })
     }
 
     /// What was typed, where a `!` before it can mean the lines without it; empty: nothing.
@@ -52,17 +60,34 @@ impl Query {
     }
 
     /// Whether a line is meant.
-    #[must_use]
-    pub fn fits(&self, line: &Line<'_>) -> bool {
+    fn fits(&self, line: &Line<'_>, work: &mut Work) -> bool {
+        self.is_in_line(line, work) != self.not
+    }
+
+    fn is_in_line(&self, line: &Line<'_>, work: &mut Work) -> bool {
+        let text = line.text;
         let found = if line.controls {
-            let plain: String = ansi::pieces(line.text).iter().map(|piece| piece.text.as_str()).collect();
-            self.regex.is_match(&plain)
+            let plain = work.room(text.len() * STRIPPED);
+            ansi::write_text(text, plain);
+            self.regex.is_match(plain)
         } else {
-            self.regex.is_match(line.text)
+            work.room(text.len());
+            self.regex.is_match(text)
         };
         // What is read on the screen is looked for, too: there a line of JSON says `status=500`.
-        let found = found || shown::folded_text(line.text).is_some_and(|text| self.regex.is_match(&text));
-        found != self.not
+        if found || !shown::may_fold(text) {
+            return found;
+        }
+        if let Some(word) = &self.word {
+            work.room(text.len());
+            // Only an escaped letter, or one that is not seen, could make a word of what is none.
+            let as_shown = text.is_ascii() && !text.contains("\\u");
+            if as_shown && !word.is_match(text) {
+                return false;
+            }
+        }
+        let folded = work.room(text.len() * FOLDED);
+        shown::write_folded(text, folded) && self.regex.is_match(folded)
     }
 
     /// Whether it is found in a text.
@@ -78,6 +103,42 @@ impl Query {
             return Vec::new();
         }
         self.regex.find_iter(text).map(|found| (found.start(), found.end())).filter(|(a, b)| a < b).collect()
+    }
+}
+
+/// The longest word that must be in a text for an expression to be in it; `None`: none can be told at a glance. Of three
+/// letters at least, which is more than stands together where a line is folded and not in the line itself.
+fn word_of(expression: &str) -> Option<&str> {
+    if expression.contains('|') {
+        return None;
+    }
+    // What comes after the first group, class or escape is not looked at.
+    let plain = expression.split(['(', '[', '\\']).next().unwrap_or_default();
+    let mut words = Vec::new();
+    let mut from = 0;
+    for (at, sign) in plain.char_indices().chain([(plain.len(), ' ')]).filter(|(_, sign)| !sign.is_ascii_alphabetic()) {
+        // The letter before one of these may be missing.
+        let end = if matches!(sign, '?' | '*' | '{') { at.saturating_sub(1) } else { at };
+        words.extend(plain.get(from..end));
+        from = at + sign.len_utf8();
+    }
+    let longest = words.into_iter().max_by_key(|word| word.len()).filter(|word| word.len() >= 3)?;
+    (!shown::is_in_level(longest)).then_some(longest)
+}
+
+/// What may still be done before others have their turn, and where texts are put together meanwhile.
+#[derive(Default)]
+struct Work {
+    left: usize,
+    text: String,
+}
+
+impl Work {
+    /// Room for a text, at a price.
+    fn room(&mut self, cost: usize) -> &mut String {
+        self.left = self.left.saturating_sub(cost);
+        self.text.clear();
+        &mut self.text
     }
 }
 
@@ -102,37 +163,34 @@ impl Scan {
         Self { query, among, from: store.end(), to: store.end(), found: VecDeque::new() }
     }
 
-    /// Looks at about `budget` bytes more: first at what came in, then further back.
-    pub fn step(&mut self, store: &Store, budget: usize) {
+    /// Looks at more lines, first at what came in, then further back, for what about `budget` bytes of plain ones cost.
+    /// What is left of it.
+    pub fn step(&mut self, store: &Store, budget: usize) -> usize {
         let start = store.start();
         while self.found.front().is_some_and(|number| *number < start) {
             self.found.pop_front();
         }
         self.to = self.to.max(start);
         self.from = self.from.max(start);
-        let mut left = budget;
-        while left > 0 && self.to < store.end() {
-            if let Some(line) = store.get(self.to) {
-                left = left.saturating_sub(line.text.len() + 32);
-                if self.fits(&line) {
-                    self.found.push_back(self.to);
-                }
+        let mut work = Work { left: budget, text: String::new() };
+        while work.left > 0 && self.to < store.end() {
+            if store.get(self.to).is_some_and(|line| self.fits(&line, &mut work)) {
+                self.found.push_back(self.to);
             }
             self.to += 1;
         }
-        while left > 0 && self.from > start {
+        while work.left > 0 && self.from > start {
             self.from -= 1;
-            if let Some(line) = store.get(self.from) {
-                left = left.saturating_sub(line.text.len() + 32);
-                if self.fits(&line) {
-                    self.found.push_front(self.from);
-                }
+            if store.get(self.from).is_some_and(|line| self.fits(&line, &mut work)) {
+                self.found.push_front(self.from);
             }
         }
+        work.left
     }
 
-    fn fits(&self, line: &Line<'_>) -> bool {
-        self.among.as_ref().is_none_or(|among| among.fits(line)) && self.query.fits(line)
+    fn fits(&self, line: &Line<'_>, work: &mut Work) -> bool {
+        work.left = work.left.saturating_sub(LINE);
+        self.among.as_ref().is_none_or(|among| among.fits(line, work)) && self.query.fits(line, work)
     }
 
     /// Whether everything was looked at.
@@ -199,6 +257,8 @@ impl Scan {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::api::types::LogEntry;
 
@@ -229,6 +289,90 @@ mod tests {
         let (first, second) = (wanted[0], wanted[1]);
         assert_eq!((scan.before(second), scan.after(first), scan.before(first)), (Some(first), Some(second), None));
         assert!(scan.has(first) && !scan.has(first + 1));
+    }
+
+    #[test]
+    fn a_part_is_as_much_as_its_lines_cost() {
+        let lines = |line: &str| {
+            let mut store = Store::default();
+            for _ in 0..1000 {
+                store.push(&LogEntry { line: line.to_owned(), timestamp: None, stderr: false, raw: None }, 0);
+            }
+            let mut scan = Scan::new(Query::new("[n]owhere", false).unwrap(), None, &store);
+            assert_eq!(scan.step(&store, 10_000), 0);
+            scan.percent(&store)
+        };
+        let [plain, coloured, json] = ["{xx} line", "\u{1b}[1mline", "{\"msg\":1}"].map(lines);
+        assert!(plain > coloured && coloured > json && json > 0, "{plain} {coloured} {json}");
+        let mut store = Store::default();
+        fill(&mut store, 0, 10);
+        let mut scan = Scan::new(Query::new("nowhere", false).unwrap(), None, &store);
+        assert!(scan.step(&store, 10_000) > 9_000 && scan.is_done(&store));
+        assert_eq!(scan.step(&store, 10_000), 10_000);
+    }
+
+    #[test]
+    fn the_word_that_must_be_there_is_known() {
+        for (expression, word) in [
+            ("served in [0-9]*7", Some("served")),
+            ("a timeout of .*seconds", Some("seconds")),
+            ("tim.*seconds?", Some("second")),
+            ("words* is", Some("word")),
+            ("abc{2}", None),
+            ("abcd{2}", Some("abc")),
+            ("abc+", Some("abc")),
+            ("one|three", None),
+            ("(three)", None),
+            ("(?x)t h r e e", None),
+            (r"\bthree", None),
+            ("[three]", None),
+            ("rror", None),
+            ("Warn", None),
+            ("warning", Some("warning")),
+            ("échec total", Some("total")),
+            ("ab 12", None),
+            ("", None),
+        ] {
+            assert_eq!(word_of(expression), word, "{expression}");
+        }
+    }
+
+    /// Built of what is written in a log, of what is shown otherwise than it is written, and of what is not.
+    fn line() -> impl Strategy<Value = String> {
+        let odd = vec![r"\u0061", r"\t", r"\n", r"\b", "\u{200b}", "\u{fe0f}", "\u{7f}", "ſ"];
+        let part = prop_oneof![prop::sample::select(vec!["abc", "bc", "a", " "]), prop::sample::select(odd)];
+        let text = prop::collection::vec(part, 0..4).prop_map(|parts| parts.concat());
+        let value = (text.clone(), 0..6).prop_map(|(text, kind)| match kind {
+            0 => "true".to_owned(),
+            1 => "50".to_owned(),
+            2 => format!(r#"{{"{text}":["{text}"]}}"#),
+            _ => format!(r#""{text}""#),
+        });
+        let name = prop_oneof![Just("msg".to_owned()), Just("level".to_owned()), text];
+        let fields =
+            prop::collection::vec((name, value).prop_map(|(name, value)| format!(r#""{name}":{value}"#)), 1..4);
+        fields.prop_map(|fields| format!("{{{}}}", fields.join(",")))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn a_line_that_is_not_folded_for_it_would_not_have_had_it(
+            line in line(),
+            expression in prop::sample::select(vec!["abc", "Abca", "sbc", "bcu", "nbc", "rue", "fatal"]),
+        ) {
+            let query = Query::new(expression, false).unwrap();
+            let mut store = Store::default();
+            store.push(&LogEntry { line: line.clone(), timestamp: None, stderr: false, raw: None }, 0);
+            let (mut plain, mut folded) = (String::new(), String::new());
+            ansi::write_text(&line, &mut plain);
+            let has_folded = shown::write_folded(&line, &mut folded);
+            let wanted = query.is_in(&plain) || has_folded && query.is_in(&folded);
+            let mut scan = Scan::new(query, None, &store);
+            scan.step(&store, usize::MAX);
+            prop_assert_eq!(scan.len() == 1, wanted, "{} in {} or {}", expression, plain, folded);
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! A line as it is shown: its colours, the word that tells its level, and JSON folded to level, message and fields.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use ratatui::style::Style;
-use serde_json::{Map, Value};
 
 use super::super::super::widget::ansi::{self, Piece};
+use super::json::{Fields, Value};
 use crate::terminal::safe::Safe;
 
 /// Longest line that is read as JSON.
@@ -35,13 +36,13 @@ pub fn level_scope(word: &str) -> Option<&'static str> {
     })
 }
 
-/// The pieces of a line.
+/// The pieces of a line, as far as so many columns reach.
 #[must_use]
-pub fn pieces(text: &str, fold: bool) -> Vec<Piece> {
-    if fold && let Some(folded) = folded(text) {
-        return folded;
+pub fn pieces(text: &str, fold: bool, columns: usize) -> Vec<Piece> {
+    if fold && let Some(folded) = Folded::read(text) {
+        return folded.pieces();
     }
-    let mut pieces = ansi::pieces(text);
+    let mut pieces = ansi::pieces_within(text, columns);
     // A line that has its own colours keeps them.
     if pieces.iter().all(|piece| piece.style == Style::default()) {
         colour_level(&mut pieces);
@@ -90,63 +91,92 @@ fn level_at(text: &str) -> Option<(usize, usize, &'static str)> {
     None
 }
 
-/// A line of JSON as it is read when it is folded; `None`: it is none.
+/// Whether a line may be JSON that is folded.
 #[must_use]
-pub fn folded_text(text: &str) -> Option<String> {
-    Some(folded(text)?.iter().map(|piece| piece.text.as_str()).collect())
+pub fn may_fold(text: &str) -> bool {
+    let text = text.trim();
+    text.len() <= MAX_JSON && text.starts_with('{') && text.ends_with('}')
 }
 
-/// A line of JSON as level, message and fields; `None`: it is none.
-fn folded(text: &str) -> Option<Vec<Piece>> {
-    let text = text.trim();
-    if text.len() > MAX_JSON || !text.starts_with('{') || !text.ends_with('}') {
-        return None;
+/// Puts a line of JSON as it is read when it is folded after what is there already. `false`: it is none.
+#[must_use]
+pub fn write_folded(text: &str, out: &mut String) -> bool {
+    let Some(folded) = Folded::read(text) else { return false };
+    let begin = out.len();
+    folded.write_level(out);
+    out.push_str(&folded.message());
+    folded.write_rest(out);
+    if !out.get(begin..).is_some_and(Safe::is) {
+        out.truncate(begin);
+        out.extend(folded.pieces().iter().map(|piece| piece.text.as_str()));
     }
-    let fields: Map<String, Value> = serde_json::from_str(text).ok()?;
-    let find = |names: &'static [&'static str]| names.iter().copied().find(|name| fields.contains_key(*name));
-    let (level, message) = (find(LEVELS), find(MESSAGES));
-    if level.is_none() && message.is_none() {
-        return None;
+    true
+}
+
+/// A line of JSON as level, message and fields.
+struct Folded<'a> {
+    fields: Fields<'a>,
+    level: Option<&'static str>,
+    message: Option<&'static str>,
+}
+
+impl<'a> Folded<'a> {
+    /// `None`: it is none.
+    fn read(text: &'a str) -> Option<Self> {
+        let fields = Some(text.trim()).filter(|text| may_fold(text)).and_then(Fields::read)?;
+        let find = |names: &'static [&'static str]| names.iter().copied().find(|name| fields.get(name).is_some());
+        let (level, message) = (find(LEVELS), find(MESSAGES));
+        (level.is_some() || message.is_some()).then_some(Self { fields, level, message })
     }
-    let mut pieces = Vec::new();
-    if let Some(word) = level.and_then(|key| fields.get(key)).map(level_word) {
-        let scope = level_scope(&word).unwrap_or("log.field");
-        pieces.push(Piece::new(Safe::new(&format!("{word:<5} ")), scope));
+
+    fn pieces(&self) -> Vec<Piece> {
+        let (mut level, mut rest) = (String::new(), String::new());
+        let scope = self.write_level(&mut level);
+        self.write_rest(&mut rest);
+        let message = self.message.map(|_| Piece::new(Safe::new(&self.message()), ""));
+        let level = scope.map(|scope| Piece::new(Safe::new(&level), scope));
+        level.into_iter().chain(message).chain([Piece::new(Safe::new(&rest), "log.field")]).collect()
     }
-    if let Some(value) = message.and_then(|key| fields.get(key)) {
-        pieces.push(Piece::new(Safe::new(&written(value)), ""));
+
+    /// The word that tells the level, if there is one; its scope.
+    fn write_level(&self, out: &mut String) -> Option<&'static str> {
+        let word = level_word(self.fields.get(self.level?)?);
+        // Writing to a String can't fail.
+        let _ = write!(out, "{word:<5} ");
+        Some(level_scope(&word).unwrap_or("log.field"))
     }
-    let mut rest = String::new();
-    for (key, value) in &fields {
-        let told = Some(key.as_str()) == level || Some(key.as_str()) == message || TIMES.contains(&key.as_str());
-        if !told {
-            // Writing to a String can't fail.
-            let _ = write!(rest, " {key}={}", written(value));
+
+    fn message(&self) -> Cow<'_, str> {
+        self.message.and_then(|key| self.fields.get(key)).map(Value::plain).unwrap_or_default()
+    }
+
+    fn write_rest(&self, out: &mut String) {
+        let told = |key: &str| Some(key) == self.level || Some(key) == self.message || TIMES.contains(&key);
+        for (key, value) in self.fields.iter().filter(|(key, _)| !told(key)) {
+            out.push(' ');
+            out.push_str(key);
+            out.push('=');
+            out.push_str(&value.plain());
         }
     }
-    pieces.push(Piece::new(Safe::new(&rest), "log.field"));
-    Some(pieces)
 }
 
-/// A level as a word; bunyan and pino write numbers.
-fn level_word(value: &Value) -> String {
-    match value.as_u64() {
-        Some(60..) => "FATAL".to_owned(),
-        Some(50..) => "ERROR".to_owned(),
-        Some(40..) => "WARN".to_owned(),
-        Some(30..) => "INFO".to_owned(),
-        Some(20..) => "DEBUG".to_owned(),
-        Some(_) => "TRACE".to_owned(),
-        None => written(value).to_uppercase(),
-    }
+/// Levels as numbers: from this one on it is that word. Bunyan and pino write them.
+const NUMBERED: [(u64, &str); 6] =
+    [(60, "FATAL"), (50, "ERROR"), (40, "WARN"), (30, "INFO"), (20, "DEBUG"), (0, "TRACE")];
+
+/// A level as a word.
+fn level_word<'a>(value: &'a Value<'_>) -> Cow<'a, str> {
+    let number = if let Value::Number(number) = value { number.as_u64() } else { None };
+    let named = number.and_then(|number| NUMBERED.iter().find(|(from, _)| number >= *from));
+    named.map_or_else(|| Cow::Owned(value.plain().to_uppercase()), |(_, word)| Cow::Borrowed(*word))
 }
 
-/// A value without quotes where it is plain.
-fn written(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+/// Whether some letters are in a word that a folded line may say where it has a number.
+#[must_use]
+pub fn is_in_level(letters: &str) -> bool {
+    let letters = letters.to_ascii_uppercase();
+    NUMBERED.iter().any(|(_, word)| word.contains(&letters))
 }
 
 #[cfg(test)]
@@ -154,7 +184,7 @@ mod tests {
     use super::*;
 
     fn shown(line: &str) -> Vec<(String, &'static str)> {
-        pieces(line, true).iter().map(|piece| (piece.text.as_str().to_owned(), piece.scope)).collect()
+        pieces(line, true, usize::MAX).iter().map(|piece| (piece.text.as_str().to_owned(), piece.scope)).collect()
     }
 
     #[test]
@@ -188,7 +218,7 @@ mod tests {
         for plain in ["{\"a\":1}", "{not json}", "[1,2]", "{"] {
             assert_eq!(shown(plain), [(plain.to_owned(), "")]);
         }
-        let raw: String = pieces(line, false).iter().map(|piece| piece.text.as_str()).collect();
+        let raw: String = pieces(line, false, usize::MAX).iter().map(|piece| piece.text.as_str()).collect();
         assert_eq!(raw, line);
     }
 }
