@@ -363,9 +363,8 @@ impl Session {
                 self.clients.typed(client);
                 self.type_in(typed);
                 // At once, not at the next turn: somebody waits for the answer.
-                if self.typing.write_now().is_err() {
-                    self.typing.close();
-                }
+                self.typing.write_now().unwrap_or_else(|_| self.typing.close());
+                self.say_refusing();
             }
         }
         if let Some(size) = self.clients.size() {

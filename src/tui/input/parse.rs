@@ -50,17 +50,22 @@ impl Parser {
             if ends {
                 paste.truncate(paste.len() - PASTE_ENDS.len());
             }
-            if ends || paste.len() >= PASTE {
+            // Never cut where its end, or a character, may have begun.
+            if ends || (paste.len() >= PASTE && byte.is_ascii_graphic() && !is_in_the_end(paste)) {
                 let text = String::from_utf8_lossy(paste).into_owned();
                 self.paste = if ends { None } else { Some(Vec::new()) };
                 self.events.push_back(Event::Paste(text));
             }
             return;
         }
-        if byte == 0x1b && self.held == [0x1b] {
-            // The first one was a key; this one may begin something.
-            self.events.push_back(key(KeyCode::Esc, KeyModifiers::NONE));
-            self.held.clear();
+        if breaks_off(&self.held, byte) {
+            // What was begun is given up: this byte is a key, or begins something. A lone escape was a key.
+            let begun = std::mem::take(&mut self.held);
+            if begun == [0x1b] && byte == 0x1b {
+                self.events.push_back(key(KeyCode::Esc, KeyModifiers::NONE));
+            } else if begun == [0x1b] {
+                self.held = begun;
+            }
         }
         self.held.push(byte);
         match read(&self.held, more) {
@@ -71,6 +76,16 @@ impl Parser {
         }
         self.held.clear();
     }
+}
+
+/// Whether this byte is no part of what was begun. A place of the mouse may be written as DEL.
+fn breaks_off(begun: &[u8], byte: u8) -> bool {
+    !begun.is_empty() && (byte < 0x20 || (byte == 0x7f && !begun.starts_with(b"\x1b[M")))
+}
+
+/// Whether the last bytes of a paste may be the first ones of its end.
+fn is_in_the_end(paste: &[u8]) -> bool {
+    (1..PASTE_ENDS.len()).any(|count| PASTE_ENDS.get(..count).is_some_and(|begun| paste.ends_with(begun)))
 }
 
 fn key(code: KeyCode, modifiers: KeyModifiers) -> Event {
@@ -147,9 +162,12 @@ fn csi(rest: &[u8]) -> Read {
         }
         _ => {}
     }
-    let Some((last, between)) = rest.split_last().filter(|(last, _)| (0x40..=0x7e).contains(*last)) else {
-        return Read::Partial;
-    };
+    let Some((last, between)) = rest.split_last() else { return Read::Partial };
+    match last {
+        0x40..=0x7e => {}
+        0x20..=0x3f => return Read::Partial,
+        _ => return Read::Nothing,
+    }
     let Ok(between) = std::str::from_utf8(between) else { return Read::Nothing };
     if let Some(report) = between.strip_prefix('<') {
         return sgr_mouse(report, *last);
@@ -471,6 +489,41 @@ mod tests {
         let mut parser = Parser::default();
         parser.take(b"\x1b", false);
         assert_eq!(parser.next(), Some(key(KeyCode::Esc, KeyModifiers::NONE)));
+    }
+
+    #[test]
+    fn what_is_begun_and_left_swallows_nothing() {
+        let paste = Event::Paste("p ".to_owned());
+        for begun in ["\x1b[", "\x1bO", "\x1b[1", "\x1b[1;", "\x1b[M", "\x1b[M!", "\x1b[<0;3"] {
+            let parsed = |then: &[u8]| {
+                let mut parser = Parser::default();
+                parser.take(begun.as_bytes(), false);
+                parser.take(then, false);
+                std::iter::from_fn(|| parser.next()).collect::<Vec<_>>()
+            };
+            assert_eq!(parsed(b"\x1b[200~p \x1b[201~"), [paste.clone()], "{begun:?}");
+            assert_eq!(parsed(b"\x03"), [key(KeyCode::Char('c'), KeyModifiers::CONTROL)], "{begun:?}");
+            assert_eq!(parsed(b"\x1b[A"), [key(KeyCode::Up, KeyModifiers::NONE)], "{begun:?}");
+            assert_eq!(parsed(b"\r"), [key(KeyCode::Enter, KeyModifiers::NONE)], "{begun:?}");
+        }
+        let mut parser = Parser::default();
+        parser.take(b"\xc3", false);
+        parser.take(b"\x1b[200~p \x1b[201~", false);
+        assert_eq!(std::iter::from_fn(|| parser.next()).collect::<Vec<_>>(), [paste]);
+    }
+
+    #[test]
+    fn a_paste_of_any_length_ends() {
+        for length in PASTE - 8..PASTE + 8 {
+            let mut parser = Parser::default();
+            parser.take(b"\x1b[200~", true);
+            parser.take(&vec![b'x'; length], true);
+            parser.take(b"\x1b[201~k", false);
+            let events: Vec<_> = std::iter::from_fn(|| parser.next()).collect();
+            let text = |event: &Event| if let Event::Paste(text) = event { text.len() } else { 0 };
+            assert_eq!(events.iter().map(text).sum::<usize>(), length);
+            assert_eq!(events.last(), Some(&key(KeyCode::Char('k'), KeyModifiers::NONE)));
+        }
     }
 
     #[test]

@@ -147,7 +147,7 @@ fn a_parent_starts_again_while_a_worker_has_its_port() {
     let more = format!("[parent]\nports = [\"127.0.0.1:{free}:{free}\"]\n");
     let Some(nest) = Nest::new("a_parent_starts_again_while_a_worker_has_its_port", &more) else { return };
     let listen = format!(
-        "use IO::Socket::INET; IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1', LocalPort => {free}) or die; \
+        "use IO::Socket::INET; my $s = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1', LocalPort => {free}) or die; \
          sleep 1000"
     );
     nest.ok(&["spawn", "web", "-d", "--", "perl", "-e", &listen]);

@@ -18,6 +18,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitIdOptions, WaitOptions, getrlimit, setrlimit};
@@ -36,8 +37,8 @@ const OWN: CapabilitySet = CapabilitySet::SETUID
     .union(CapabilitySet::CHOWN)
     .union(CapabilitySet::SETPCAP);
 
-/// Without an order for so long, nobody waits for anything.
-const IDLE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// After so long the program has begun.
+const BEGINS: Duration = Duration::from_millis(100);
 
 /// Small, and more than either thread needs.
 const STACK: usize = 128 * 1024;
@@ -90,6 +91,9 @@ fn begin(plan: &Path, control: &OwnedFd, groups: Option<Vec<OwnedFd>>) -> Result
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let walls = Walls { capabilities: left, no_new_privileges: plan.no_new_privileges, own, fence };
     lay_down(left).map_err(|error| format!("lay down capabilities: {error}"))?;
+    // A program that may enter namespaces must not find one here.
+    let may_enter = CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_PTRACE;
+    let outside = outside.filter(|_| !left.intersects(may_enter));
     let (main, ends) = program::begin(&plan.main, &walls, &Streams::Inherited, word)?;
     tell(control, &News::Began, &ends);
     // What it writes is its own: the streams must end with it.
@@ -214,9 +218,10 @@ fn leave() -> ! {
 }
 
 fn obey(control: &OwnedFd, table: &Mutex<Table>, walls: &Walls, mut outside: Option<File>) {
+    let until = Instant::now() + BEGINS;
     loop {
         // The mounts that go with it take the kernel milliseconds, which the program's begin would wait for.
-        outside = outside.filter(|_| is_asked(control, IDLE));
+        outside = outside.filter(|_| is_asked(control, until.saturating_duration_since(Instant::now())));
         // Not kept between orders: most containers never get one.
         let mut space = vec![0; MOST];
         let order = match receive(control, &mut space) {
@@ -240,9 +245,10 @@ fn obey(control: &OwnedFd, table: &Mutex<Table>, walls: &Walls, mut outside: Opt
 }
 
 /// Whether an order comes before this time is over.
-fn is_asked(control: &OwnedFd, within: Timespec) -> bool {
+fn is_asked(control: &OwnedFd, within: Duration) -> bool {
     let mut wanted = [PollFd::new(control, PollFlags::IN)];
-    !matches!(rustix::event::poll(&mut wanted, Some(&within)), Ok(0))
+    let within = Timespec { tv_sec: 0, tv_nsec: within.subsec_nanos().into() };
+    matches!(rustix::event::poll(&mut wanted, Some(&within)), Ok(1..))
 }
 
 fn exec(control: &OwnedFd, table: &Mutex<Table>, (id, program): (u64, &Program), (walls, streams): (&Walls, Streams)) {

@@ -171,7 +171,9 @@ fn attach(plan: &Plan, shown: &Shown<'_>) -> Result<(), String> {
         }
         if fs::metadata(target).is_err() {
             may_make(plan, target)?;
-            File::create(target).map_err(at("make", target))?;
+            // Not by a link that leads nowhere yet: it may lead out of where this may be made.
+            let made = OpenOptions::new().write(true).create_new(true).mode(0o644).open(target);
+            made.map_err(at("make", target))?;
         }
     }
     put(&shown.tree, target)

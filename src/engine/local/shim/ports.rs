@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::inside::Dial;
 use crate::bay::container::NetworkSpec;
 use crate::bay::port::{PortMapping, Protocol};
-use crate::engine::listeners::listeners;
+use crate::engine::listeners::{Listener, listeners};
 use crate::engine::local::place::Place;
 
 /// Connections that are passed on at a time, for one port.
@@ -52,9 +52,13 @@ pub fn hold(network: &NetworkSpec, is_the_bays: impl Fn(u16) -> bool) -> Result<
 
 /// Whether a container that lies beside this one listens on a port of the machine.
 pub fn is_the_bays(place: &Place, port: u16) -> bool {
-    let found = listeners(Path::new("/proc"), None, |listener| listener == port);
-    let mut holders = found.iter().filter_map(|listener| listener.holder.as_ref()?.container.as_ref());
-    holders.any(|id| place.dir().with_file_name(id.as_str()).is_dir())
+    let mut found = listeners(Path::new("/proc"), None, |listener| listener == port);
+    found.retain(|listener| listener.protocol == Protocol::Tcp);
+    let is_beside = |listener: &Listener| {
+        let id = listener.holder.as_ref().and_then(|holder| holder.container.as_ref());
+        id.is_some_and(|id| place.dir().with_file_name(id.as_str()).is_dir())
+    };
+    !found.is_empty() && found.iter().all(is_beside)
 }
 
 fn bind(mapping: &PortMapping) -> io::Result<TcpListener> {
