@@ -501,7 +501,7 @@ mod tests {
                 parser.take(then, false);
                 std::iter::from_fn(|| parser.next()).collect::<Vec<_>>()
             };
-            assert_eq!(parsed(b"\x1b[200~p \x1b[201~"), [paste.clone()], "{begun:?}");
+            assert_eq!(parsed(b"\x1b[200~p \x1b[201~"), std::slice::from_ref(&paste), "{begun:?}");
             assert_eq!(parsed(b"\x03"), [key(KeyCode::Char('c'), KeyModifiers::CONTROL)], "{begun:?}");
             assert_eq!(parsed(b"\x1b[A"), [key(KeyCode::Up, KeyModifiers::NONE)], "{begun:?}");
             assert_eq!(parsed(b"\r"), [key(KeyCode::Enter, KeyModifiers::NONE)], "{begun:?}");
